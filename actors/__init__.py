@@ -1,0 +1,1 @@
+"""Who owns what: the registries, driver workers and their pool, tracing. Touches no disk."""

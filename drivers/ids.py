@@ -1,0 +1,77 @@
+"""The identifiers of layers and mounts: their grammar and how chain IDs are computed.
+
+Grammar: a digest is `sha256:` and 64 lower-case hex digits; a cache ID or mount ID is 64 lower-case
+hex digits, an init layer's ID is a mount ID and `-init`. Chain IDs follow the OCI image
+specification, section "Layer ChainID".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from typing import NewType
+
+from layerstore.drivers.errors import InvalidName
+
+DiffID = NewType("DiffID", str)
+ChainID = NewType("ChainID", str)
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_LAYER_ID = re.compile(r"[0-9a-f]{64}(-init)?\Z")
+_MOUNT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
+MAX_NAME_LENGTH = 255
+
+
+def _checked_digest(text: str) -> str:
+    if not _DIGEST.match(text):
+        raise InvalidName(text, "a digest is sha256: and 64 lower-case hex digits")
+    return text
+
+
+def diff_id(text: str) -> DiffID:
+    """Check the grammar of a diff ID."""
+    return DiffID(_checked_digest(text))
+
+
+def chain_id(text: str) -> ChainID:
+    """Check the grammar of a chain ID."""
+    return ChainID(_checked_digest(text))
+
+
+def chain_of(parent: ChainID | None, diff: DiffID) -> ChainID:
+    """Return the chain ID of a layer with diff ID `diff` on `parent` (None for a base layer)."""
+    if parent is None:
+        return ChainID(diff)
+    return ChainID("sha256:" + hashlib.sha256(f"{parent} {diff}".encode()).hexdigest())
+
+
+def hex_of(digest: str) -> str:
+    """Return the hex digits of a digest."""
+    return digest.partition(":")[2]
+
+
+def new_id() -> str:
+    """Make a random cache ID or mount ID."""
+    return secrets.token_hex(32)
+
+
+def check_layer_id(text: str) -> str:
+    """Check the grammar of a cache, mount or init ID; it becomes a directory's name."""
+    if not _LAYER_ID.match(text):
+        raise InvalidName(text, "an ID is 64 lower-case hex digits, with -init for an init layer")
+    return text
+
+
+def check_mount_name(text: str) -> str:
+    """Check a mount's name against docker's container-name grammar; it becomes a directory's name.
+
+    A 64-digit hex ID, which dockerd uses, is such a name too.
+    """
+    if not _MOUNT_NAME.match(text) or len(text) > MAX_NAME_LENGTH:
+        raise InvalidName(
+            text,
+            "a mount name is a letter or digit, then letters, digits, '_', '.' or '-', "
+            f"2 to {MAX_NAME_LENGTH} characters",
+        )
+    return text

@@ -1,0 +1,203 @@
+"""The graph driver protocol: how layers lie on a disk, whichever way a driver keeps them.
+
+This docstring is the manual for writing a driver.
+
+Vocabulary
+    A *layer* here is a directory tree with an ID (64 lower-case hex digits, or those and `-init`),
+    made on at most one *parent*. What a layer shows is its parent's tree with its own *diff*
+    applied. A read-only layer's diff comes from one tar and never changes again; a read-write
+    layer's diff is whatever was written beneath its mount. *Whiteouts* say in a diff that a name
+    of the parent is gone; an *opaque* directory hides everything the parent has there.
+
+Life cycle
+    create(A, None)                    an empty base layer
+    apply_diff(A, None, tar, ...)      its content, once
+    create(B, A); apply_diff(B, A)     a second read-only layer
+    create_read_write(C, B)            a writable layer on it
+    path = get(C)                      mounted: `path` shows B with C's own changes
+    ... write beneath path ...
+    changes(C, B); diff(C, B, out)     what was changed, mounted or not
+    put(C)                             unmounted
+    remove(C, trash)                   gone from the driver, its bytes lie in the trash
+
+    A driver counts nothing: it does not know how often a layer is mounted or used as a parent.
+    Its callers' books do, so get is called only on what is not mounted, put only on what is,
+    and remove only on layers that are neither mounted nor anybody's parent.
+
+Rules for every method
+    Each blocks, is called from any thread or process, and at most once at a time for one ID.
+    Methods on different IDs run at the same time, parents being shared read-only.
+    A driver object holds paths and probed facts only; two objects on one home, in two processes,
+    are interchangeable. OS errors leave as DriverError naming operation and path.
+    A crash (of the process, or the machine) inside any method leaves at most a directory that
+    no metadata names, or one already in the trash; both are reaped at the next open. A crash never
+    damages another layer.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+
+class ChangeKind(enum.IntEnum):
+    """What happened to a path, numbered as moby's archive.ChangeType."""
+
+    MODIFY = 0
+    ADD = 1
+    DELETE = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """One changed path, absolute in the layer (`/etc/passwd`), undecodable bytes surrogate-escaped.
+
+    Ordered by path, as moby sorts them.
+    """
+
+    path: str
+    kind: ChangeKind
+
+    def __str__(self) -> str:
+        return f"{'CAD'[self.kind]} {self.path}"
+
+
+class WhiteoutFormat(enum.Enum):
+    """How a tree on disk says that a name of its parent is gone."""
+
+    OVERLAY = "overlay"
+    """Character device 0:0; opaque directories have trusted.overlay.opaque=y (kernel overlayfs)."""
+    OVERLAY_USER = "overlay-user"
+    """The same with user.overlay.opaque=y (kernel overlayfs mounted with userxattr)."""
+    REMOVE = "remove"
+    """The tree is complete: a whiteout in a tar removes what it names."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTree:
+    """Where one layer's own files lie, for the code that reads and writes tars.
+
+    `root` is the directory of the diff (or of the complete tree for WhiteoutFormat.REMOVE);
+    `lowers` are the parents' directories, nearest first, empty when `root` is complete.
+    """
+
+    root: str
+    lowers: tuple[str, ...]
+    whiteouts: WhiteoutFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one tar may unpack to; none is ever more than the disk can take."""
+
+    max_entries: int = 10_000_000
+    max_bytes: int = 1 << 40
+    """Content of all regular files together, holes included, in bytes."""
+    max_path: int = 4096
+    """Bytes in one entry's name or link target."""
+    max_header: int = 1 << 20
+    """Bytes in one PAX header, GNU long name or sparse map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What apply_diff read and wrote."""
+
+    diff_id: str
+    """`sha256:<hex>` of exactly the bytes of the uncompressed tar, trailing ones included."""
+    size: int
+    """The layer's size in bytes as the driver accounts it, stored in the `size` file."""
+    tar_size: int
+    """Bytes of the uncompressed tar."""
+    entries: int
+    """Tar members."""
+
+
+class GraphDriver(Protocol):
+    """One way of keeping layers on a disk; the module's docstring is the manual."""
+
+    @property
+    def name(self) -> str:
+        """The name in the layout: `overlay2`, `vfs`."""
+
+    def status(self) -> list[tuple[str, str]]:
+        """Pairs for people to read, as in `docker info`. Reads probed facts only."""
+
+    def ids(self) -> Iterator[str]:
+        """Every layer ID on the disk, half-made ones included, in no order."""
+
+    def exists(self, layer_id: str) -> bool:
+        """Whether the layer's directory is there."""
+
+    def create(self, layer_id: str, parent: str | None) -> None:
+        """Make a layer's directory, empty (vfs: a copy of the parent), not mounted.
+
+        Not idempotent: an existing ID is an error. On an error nothing is left.
+        """
+
+    def create_read_write(
+        self,
+        layer_id: str,
+        parent: str | None,
+        *,
+        mount_label: str = "",
+        storage_opt: Mapping[str, str] | None = None,
+    ) -> None:
+        """Like create, for a layer that will be mounted writable.
+
+        `storage_opt` keys that a driver does not know are refused with InvalidName.
+        """
+
+    def remove(self, layer_id: str, trash: str) -> None:
+        """Move the layer into the directory `trash` (same file system) by one rename.
+
+        Idempotent: a layer that is not there is no error. Nothing of the layer stays elsewhere
+        (overlay2: its short link goes too). Deleting the bytes is not the driver's business.
+        """
+
+    def get(self, layer_id: str, mount_label: str = "") -> str:
+        """Make the layer's tree visible and return its absolute path. moby: Driver.Get.
+
+        overlay2 mounts; vfs returns its directory. A crash leaves the mount, which `mounted` tells.
+        """
+
+    def put(self, layer_id: str) -> None:
+        """Undo get. EBUSY is retried for a bounded time, then raised. Idempotent."""
+
+    def mounted(self) -> set[str]:
+        """IDs of the layers that are mounted now, whoever mounted them. Always empty for vfs."""
+
+    def metadata(self, layer_id: str) -> dict[str, str]:
+        """What `docker inspect` shows beneath GraphDriver.Data."""
+
+    def tree(self, layer_id: str) -> LayerTree:
+        """Where the layer's own files lie."""
+
+    def apply_diff(
+        self,
+        layer_id: str,
+        parent: str | None,
+        source: BinaryIO,
+        *,
+        tar_split: BinaryIO | None = None,
+        limits: Limits | None = None,
+    ) -> Applied:
+        """Unpack the tar that `source` yields (to its end) into the layer.
+
+        `tar_split`, where given, gets the uncompressed JSON lines of vbatts/tar-split's format.
+        On an error the layer is left half-made: the caller removes it.
+        """
+
+    def diff(self, layer_id: str, parent: str | None, out: BinaryIO) -> None:
+        """Write the layer's diff to `out` as an uncompressed tar with AUFS-style whiteouts."""
+
+    def changes(self, layer_id: str, parent: str | None) -> Iterable[Change]:
+        """Every path that differs from the parent, ordered by path."""
+
+    def diff_size(self, layer_id: str, parent: str | None) -> int:
+        """Bytes of the layer's own files, each inode counted once. moby: Driver.DiffSize."""
+
+    def cleanup(self) -> None:
+        """Undo what opening the driver did to the system. Idempotent."""

@@ -1,0 +1,1 @@
+"""layerstore: moby's layer store as an embeddable Python library."""
