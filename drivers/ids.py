@@ -1,7 +1,8 @@
 """The identifiers of layers and mounts: their grammar and how chain IDs are computed.
 
 Grammar: a digest is `sha256:` and 64 lower-case hex digits; a cache ID or mount ID is 64 lower-case
-hex digits, an init layer's ID is a mount ID and `-init`. Chain IDs follow the OCI image
+hex digits, an init layer's ID is a mount ID and `-init`. BuildKit inside dockerd registers layers
+under cache IDs of its own, 25 lower-case letters and digits. Chain IDs follow the OCI image
 specification, section "Layer ChainID".
 """
 
@@ -18,7 +19,9 @@ DiffID = NewType("DiffID", str)
 ChainID = NewType("ChainID", str)
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
-_LAYER_ID = re.compile(r"[0-9a-f]{64}(-init)?\Z")
+_LAYER_ID = re.compile(r"([0-9a-f]{64}(-init)?|[0-9a-z]{25})\Z")
+_OWN_ID = re.compile(r"[0-9a-f]{64}(-init)?\Z")
+_TRANSACTION = re.compile(r"write-set-[0-9a-f]{1,64}\Z")
 _MOUNT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 MAX_NAME_LENGTH = 255
 
@@ -56,11 +59,36 @@ def new_id() -> str:
     return secrets.token_hex(32)
 
 
+def new_transaction() -> str:
+    """Make the name of a new metadata transaction; it becomes a directory's name."""
+    return "write-set-" + secrets.token_hex(8)
+
+
+def is_transaction(text: str) -> bool:
+    """Whether a transaction may have this name."""
+    return _TRANSACTION.match(text) is not None
+
+
+def check_transaction(text: str) -> str:
+    """Check the grammar of a transaction's name."""
+    if not is_transaction(text):
+        raise InvalidName(text, "a transaction is write-set- and hex digits")
+    return text
+
+
 def check_layer_id(text: str) -> str:
     """Check the grammar of a cache, mount or init ID; it becomes a directory's name."""
     if not _LAYER_ID.match(text):
         raise InvalidName(text, "an ID is 64 lower-case hex digits, with -init for an init layer")
     return text
+
+
+def is_layer_store_id(text: str) -> bool:
+    """Whether a layer store made this ID, so that it is an orphan where no metadata names it.
+
+    BuildKit keeps directories of its own beneath a driver's home; those have shorter IDs.
+    """
+    return _OWN_ID.match(text) is not None
 
 
 def check_mount_name(text: str) -> str:

@@ -1,1 +1,88 @@
-"""layerstore: moby's layer store as an embeddable Python library."""
+"""Moby's layer store as an embeddable library: content-addressed, copy-on-write, daemonless.
+
+from layerstore import LayerStore
+
+with LayerStore("/var/lib/layerstore") as store:
+    base = store.register("rootfs.tar")
+    with store.create_rw_layer("job-1", base.chain_id) as rw, rw.mounted() as path:
+        ...                       # a throw-away root file system lies at `path`
+"""
+
+from layerstore.actors.messages import LayerMetadata, MountMetadata
+from layerstore.actors.trace import TraceRecord
+from layerstore.drivers.errors import (
+    CallerError,
+    CallTimeout,
+    DriverError,
+    DriverNotSupported,
+    ImageDoesNotExist,
+    IntegrityError,
+    InternalError,
+    InvalidImage,
+    InvalidMetadata,
+    InvalidName,
+    InvalidTar,
+    JobCancelled,
+    LayerDoesNotExist,
+    LayerNotRetained,
+    LayerStoreError,
+    LimitExceeded,
+    MaxDepthExceeded,
+    MountDoesNotExist,
+    MountNameConflict,
+    NotMounted,
+    NotPermitted,
+    ReadOnlyStorage,
+    StorageFull,
+    StoreBusy,
+    StoreClosed,
+    StoreLocked,
+    WorkerDied,
+)
+from layerstore.drivers.protocol import Change, ChangeKind, Limits
+from layerstore.layer import Layer
+from layerstore.rwlayer import RWLayer
+from layerstore.source import Region
+from layerstore.store import LayerStore
+from layerstore.stream import TarStream
+
+__all__ = [
+    "CallTimeout",
+    "CallerError",
+    "Change",
+    "ChangeKind",
+    "DriverError",
+    "DriverNotSupported",
+    "ImageDoesNotExist",
+    "IntegrityError",
+    "InternalError",
+    "InvalidImage",
+    "InvalidMetadata",
+    "InvalidName",
+    "InvalidTar",
+    "JobCancelled",
+    "Layer",
+    "LayerDoesNotExist",
+    "LayerMetadata",
+    "LayerNotRetained",
+    "LayerStore",
+    "LayerStoreError",
+    "LimitExceeded",
+    "Limits",
+    "MaxDepthExceeded",
+    "MountDoesNotExist",
+    "MountMetadata",
+    "MountNameConflict",
+    "NotMounted",
+    "NotPermitted",
+    "RWLayer",
+    "ReadOnlyStorage",
+    "Region",
+    "StorageFull",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreLocked",
+    "TarStream",
+    "TraceRecord",
+    "WorkerDied",
+]

@@ -1,0 +1,87 @@
+"""The one place that waits for an actor's answer.
+
+A `Call` is for threads outside the actors; nothing inside an actor ever makes one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pykka
+
+from layerstore.actors.base import Ref
+from layerstore.actors.messages import Message
+from layerstore.drivers.errors import CallTimeout, InternalError, StoreClosed
+
+# An ask that races with an actor's stop may never be answered (measured with Pykka 4.5), so a
+# waiting thread looks up this often, in seconds, whether the actor is still there.
+_LOOK_UP = 1.0
+
+_inside = threading.local()
+
+
+def mark_worker_thread() -> None:
+    """Say that the calling thread is a worker's, which must never wait for an actor."""
+    _inside.worker = True
+
+
+class Call:
+    """One request on its way; `timeout` in seconds counts from when it was made."""
+
+    def __init__(self, ref: Ref, message: Message, timeout: float | None = None) -> None:
+        if getattr(_inside, "worker", False):
+            raise InternalError(
+                type(message).__name__, "an init function called the store that waits for it"
+            )
+        self._ref = ref
+        self._operation = type(message).__name__
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._future = ref.ask(message)
+
+    def accepted(self) -> None:
+        """Wait until the actor has taken the request; raises what it refused it with."""
+        answer = self._wait()
+        if isinstance(answer, pykka.Future):
+            self._future = answer
+
+    def result(self) -> Any:
+        """Wait for the answer and return it.
+
+        Raises the error that the actor answered with, CallTimeout, or StoreClosed where the actor
+        has stopped.
+        """
+        answer = self._wait()
+        if isinstance(answer, pykka.Future):
+            self._future = answer
+            answer = self._wait()
+        return answer
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline, never below zero; None where there is none."""
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+
+    def _wait(self) -> Any:
+        stopped = False
+        while True:
+            left = self.seconds_left
+            try:
+                return self._future.get(timeout=_LOOK_UP if left is None else min(_LOOK_UP, left))
+            except pykka.ActorDeadError as error:
+                raise StoreClosed(self._ref.name) from error
+            except pykka.Timeout as error:
+                if self._timeout is not None and not self.seconds_left:
+                    raise CallTimeout(self._operation, self._timeout) from error
+                # Dead for one whole look-up: the actor has failed its promises by now, so an
+                # answer that still isn't there was lost.
+                if stopped:
+                    raise StoreClosed(self._ref.name) from error
+                stopped = not self._ref.alive
+
+
+def call(ref: Ref, message: Message, timeout: float | None = None) -> Any:
+    """Ask, wait for the answer or for what it promises, and return it; see Call."""
+    return Call(ref, message, timeout).result()

@@ -1,0 +1,433 @@
+"""The protocol: every message that travels between the front door and the actors.
+
+Reading this module is reading what can happen. Requests are verbs and are asked; the replies that
+actors send each other are in the past tense and are told. A message carries IDs and plain data,
+never a reference to somebody's books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+
+from layerstore.drivers.errors import LayerStoreError
+from layerstore.drivers.ids import ChainID, DiffID
+from layerstore.drivers.work import Descriptors, Init, Job, TarSource
+
+if TYPE_CHECKING:
+    from layerstore.actors.base import Ref
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """The root of all messages; `public` ones are asked, the others are told."""
+
+    public: ClassVar[bool] = False
+
+    def summary(self) -> str:
+        """IDs and names only, for traces; never contents."""
+        return ""
+
+
+# What layers and mounts look like from outside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerMetadata:
+    """Facts of one read-only layer; sizes in bytes. moby: layer.Metadata and Layer."""
+
+    chain_id: ChainID
+    diff_id: DiffID
+    parent: ChainID | None
+    size: int
+    """Of the layer and all its parents."""
+    diff_size: int
+    """Of the layer alone."""
+    cache_id: str
+    """The graph driver's ID of the layer."""
+    descriptor: str | None
+    """JSON of the descriptor that it was registered with."""
+    depth: int
+    """Layers in its chain, itself included."""
+    references: int = 0
+    """Everything that keeps the layer: retained references, child layers and mounts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountMetadata:
+    """Facts of one read-write layer."""
+
+    name: str
+    mount_id: str
+    init_id: str | None
+    parent: ChainID | None
+    references: int
+    """References that the callers of this store hold."""
+    mount_count: int
+    path: str | None
+    """Where it is mounted, if it is."""
+    state: str
+
+
+# Asked of the LayerRegistry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register(Message):
+    """Make a layer from a tar; answered with LayerMetadata, retained by `reference`."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    parent: ChainID | None
+    descriptor: str | None
+    source: TarSource
+    descriptors: Descriptors = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the parent."""
+        return f"on {self.parent[:19]}" if self.parent else "base"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetLayer(Message):
+    """Retain a layer by a new reference; answered with LayerMetadata."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    chain_id: ChainID
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLayer(Message):
+    """Give a reference back; answered with a list of LayerMetadata of what went, top first."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    chain_id: ChainID
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapLayers(Message):
+    """Answered with a dictionary of chain ID -> LayerMetadata."""
+
+    public: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLayer(Message):
+    """Write a retained layer's tar to the descriptor: as registered, or as diff against another."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    chain_id: ChainID
+    against: ChainID | None = None
+    """An ancestor, or None for the registered tar."""
+    whole: bool = False
+    """Diff against nothing: the whole root file system."""
+    descriptors: Descriptors = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectLayer(Message):
+    """Answered with the driver's metadata of a retained layer, a dictionary of strings."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    chain_id: ChainID
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandon(Message):
+    """Told: whoever asked with this reference gave up; undo what the request did or will do."""
+
+    reference: int
+
+
+# Asked of the MountRegistry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRWLayer(Message):
+    """Make a read-write layer; answered with MountMetadata, held by `reference`."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    name: str
+    parent: ChainID | None
+    mount_label: str = ""
+    storage_opt: Mapping[str, str] = field(default_factory=dict)
+    init: Init | None = field(default=None, repr=False)
+
+    def summary(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetRWLayer(Message):
+    """Hold a read-write layer by a new reference; answered with MountMetadata."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    name: str
+
+    def summary(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRWLayer(Message):
+    """Give a reference back; the last one removes the layer. Answered as ReleaseLayer is."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    name: str
+
+    def summary(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetMountID(Message):
+    """Answered with the mount ID of a read-write layer."""
+
+    public: ClassVar[bool] = True
+
+    name: str
+
+    def summary(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMounts(Message):
+    """Answered with a list of MountMetadata, ordered by name, those in between included."""
+
+    public: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount(Message):
+    """Mount a read-write layer once more; answered with its path."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    name: str
+    mount_label: str = ""
+
+    def summary(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmount(Message):
+    """Undo one Mount; the last one unmounts."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    name: str
+
+    def summary(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+MountWork = Literal["changes", "size", "read", "apply", "inspect"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkOnMount(Message):
+    """Have a worker read or change a read-write layer; answered with the job's outcome."""
+
+    public: ClassVar[bool] = True
+
+    reference: int
+    name: str
+    what: MountWork
+    source: TarSource | None = None
+    descriptors: Descriptors = field(default=(), repr=False)
+
+    def summary(self) -> str:
+        """Return the name and what is done."""
+        return f"{self.name} {self.what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmountAll(Message):
+    """Unmount what was mounted through this store; answered with the names that could not be."""
+
+    public: ClassVar[bool] = True
+
+
+# Asked of every registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseBooks(Message):
+    """Refuse new requests from now on; answered when nothing is pending any more."""
+
+    public: ClassVar[bool] = True
+
+
+# Told between the registries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetainLayer(Message):
+    """Keep a layer for a mount; answered by Done with LayerMetadata."""
+
+    chain_id: ChainID
+    token: int
+    reply_to: Ref = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropLayer(Message):
+    """Undo RetainLayer; answered by Done with a list of LayerMetadata of what went."""
+
+    chain_id: ChainID
+    token: int
+    failed: bool
+    """The mount was never made, so the layer is left as it was."""
+    reply_to: Ref = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Message):
+    """The work or question `token` is finished: with a value, or with an error."""
+
+    token: int
+    kind: str
+    value: object = None
+    error: LayerStoreError | None = None
+
+    def outcome(self, kind: type[T]) -> T:
+        """Return the value, which must be of this kind."""
+        if not isinstance(self.value, kind):
+            raise TypeError(f"{self.kind} brought {self.value!r}, not {kind.__name__}")
+        return self.value
+
+    def summary(self) -> str:
+        """Return what was done, and the error's class."""
+        return self.kind if self.error is None else f"{self.kind} {type(self.error).__name__}"
+
+
+# Between the registries, the pool and its workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit(Message):
+    """Have a worker do a job and tell Done to `reply_to`."""
+
+    token: int
+    job: Job
+    descriptors: Descriptors = field(default=(), repr=False)
+    reply_to: Ref = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the job and its IDs."""
+        return f"{type(self.job).__name__} {self.job.summary()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Message):
+    """A worker is to do these jobs in order."""
+
+    submits: tuple[Submit, ...]
+
+    def summary(self) -> str:
+        """Return the first job, and how many more there are."""
+        more = f" and {len(self.submits) - 1} more" if len(self.submits) > 1 else ""
+        return self.submits[0].summary() + more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(Message):
+    """A worker did all of its Run and is idle."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp(Message):
+    """A worker is to spawn its child, if it has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStatus(Message):
+    """Answered with PoolFacts."""
+
+    public: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFacts:
+    """What a pool is doing right now."""
+
+    workers: int
+    idle: int
+    running: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopWorkers(Message):
+    """Fail what is queued and stop every worker; answered with the Refs of those that end."""
+
+    public: ClassVar[bool] = True
+
+
+# Of the reaper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep(Message):
+    """Told: something lies in the trash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain(Message):
+    """Asked: empty the trash; answered when what lay in it is deleted."""
+
+    public: ClassVar[bool] = True

@@ -1,0 +1,378 @@
+"""The MountRegistry: the actor that owns the named read-write layers.
+
+It decides on its books, sends the work that follows to the driver pool and answers when that is
+done. A name is taken from the first message on; what is being made or removed is a state of its
+entry, never a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from layerstore.actors import messages as m
+from layerstore.actors.base import BookKeeper, Continuation, Identity, Promise, Ref
+from layerstore.actors.mount_books import MountBooks, MountEntry, MountState
+from layerstore.drivers import work
+from layerstore.drivers.errors import (
+    JobCancelled,
+    LayerNotRetained,
+    LayerStoreError,
+    MountDoesNotExist,
+    NotMounted,
+)
+from layerstore.drivers.ids import ChainID, check_mount_name, new_id
+from layerstore.drivers.stored import StoredMount
+
+
+@dataclass(slots=True, kw_only=True)
+class _Creation:
+    """A CreateRWLayer between its first message and its answer."""
+
+    message: m.CreateRWLayer
+    entry: MountEntry
+    promise: Promise
+    abandoned: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Removal:
+    """The removal of a read-write layer whose last reference was given back."""
+
+    entry: MountEntry
+    reference: int
+    promise: Promise
+
+
+class MountRegistry(BookKeeper):
+    """Owns name -> read-write layer, who holds it and how often it is mounted."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        stored: Iterable[StoredMount],
+        cache_ids: Mapping[ChainID, str],
+        mounted: Mapping[str, str],
+        layers: Ref,
+        pool: Ref,
+        reaper: Ref,
+    ) -> None:
+        super().__init__(identity)
+        self._books = MountBooks(stored, cache_ids, mounted)
+        self._layers = layers
+        self._pool = pool
+        self._reaper = reaper
+        self._creations: dict[int, _Creation] = {}
+
+    def told(self, message: m.Message) -> None:
+        """Go on with what was begun."""
+        match message:
+            case m.Done():
+                self.proceed(message)
+            case m.Abandon():
+                self._abandon(message.reference)
+            case _:
+                super().told(message)
+
+    def asked(self, message: m.Message) -> object:
+        """Decide on a request."""
+        match message:
+            case m.UnmountAll():
+                return self._unmount_all()
+            case m.CloseBooks():
+                return self.close_books()
+        self.refuse_if_closed()
+        match message:
+            case m.CreateRWLayer():
+                return self._create(message)
+            case m.GetRWLayer():
+                return self._get(message)
+            case m.ReleaseRWLayer():
+                return self._release(message.name, message.reference)
+            case m.GetMountID():
+                return self._books.find(message.name).mount_id
+            case m.ListMounts():
+                return [entry.metadata() for entry in self._books.all()]
+            case m.Mount():
+                return self._mount(message)
+            case m.Unmount():
+                return self._unmount(message)
+            case m.WorkOnMount():
+                return self._work(message)
+        return super().asked(message)
+
+    def _submit(
+        self, job: work.Job, then: Continuation, descriptors: work.Descriptors = ()
+    ) -> None:
+        token = self.expect(then)
+        self.send(
+            self._pool, m.Submit(token=token, job=job, descriptors=descriptors, reply_to=self.ref)
+        )
+
+    # Creating
+
+    def _create(self, message: m.CreateRWLayer) -> Promise:
+        mount_id = new_id()
+        entry = self._books.reserve(
+            check_mount_name(message.name),
+            mount_id,
+            f"{mount_id}-init" if message.init is not None else None,
+            message.parent,
+        )
+        creation = _Creation(message=message, entry=entry, promise=self.promise())
+        self._creations[message.reference] = creation
+        if message.parent is None:
+            self._make(creation)
+        else:
+            token = self.expect(partial(self._parent_retained, creation))
+            self.send(
+                self._layers,
+                m.RetainLayer(chain_id=message.parent, token=token, reply_to=self.ref),
+            )
+        return creation.promise
+
+    def _parent_retained(self, creation: _Creation, done: m.Done) -> None:
+        if done.error is not None:
+            self._end_creation(creation, done.error)
+            return
+        creation.entry.parent_cache_id = done.outcome(m.LayerMetadata).cache_id
+        self._make(creation)
+
+    def _make(self, creation: _Creation) -> None:
+        entry, message = creation.entry, creation.message
+        job = work.CreateMount(
+            name=entry.name,
+            mount_id=entry.mount_id,
+            init_id=entry.init_id,
+            parent=entry.parent,
+            parent_cache_id=entry.parent_cache_id,
+            mount_label=message.mount_label,
+            storage_opt=message.storage_opt,
+            init=message.init,
+        )
+        self._submit(job, partial(self._made, creation))
+
+    def _made(self, creation: _Creation, done: m.Done) -> None:
+        entry = creation.entry
+        if done.error is None:
+            self._end_creation(creation, None)
+            return
+        self.send(self._reaper, m.Sweep())
+        if entry.parent is None:
+            self._end_creation(creation, done.error)
+            return
+        error = done.error
+        self._drop_parent(entry.parent, lambda _: self._end_creation(creation, error), failed=True)
+
+    def _end_creation(self, creation: _Creation, error: LayerStoreError | None) -> None:
+        entry, reference = creation.entry, creation.message.reference
+        del self._creations[reference]
+        if error is not None:
+            self._books.strike(entry)
+            self.reject(creation.promise, error)
+            return
+        entry.state = MountState.READY
+        entry.references.add(reference)
+        if creation.abandoned:
+            self._release(entry.name, reference)
+            self.reject(creation.promise, JobCancelled(f"the creation of mount {entry.name}"))
+        else:
+            self.fulfil(creation.promise, entry.metadata())
+
+    def _abandon(self, reference: int) -> None:
+        creation = self._creations.get(reference)
+        if creation is not None:
+            creation.abandoned = True
+            return
+        entry = self._books.holding(reference)
+        if entry is not None:
+            self._release(entry.name, reference)
+
+    def _drop_parent(self, parent: ChainID, then: Continuation, *, failed: bool) -> None:
+        token = self.expect(then)
+        self.send(
+            self._layers,
+            m.DropLayer(chain_id=parent, token=token, failed=failed, reply_to=self.ref),
+        )
+
+    # Holding and removing
+
+    def _get(self, message: m.GetRWLayer) -> m.MountMetadata:
+        entry = self._books.find(message.name)
+        entry.references.add(message.reference)
+        return entry.metadata()
+
+    def _release(self, name: str, reference: int) -> Promise | list[m.LayerMetadata]:
+        entry = self._books.find_any(name)
+        if entry is None:
+            return []
+        if reference not in entry.references:
+            raise LayerNotRetained(name)
+        entry.references.discard(reference)
+        if entry.references:
+            return []
+        promise = self.promise()
+        removal = _Removal(entry=entry, reference=reference, promise=promise)
+        entry.state = MountState.REMOVING
+        entry.when_unused(partial(self._begin_removal, removal))
+        return promise
+
+    def _begin_removal(self, removal: _Removal) -> None:
+        entry = removal.entry
+        entry.busy = True
+        if entry.mount_count:
+            self._take_down(entry, partial(self._taken_down, removal))
+        else:
+            self._remove(removal)
+
+    def _taken_down(self, removal: _Removal, done: m.Done) -> None:
+        if done.error is not None:
+            self._undo_removal(removal, done.error)
+        else:
+            self._remove(removal)
+
+    def _remove(self, removal: _Removal) -> None:
+        entry = removal.entry
+        job = work.RemoveMount(name=entry.name, mount_id=entry.mount_id, init_id=entry.init_id)
+        self._submit(job, partial(self._removed, removal))
+
+    def _removed(self, removal: _Removal, done: m.Done) -> None:
+        entry = removal.entry
+        if done.error is not None:
+            self._undo_removal(removal, done.error)
+            return
+        self._books.strike(entry)
+        self.send(self._reaper, m.Sweep())
+        if entry.parent is None:
+            self.fulfil(removal.promise, [])
+        else:
+            self._drop_parent(entry.parent, partial(self.settle, removal.promise), failed=False)
+
+    def _undo_removal(self, removal: _Removal, error: LayerStoreError) -> None:
+        entry = removal.entry
+        entry.state = MountState.READY
+        entry.references.add(removal.reference)
+        self.reject(removal.promise, error)
+        entry.free()
+
+    # Mounting
+
+    def _mount(self, message: m.Mount) -> Promise:
+        entry = self._books.find_held(message.name, message.reference)
+        promise = self.promise()
+        entry.when_free(partial(self._begin_mount, entry, message, promise))
+        return promise
+
+    def _begin_mount(self, entry: MountEntry, message: m.Mount, promise: Promise) -> None:
+        if entry.state is not MountState.READY:
+            self.reject(promise, MountDoesNotExist(entry.name))
+        elif entry.mount_count:
+            entry.mount_count += 1
+            self.fulfil(promise, entry.path)
+        else:
+            entry.busy = True
+            job = work.MountLayer(mount_id=entry.mount_id, mount_label=message.mount_label)
+            self._submit(job, partial(self._mounted, entry, promise))
+
+    def _mounted(self, entry: MountEntry, promise: Promise, done: m.Done) -> None:
+        if done.error is None:
+            entry.mount_count = 1
+            entry.mounted_here = True
+            entry.path = done.outcome(str)
+        self.settle(promise, done)
+        entry.free()
+
+    def _unmount(self, message: m.Unmount) -> Promise:
+        entry = self._books.find_held(message.name, message.reference)
+        promise = self.promise()
+        entry.when_free(partial(self._begin_unmount, entry, promise))
+        return promise
+
+    def _begin_unmount(self, entry: MountEntry, promise: Promise) -> None:
+        if entry.state is not MountState.READY:
+            self.reject(promise, MountDoesNotExist(entry.name))
+        elif entry.mount_count == 0:
+            self.reject(promise, NotMounted(entry.name))
+        elif entry.mount_count > 1:
+            entry.mount_count -= 1
+            self.fulfil(promise, None)
+        else:
+            self._take_down(entry, partial(self._unmounted, entry, promise))
+
+    def _unmounted(self, entry: MountEntry, promise: Promise, done: m.Done) -> None:
+        self.settle(promise, done)
+        entry.free()
+
+    def _take_down(self, entry: MountEntry, then: Continuation) -> None:
+        """Unmount for good, whatever the count; `then` finds the entry still busy."""
+        entry.busy = True
+
+        def unmounted(done: m.Done) -> None:
+            if done.error is None:
+                entry.mount_count = 0
+                entry.mounted_here = False
+                entry.path = None
+            then(done)
+
+        self._submit(work.UnmountLayer(mount_id=entry.mount_id), unmounted)
+
+    def _unmount_all(self) -> Promise:
+        promise = self.promise()
+        entries = [entry for entry in self._books.all() if entry.mounted_here]
+        left = len(entries)
+        failures: dict[str, LayerStoreError] = {}
+
+        def one_less(entry: MountEntry, done: m.Done | None) -> None:
+            nonlocal left
+            left -= 1
+            if done is not None and done.error is not None:
+                failures[entry.name] = done.error
+            if not left:
+                self.fulfil(promise, failures)
+            if done is not None:
+                entry.free()
+
+        def begin(entry: MountEntry) -> None:
+            if entry.mounted_here:
+                self._take_down(entry, partial(one_less, entry))
+            else:
+                one_less(entry, None)
+
+        for entry in entries:
+            entry.when_free(partial(begin, entry))
+        if not entries:
+            self.fulfil(promise, failures)
+        return promise
+
+    # Reading and changing
+
+    def _work(self, message: m.WorkOnMount) -> Promise:
+        entry = self._books.find_held(message.name, message.reference)
+        promise = self.promise()
+        entry.readers += 1
+
+        def worked(done: m.Done) -> None:
+            entry.readers -= 1
+            self.settle(promise, done)
+            entry.advance()
+
+        self._submit(_job(entry, message), worked, message.descriptors)
+        return promise
+
+
+def _job(entry: MountEntry, message: m.WorkOnMount) -> work.Job:
+    mount_id, parent_id = entry.mount_id, entry.diff_parent
+    match message.what:
+        case "changes":
+            return work.ListChanges(mount_id=mount_id, parent_id=parent_id)
+        case "size":
+            return work.MeasureMount(mount_id=mount_id, parent_id=parent_id)
+        case "read":
+            return work.StreamDifference(layer_id=mount_id, parent_id=parent_id)
+        case "inspect":
+            return work.DriverMetadata(layer_id=mount_id)
+        case "apply":
+            source = message.source or work.TarSource()
+            return work.ApplyToMount(mount_id=mount_id, parent_id=parent_id, source=source)

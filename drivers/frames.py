@@ -1,0 +1,110 @@
+"""Frames: msgpack messages with file descriptors over a Unix stream socket.
+
+A frame is its length in bytes (4 bytes, big-endian), then one msgpack value. The descriptors of a
+frame travel with its first byte. Nothing a frame says is believed before it has been checked:
+lengths are bounded, and values are converted to the types that the reader names.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgpack
+import msgspec
+
+_LENGTH = struct.Struct(">I")
+MAX_FRAME = 64 << 20
+MAX_DESCRIPTORS = 2
+_CHUNK = 1 << 16
+T = TypeVar("T")
+
+
+class BadFrame(Exception):
+    """The peer sent something that is no frame; the connection is of no more use."""
+
+
+class EndOfFrames(Exception):
+    """The peer closed its end, between frames or in the middle of one."""
+
+
+def send_frame(sock: socket.socket, value: object, descriptors: Sequence[int] = ()) -> None:
+    """Send one frame, blocking until the kernel has all of it."""
+    body = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
+    if len(body) > MAX_FRAME:
+        raise BadFrame(f"a frame of {len(body)} bytes is too long")
+    data = memoryview(_LENGTH.pack(len(body)) + body)
+    ancillary = []
+    if descriptors:
+        rights = array.array("i", descriptors)
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+    sent = sock.sendmsg([data], ancillary)
+    if sent < len(data):
+        sock.sendall(data[sent:])
+
+
+def receive_frame(sock: socket.socket) -> tuple[object, list[int]]:
+    """Receive one frame and its descriptors (close-on-exec), which become the caller's to close.
+
+    Raises EndOfFrames or BadFrame; then no descriptor is left open.
+    """
+    descriptors: list[int] = []
+    try:
+        header = _receive_first(sock, descriptors)
+        (length,) = _LENGTH.unpack(header)
+        if length > MAX_FRAME:
+            raise BadFrame(f"a frame claims {length} bytes")
+        body = _receive_exactly(sock, length)
+        return _unpack(body), descriptors
+    except BaseException:
+        for fd in descriptors:
+            os.close(fd)
+        raise
+
+
+def _receive_first(sock: socket.socket, descriptors: list[int]) -> bytes:
+    header = b""
+    while len(header) < _LENGTH.size:
+        part, received, flags, _ = socket.recv_fds(
+            sock, _LENGTH.size - len(header), MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+        )
+        descriptors.extend(received)
+        if flags & socket.MSG_CTRUNC:
+            raise BadFrame("a frame brought too many descriptors")
+        if not part:
+            raise EndOfFrames
+        header += part
+    return header
+
+
+def _receive_exactly(sock: socket.socket, length: int) -> bytearray:
+    # Grown as bytes arrive, so that a lie about the length costs the liar its bytes, not us memory.
+    body = bytearray()
+    while len(body) < length:
+        part = sock.recv(min(_CHUNK, length - len(body)))
+        if not part:
+            raise EndOfFrames
+        body += part
+    return body
+
+
+def _unpack(body: bytearray) -> object:
+    try:
+        value: object = msgpack.unpackb(
+            body, raw=False, strict_map_key=True, unicode_errors="surrogateescape"
+        )
+    except Exception as error:
+        raise BadFrame(f"not msgpack: {error}") from error
+    return value
+
+
+def convert(value: object, to: type[T]) -> T:
+    """Check and convert an unpacked value to `to`; BadFrame where it doesn't fit."""
+    try:
+        return msgspec.convert(value, to)
+    except msgspec.ValidationError as error:
+        raise BadFrame(str(error)) from error

@@ -1,0 +1,43 @@
+"""The lock of a store root: one process owns it at a time.
+
+Owns `<root>/layerstore/lock`, which holds the owner's process ID for whoever comes second. The lock
+is the kernel's (flock), so it ends with its owner however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from layerstore.drivers.errors import DriverError, StoreLocked
+
+_MAX_PID_DIGITS = 32
+
+
+class RootLock:
+    """A held lock; `release` gives it back."""
+
+    def __init__(self, root: str) -> None:
+        """Take the lock, or raise StoreLocked with the owner's process ID."""
+        path = f"{root}/layerstore/lock"
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise DriverError.from_os_error("open", path, error) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        except BlockingIOError as error:
+            owner = os.pread(self._fd, _MAX_PID_DIGITS, 0)
+            os.close(self._fd)
+            raise StoreLocked(root, int(owner) if owner.isdigit() else 0) from error
+        except OSError as error:
+            os.close(self._fd)
+            raise DriverError.from_os_error("lock", path, error) from error
+
+    def release(self) -> None:
+        """Give the lock back. Idempotent."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)

@@ -1,0 +1,250 @@
+"""The layer database: `image/<driver>/layerdb` in Docker's format.
+
+Owns the metadata files of layers and mounts and their transactions. It never touches a driver's
+directories and keeps no books: what is mounted or retained is not known here. moby's equivalent is
+layer/filestore.go.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+from layerstore.drivers.durable import sync_directory, write_file
+
+from layerstore.drivers.errors import (
+    DriverError,
+    InvalidMetadata,
+    LayerStoreError,
+)
+from layerstore.drivers.ids import (
+    ChainID,
+    chain_id,
+    check_layer_id,
+    check_mount_name,
+    check_transaction,
+    diff_id,
+    hex_of,
+    is_transaction,
+)
+from layerstore.drivers.stored import StoredLayer, StoredMount
+
+_MAX_SMALL_FILE = 4096
+_MAX_DESCRIPTOR = 1 << 20
+_REMOVING = "-removing"
+
+
+class MetadataStore:
+    """The layer database beneath one root, for one driver; `durable` asks for fsync on writes."""
+
+    def __init__(self, root: str, driver: str, *, durable: bool) -> None:
+        self.home = f"{root}/image/{driver}/layerdb"
+        self.durable = durable
+        self._layers = f"{self.home}/sha256"
+        self._mounts = f"{self.home}/mounts"
+        self._transactions = f"{self.home}/tmp"  # noqa: S108 - docker's name for it
+
+    def prepare(self) -> None:
+        """Make the directories that are missing."""
+        for path in (self._layers, self._mounts, self._transactions):
+            try:
+                os.makedirs(path, mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise DriverError.from_os_error("mkdir", path, error) from error
+
+    # Transactions
+
+    def begin(self, transaction: str) -> None:
+        """Make the directory of a new transaction, empty."""
+        path = self.transaction_path(transaction)
+        try:
+            os.mkdir(path, 0o700)
+        except OSError as error:
+            raise DriverError.from_os_error("mkdir", path, error) from error
+
+    def transaction_path(self, transaction: str) -> str:
+        """Return a transaction's directory; InvalidName for what isn't one."""
+        return f"{self._transactions}/{check_transaction(transaction)}"
+
+    def write(self, transaction: str, name: str, content: str) -> None:
+        """Write one file of a transaction."""
+        path = f"{self.transaction_path(transaction)}/{name}"
+        write_file(path, content.encode(), durable=self.durable, mode=0o644)
+
+    def commit_layer(self, transaction: str, chain: ChainID) -> None:
+        """Rename a transaction into place: the layer exists from here on, through a crash too."""
+        self._commit(transaction, f"{self._layers}/{hex_of(chain)}")
+
+    def commit_mount(self, transaction: str, name: str) -> None:
+        """Rename a transaction into place: the mount exists from here on, through a crash too."""
+        self._commit(transaction, f"{self._mounts}/{check_mount_name(name)}")
+
+    def _commit(self, transaction: str, target: str) -> None:
+        source = self.transaction_path(transaction)
+        if self.durable:
+            sync_directory(source)
+        _rename(source, target)
+        if self.durable:
+            sync_directory(os.path.dirname(target))
+
+    # Removal
+
+    def discard(self, transaction: str, trash: str) -> None:
+        """Move a transaction into the trash. Idempotent."""
+        _rename_if_there(self.transaction_path(transaction), _fresh(trash, transaction))
+
+    def orphan_layer(self, chain: ChainID) -> str:
+        """Take a layer's name away, leaving its metadata beside it for a removal to be finished.
+
+        Returns the orphan's path, `<chain hex>-<random>-removing` as in moby's deleteLayer.
+        """
+        name = hex_of(chain)
+        orphan = f"{self._layers}/{name}-{secrets.token_hex(32)}{_REMOVING}"
+        _rename(f"{self._layers}/{name}", orphan)
+        if self.durable:
+            sync_directory(self._layers)
+        return orphan
+
+    def restore_layer(self, orphan: str, chain: ChainID) -> None:
+        """Undo orphan_layer."""
+        _rename(orphan, f"{self._layers}/{hex_of(chain)}")
+        if self.durable:
+            sync_directory(self._layers)
+
+    def discard_orphan(self, orphan: str, trash: str) -> None:
+        """Move an orphan's metadata into the trash. Idempotent."""
+        _rename_if_there(orphan, _fresh(trash, "metadata"))
+
+    def discard_mount(self, name: str, trash: str) -> str:
+        """Move a mount's metadata into the trash and return where it lies now."""
+        target = _fresh(trash, "mount")
+        _rename(f"{self._mounts}/{check_mount_name(name)}", target)
+        if self.durable:
+            sync_directory(self._mounts)
+        return target
+
+    def restore_mount(self, discarded: str, name: str) -> None:
+        """Undo discard_mount."""
+        _rename(discarded, f"{self._mounts}/{check_mount_name(name)}")
+        if self.durable:
+            sync_directory(self._mounts)
+
+    # Reading
+
+    def tar_split_path(self, chain: ChainID) -> str:
+        """Return the path of a layer's `tar-split.json.gz`."""
+        return f"{self._layers}/{hex_of(chain)}/tar-split.json.gz"
+
+    def layers(self) -> Iterator[StoredLayer | InvalidMetadata]:
+        """Read every layer's metadata; what can't be read comes as the error that says why."""
+        for name in _names(self._layers):
+            if name.endswith(_REMOVING):
+                continue
+            try:
+                yield self._read_layer(name)
+            except LayerStoreError as error:
+                yield InvalidMetadata(f"{self._layers}/{name}", str(error))
+
+    def mounts(self) -> Iterator[StoredMount | InvalidMetadata]:
+        """Read every mount's metadata; what can't be read comes as the error that says why."""
+        for name in _names(self._mounts):
+            try:
+                yield self._read_mount(name)
+            except LayerStoreError as error:
+                yield InvalidMetadata(f"{self._mounts}/{name}", str(error))
+
+    def orphans(self) -> Iterator[tuple[str, str | None]]:
+        """Yield the path of each `-removing` directory, and its cache ID where that can be read."""
+        for name in _names(self._layers):
+            if name.endswith(_REMOVING):
+                path = f"{self._layers}/{name}"
+                try:
+                    yield path, check_layer_id(_read(f"{path}/cache-id"))
+                except LayerStoreError:
+                    yield path, None
+
+    def transactions(self) -> list[str]:
+        """Return the names of the transactions that were never committed."""
+        return [name for name in _names(self._transactions) if is_transaction(name)]
+
+    def _read_layer(self, name: str) -> StoredLayer:
+        path = f"{self._layers}/{name}"
+        size = _read(f"{path}/size")
+        if not size.isascii() or not size.isdigit():
+            raise InvalidMetadata(f"{path}/size", "not a decimal number")
+        parent = _read_optional(f"{path}/parent", _MAX_SMALL_FILE)
+        return StoredLayer(
+            chain_id=chain_id(f"sha256:{name}"),
+            diff_id=diff_id(_read(f"{path}/diff")),
+            parent=chain_id(parent) if parent is not None else None,
+            cache_id=check_layer_id(_read(f"{path}/cache-id")),
+            size=int(size),
+            descriptor=_read_optional(f"{path}/descriptor.json", _MAX_DESCRIPTOR),
+        )
+
+    def _read_mount(self, name: str) -> StoredMount:
+        path = f"{self._mounts}/{check_mount_name(name)}"
+        init = _read_optional(f"{path}/init-id", _MAX_SMALL_FILE)
+        parent = _read_optional(f"{path}/parent", _MAX_SMALL_FILE)
+        return StoredMount(
+            name=name,
+            mount_id=check_layer_id(_read(f"{path}/mount-id")),
+            init_id=check_layer_id(init) if init is not None else None,
+            parent=chain_id(parent) if parent is not None else None,
+        )
+
+
+def _names(path: str) -> list[str]:
+    try:
+        return sorted(os.listdir(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DriverError.from_os_error("list", path, error) from error
+
+
+def _read(path: str, limit: int = _MAX_SMALL_FILE) -> str:
+    text = _read_optional(path, limit)
+    if text is None:
+        raise InvalidMetadata(path, "missing")
+    return text
+
+
+def _read_optional(path: str, limit: int) -> str | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidMetadata(path, error.strerror or str(error)) from error
+    with os.fdopen(fd, "rb") as file:
+        try:
+            content = file.read(limit + 1)
+            if len(content) > limit:
+                raise InvalidMetadata(path, f"longer than {limit} bytes")
+            return content.decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidMetadata(path, str(error)) from error
+
+
+def _fresh(trash: str, hint: str) -> str:
+    return f"{trash}/{hint}-{secrets.token_hex(16)}"
+
+
+def _rename(source: str, target: str) -> None:
+    if os.path.lexists(target):
+        raise InvalidMetadata(target, "exists already")
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        raise DriverError.from_os_error("rename", source, error, f"to {target}") from error
+
+
+def _rename_if_there(source: str, target: str) -> None:
+    try:
+        os.rename(source, target)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DriverError.from_os_error("rename", source, error, f"to {target}") from error

@@ -1,0 +1,135 @@
+"""The parent's side of a child process: spawn it, hand it jobs, notice its death, reap it.
+
+Owns one child and the socket to it. One thread at a time uses it, but `kill` may come from any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import layerstore
+from layerstore.drivers import work
+from layerstore.drivers.errors import DriverError, InternalError, Wire, WorkerDied, from_wire
+from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
+from layerstore.drivers.perform import DiskConfig
+from layerstore.drivers.protocol import Change, ChangeKind
+
+# The child gets a package of the same name and place without running the front door's __init__,
+# so it imports no actors, whatever way the package was installed.
+_BOOTSTRAP = """
+import sys, types
+fd, parent, nice, count, *paths = sys.argv[1:]
+package = types.ModuleType("layerstore")
+package.__path__ = paths[:int(count)]
+sys.modules["layerstore"] = package
+sys.path[:] = paths[int(count):]
+import os
+os.nice(int(nice))
+from layerstore.drivers.child import main
+main(int(fd), int(parent))
+"""
+
+
+class ChildProcess:
+    """One child process, spawned at once; its start-up overlaps with whatever the caller does."""
+
+    def __init__(self, config: DiskConfig, *, nice: int = 0) -> None:
+        """Spawn the child; `nice` is added to its scheduling niceness.
+
+        Raises DriverError where the system has no process or descriptor left.
+        """
+        try:
+            self._sock, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    _command(theirs.fileno(), nice),
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    cwd="/",
+                )
+        except OSError as error:
+            raise DriverError.from_os_error("spawn", sys.executable, error) from error
+        self.pid = self._process.pid
+        with contextlib.suppress(OSError):  # a child that is dead already shows at the first job
+            send_frame(self._sock, asdict(config))
+
+    def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
+        """Have the child do a job; raises WorkerDied if it ends first, else what the job raised.
+
+        After WorkerDied the object is of no more use and the child is reaped.
+        """
+        numbers = [descriptor.fileno() for descriptor in descriptors]
+        try:
+            send_frame(self._sock, (type(job).__name__, asdict(job)), numbers)
+            for descriptor in descriptors:
+                descriptor.close()
+            return self._outcome(job)
+        except (EndOfFrames, OSError, BadFrame) as error:
+            self.kill()
+            status = self._reap()
+            if isinstance(error, BadFrame):
+                status = f"sent a bad frame: {error}"
+            raise WorkerDied(f"{type(job).__name__} {job.summary()}", self.pid, status) from error
+
+    def _outcome(self, job: work.Job) -> work.Outcome:
+        changes: list[Change] = []
+        while True:
+            frame, extra = receive_frame(self._sock)
+            for fd in extra:
+                os.close(fd)
+            reply = convert(frame, dict[str, Any])
+            if "part" in reply:
+                pairs = convert(reply["part"], list[tuple[str, ChangeKind]])
+                changes.extend(Change(path, kind) for path, kind in pairs)
+            elif "error" in reply:
+                raise from_wire(convert(reply["error"], Wire))
+            elif "ok" in reply:
+                return _typed(job, reply["ok"], changes)
+            else:
+                raise BadFrame("a reply is neither part, error nor ok")
+
+    def kill(self) -> None:
+        """Kill the child, from any thread; perform then raises WorkerDied. Idempotent."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the child, which is idle or not wanted any more, and reap it. Idempotent."""
+        self._sock.close()
+        self.kill()
+        self._reap()
+
+    def _reap(self) -> str:
+        self._sock.close()
+        code = self._process.wait()
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exit status {code}"
+
+
+def _typed(job: work.Job, value: object, changes: list[Change]) -> work.Outcome:
+    match job:
+        case work.ApplyLayer():
+            return convert(value, work.AppliedLayer)
+        case work.ListChanges():
+            return changes
+        case work.MeasureMount() | work.ApplyToMount() | work.SweepTrash():
+            return convert(value, int)
+        case work.StreamLayer() | work.StreamDifference():
+            return convert(value, type(None))
+    raise InternalError("worker process", f"no such job: {type(job).__name__}")
+
+
+def _command(fd: int, nice: int) -> list[str]:
+    places = list(layerstore.__path__)
+    numbers = [str(number) for number in (fd, os.getpid(), nice, len(places))]
+    paths = [path for path in sys.path if path]
+    return [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, *numbers, *places, *paths]

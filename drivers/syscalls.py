@@ -1,0 +1,91 @@
+"""System calls that Python's os module lacks, through the C library.
+
+Owns their numbers, constants and argument types; every failure is an OSError with the real errno.
+Sources: mount(2), umount2(2), openat2(2), syncfs(2) and the kernel's include/uapi headers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+_SYS_OPENAT2 = 437  # the same on every architecture
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_char_p,
+)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.syncfs.argtypes = (ctypes.c_int,)
+_libc.syscall.restype = ctypes.c_long
+_openat2 = _libc.syscall
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+_OPEN_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
+
+
+def mount(source: str, target: str, fstype: str, flags: int, data: str) -> None:
+    """mount(2). `data` holds at most a page less one byte of options."""
+    arguments = [os.fsencode(text) for text in (source, target, fstype)]
+    if _libc.mount(*arguments, flags, os.fsencode(data)):
+        raise _failure(target)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """umount2(2)."""
+    if _libc.umount2(os.fsencode(target), flags):
+        raise _failure(target)
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2): put all of a file system that is written but not on the disk there."""
+    if _libc.syncfs(fd):
+        raise _failure(None)
+
+
+def openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: int) -> int:
+    """openat2(2): open beneath a directory as `resolve` allows; O_CLOEXEC is always set."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    name = os.fsencode(path)
+    fd = _openat2(
+        ctypes.c_long(_SYS_OPENAT2),
+        ctypes.c_int(dirfd),
+        ctypes.c_char_p(name),
+        ctypes.byref(how),
+        _OPEN_HOW_SIZE,
+    )
+    if fd < 0:
+        raise _failure(path)
+    return int(fd)
+
+
+def _failure(path: bytes | str | None) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), path)

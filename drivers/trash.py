@@ -1,0 +1,64 @@
+"""The trash: where removed things wait, beneath the store's own directory, to be deleted.
+
+Owns `<root>/layerstore/trash`. What lies there has no name in any metadata and is nobody's parent,
+so deleting it needs no order and can be begun again after any crash.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+
+from layerstore.drivers.errors import DriverError
+
+
+def trash_path(root: str) -> str:
+    """Return the trash directory of a store root."""
+    return f"{root}/layerstore/trash"
+
+
+def prepare_trash(trash: str) -> None:
+    """Make the trash directory if it is missing."""
+    try:
+        os.makedirs(trash, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise DriverError.from_os_error("mkdir", trash, error) from error
+
+
+def sweep(trash: str) -> int:
+    """Delete all entries of the trash and return how many there were.
+
+    Symbolic links are removed, never followed. An entry that can't be deleted doesn't keep the
+    others from going; the first such error is raised in the end, as DriverError.
+    """
+    swept = 0
+    first: OSError | None = None
+    with os.scandir(trash) as entries:
+        for entry in entries:
+            try:
+                _delete(entry.path)
+            except OSError as error:
+                first = first or error
+            else:
+                swept += 1
+    if first is not None:
+        raise DriverError.from_os_error("delete", first.filename or trash, first) from first
+    return swept
+
+
+def _delete(path: str) -> None:
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            shutil.rmtree(path, onerror=_tolerate_gone)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        return  # another sweep was quicker
+
+
+def _tolerate_gone(
+    _function: object, _path: str, failure: tuple[type, BaseException, object]
+) -> None:
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]

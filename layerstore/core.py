@@ -1,0 +1,206 @@
+"""The inside of an open store: its lock, its disk, its actors, and the ways to ask them.
+
+Owns their start and their end. It decides nothing about layers and mounts; that is the actors'.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from layerstore.actors import messages as m
+from layerstore.actors.base import Ref
+from layerstore.actors.calls import Call, call
+from layerstore.actors.layers import LayerRegistry
+from layerstore.actors.mounts import MountRegistry
+from layerstore.actors.pool import DriverPool
+from layerstore.actors.trace import Tracer
+from layerstore.actors.worker import Reaper
+from layerstore.drivers.errors import CallTimeout, LayerStoreError, StoreClosed
+from layerstore.drivers.hands import WorkerHands
+from layerstore.drivers.perform import Disk, DiskConfig
+from layerstore.drivers.recovery import Recovered
+from layerstore.drivers.work import Descriptors, OwnedDescriptor, TarSource
+from layerstore.source import Handover, Source, hand_over, make_pipe
+from layerstore.stream import TarStream
+
+_REAPER_NICENESS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staff:
+    """How many workers there are, and what they may take on."""
+
+    workers: int
+    """Short jobs that run at once, and children kept ready; 0: one worker without a child."""
+    max_heavy: int
+    """Heavy jobs that run at once, a child each."""
+    max_queued: int
+    """Jobs that wait before StoreBusy is raised."""
+    prespawn: bool
+    """Spawn the children when the store is opened, not at their first job."""
+    trace_size: int
+    """Envelopes that the trace remembers; 0: no tracing."""
+
+
+class Core:
+    """The actors of one open store and how to ask them."""
+
+    def __init__(self, disk: Disk, config: DiskConfig, recovered: Recovered, staff: Staff) -> None:
+        self.disk = disk
+        self.tracer = Tracer(staff.trace_size)
+        self._config = config
+        self._children = staff.workers > 0
+        self._hands: list[WorkerHands] = []
+        self._references = itertools.count(1)
+        self._pid = os.getpid()
+        self._closing = False
+        self.reaper = Reaper.launch("reaper", self.tracer, make_hands=self._reaper_hands)
+        self.pool = DriverPool.launch(
+            "pool",
+            self.tracer,
+            make_hands=self._worker_hands,
+            workers=max(staff.workers, 1),
+            max_heavy=staff.max_heavy,
+            max_queued=staff.max_queued,
+            warm=staff.workers if staff.prespawn else 0,
+        )
+        self.layers = LayerRegistry.launch(
+            "layers",
+            self.tracer,
+            stored=recovered.layers,
+            pool=self.pool,
+            reaper=self.reaper,
+        )
+        self.mounts = MountRegistry.launch(
+            "mounts",
+            self.tracer,
+            stored=recovered.mounts,
+            cache_ids={layer.chain_id: layer.cache_id for layer in recovered.layers},
+            mounted=recovered.mounted,
+            layers=self.layers,
+            pool=self.pool,
+            reaper=self.reaper,
+        )
+        if recovered.reaped or os.listdir(disk.trash):
+            self.reaper.tell(m.Sweep(), None, "opening")
+
+    def _worker_hands(self) -> WorkerHands:
+        return self._remember(WorkerHands(self.disk, self._config, children=self._children))
+
+    def _reaper_hands(self) -> WorkerHands:
+        hands = WorkerHands(self.disk, self._config, children=self._children, nice=_REAPER_NICENESS)
+        return self._remember(hands)
+
+    def _remember(self, hands: WorkerHands) -> WorkerHands:
+        self._hands.append(hands)
+        return hands
+
+    # Asking
+
+    def new_reference(self) -> int:
+        """Return a number that no reference of this store has had."""
+        return next(self._references)
+
+    def check_open(self) -> None:
+        """Raise StoreClosed where the store can't be used (any more, or in a forked child)."""
+        if self._closing or os.getpid() != self._pid:
+            raise StoreClosed(self.disk.root)
+
+    def call(self, ref: Ref, message: m.Message, timeout: float | None = None) -> Any:
+        """Ask an actor and wait for the answer; an interrupted caller's request is undone."""
+        self.check_open()
+        try:
+            return call(ref, message, timeout)
+        except (CallTimeout, KeyboardInterrupt):
+            self._abandon(ref, message)
+            raise
+
+    def _abandon(self, ref: Ref, message: m.Message) -> None:
+        if isinstance(message, m.Register | m.GetLayer | m.CreateRWLayer | m.GetRWLayer):
+            ref.tell(m.Abandon(reference=message.reference), None, "caller")
+
+    def hand_in(
+        self,
+        ref: Ref,
+        source: Source,
+        how: TarSource,
+        make_message: Callable[[Handover], m.Message],
+        timeout: float | None = None,
+    ) -> Any:
+        """Ask an actor to have a tar read, pumping it meanwhile where a worker can't read it."""
+        self.check_open()
+        given = hand_over(source, how)
+        message = make_message(given)
+        try:
+            request = Call(ref, message, timeout)
+            if given.pump is not None:
+                given.pump.run(lambda: request.seconds_left)
+            return request.result()
+        except BaseException:
+            self._abandon(ref, message)
+            raise
+        finally:
+            if given.pump is not None:
+                given.pump.close()
+
+    def stream(self, ref: Ref, make_message: Callable[[Descriptors], m.Message]) -> TarStream:
+        """Ask an actor to have a tar written, and return the end to read it from."""
+        self.check_open()
+        reader, writer = make_pipe()
+        stream = OwnedDescriptor(reader)
+        try:
+            request = Call(ref, make_message((OwnedDescriptor(writer),)))
+            request.accepted()
+        except BaseException:
+            stream.close()
+            raise
+        return TarStream(request, stream)
+
+    # Closing
+
+    def close(self, *, keep_mounts: bool, timeout: float) -> None:
+        """Refuse, drain, stop: see LayerStore.close."""
+        if self._closing or os.getpid() != self._pid:
+            return
+        self._closing = True
+        deadline = time.monotonic() + timeout
+        failures: dict[str, LayerStoreError] = {}
+        try:
+            if not keep_mounts:
+                failures = call(self.mounts, m.UnmountAll(), timeout)
+            self._close_books(deadline)
+        finally:
+            self._stop(deadline)
+        for error in failures.values():
+            raise error
+
+    def _close_books(self, deadline: float) -> None:
+        for registry in (self.mounts, self.layers):
+            closing = Call(registry, m.CloseBooks(), max(deadline - time.monotonic(), 0.0))
+            try:
+                closing.result()
+            except CallTimeout:
+                # Whoever keeps a worker busy for longer (a tar that never ends, a stream that
+                # nobody reads) loses its child; the job then fails and is undone.
+                for hands in self._hands:
+                    hands.kill()
+                call(registry, m.CloseBooks(), timeout=max(deadline - time.monotonic(), 5.0))
+
+    def _stop(self, deadline: float) -> None:
+        workers: list[Ref] = []
+        with contextlib.suppress(StoreClosed):
+            workers = call(self.pool, m.StopWorkers())
+        staff = [*workers, self.pool, self.mounts, self.layers, self.reaper]
+        for actor in staff:
+            actor.stop()
+        for actor in staff:
+            if not actor.join(max(deadline - time.monotonic(), 0.1)):
+                for hands in self._hands:
+                    hands.kill()
+                actor.join(1.0)

@@ -1,0 +1,304 @@
+"""The front door: LayerStore."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, Self
+
+from layerstore.actors import messages as m
+from layerstore.actors.trace import TraceRecord
+from layerstore.core import Core, Staff
+from layerstore.drivers.choose import open_driver
+from layerstore.drivers.errors import InvalidMetadata, LayerNotRetained
+from layerstore.drivers.ids import ChainID, chain_id, diff_id
+from layerstore.drivers.lock import RootLock
+from layerstore.drivers.metadata import MetadataStore
+from layerstore.drivers.perform import Disk, DiskConfig
+from layerstore.drivers.protocol import Limits
+from layerstore.drivers.recovery import prepare_root, recover
+from layerstore.drivers.trash import prepare_trash, trash_path
+from layerstore.drivers.work import Init, TarSource
+from layerstore.layer import Layer
+from layerstore.rwlayer import RWLayer
+from layerstore.source import Source
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Durability = Literal["durable", "relaxed"]
+
+
+class LayerStore:
+    """Content-addressed read-only layers and named read-write layers beneath one root.
+
+    A root is laid out as a Docker data root. One process has it open at a time; any of its threads
+    may use the store. Use it as a context manager, or close it.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        driver: str | None = None,
+        driver_options: Mapping[str, str] | None = None,
+        durability: Durability = "durable",
+        workers: int | None = None,
+        max_streams: int = 64,
+        max_queued: int = 10_000,
+        prespawn: bool = True,
+        limits: Limits | None = None,
+        trace_size: int = 10_000,
+    ) -> None:
+        """Open a root, making what is missing.
+
+        `driver` names a graph driver (`overlay2`, `vfs`); by default it is the one that the root
+        was used with, or the best one that its file system supports. `durability`: `durable` has
+        every change on the disk before its call returns, `relaxed` leaves that to the kernel.
+        `workers` is how many short jobs run at once and how many child processes are kept ready
+        (default: one for each CPU; 0 does everything in threads). `max_streams` bounds the tars
+        that are read and written at once, `max_queued` the jobs that wait. With `prespawn` the
+        children start now, else with their first job. `limits` bound what one tar may unpack to.
+        `trace_size` is how many messages `trace` remembers; 0 turns tracing off.
+
+        Raises StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage, DriverError.
+        """
+        self.root = os.path.realpath(root)
+        prepare_root(self.root)
+        lock = RootLock(self.root)
+        try:
+            graph_driver, self.driver_reason = open_driver(
+                driver, self.root, options=driver_options
+            )
+            durable = durability == "durable"
+            config = DiskConfig(
+                root=self.root,
+                driver=graph_driver.name,
+                options=dict(driver_options or {}),
+                durable=durable,
+                limits=limits or Limits(),
+            )
+            disk = Disk(
+                root=self.root,
+                driver=graph_driver,
+                metadata=MetadataStore(self.root, graph_driver.name, durable=durable),
+                trash=trash_path(self.root),
+                durable=durable,
+                limits=config.limits,
+            )
+            disk.metadata.prepare()
+            prepare_trash(disk.trash)
+            recovered = recover(disk)
+            count = workers if workers is not None else os.cpu_count() or 1
+            staff = Staff(
+                workers=count,
+                max_heavy=max_streams,
+                max_queued=max_queued,
+                prespawn=prespawn,
+                trace_size=trace_size,
+            )
+            self._core = Core(disk, config, recovered, staff)
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
+        self.faults: list[InvalidMetadata] = recovered.faults
+        # Whoever forgets to close still leaves no child, no mount and no thread at exit.
+        self._finalizer = weakref.finalize(
+            self, _close, self._core, lock, keep_mounts=False, timeout=10.0
+        )
+
+    @property
+    def driver_name(self) -> str:
+        """Name of the graph driver. moby: Store.DriverName."""
+        return self._core.disk.driver.name
+
+    def driver_status(self) -> list[tuple[str, str]]:
+        """Return pairs of what the graph driver says of itself. moby: Store.DriverStatus."""
+        return self._core.disk.driver.status()
+
+    # Read-only layers
+
+    def register(
+        self,
+        source: Source,
+        parent: str | None = None,
+        *,
+        descriptor: str | None = None,
+        expected_diff_id: str | None = None,
+        expected_digest: str | None = None,
+        compression: Literal["auto", "none"] = "none",
+        timeout: float | None = None,
+    ) -> Layer:
+        """Make a layer from a tar on `parent`'s chain ID, and retain it. moby: Store.Register.
+
+        `source` is a path, a descriptor, a Region of a file, bytes or any binary file; it is read
+        to its end. With compression `auto`, gzip, zstd, bzip2 and xz are inflated. The digests are
+        `sha256:<hex>`: `expected_digest` of the bytes as given, `expected_diff_id` of the tar.
+        `descriptor` is JSON to be kept with the layer. If the layer is there already, the existing
+        one is returned and the new copy thrown away. `timeout` is in seconds.
+
+        Raises LayerDoesNotExist for an unknown parent, MaxDepthExceeded, InvalidTar,
+        IntegrityError for an unexpected digest, LimitExceeded, CallerError where `source` raises,
+        CallTimeout, WorkerDied, StoreBusy, StorageFull, DriverError. After any of them nothing of
+        the layer is left.
+        """
+        how = TarSource(
+            inflate=compression == "auto",
+            expected_digest=diff_id(expected_digest) if expected_digest else None,
+            expected_diff_id=diff_id(expected_diff_id) if expected_diff_id else None,
+        )
+        reference = self._core.new_reference()
+        parent_id = chain_id(parent) if parent else None
+        facts = self._core.hand_in(
+            self._core.layers,
+            source,
+            how,
+            lambda given: m.Register(
+                reference=reference,
+                parent=parent_id,
+                descriptor=descriptor,
+                source=given.source,
+                descriptors=given.descriptors,
+            ),
+            timeout,
+        )
+        return Layer(self._core, facts, reference, self)
+
+    def get(self, chain: str) -> Layer:
+        """Retain a layer by its chain ID. Raises LayerDoesNotExist. moby: Store.Get."""
+        reference = self._core.new_reference()
+        message = m.GetLayer(reference=reference, chain_id=chain_id(chain))
+        facts = self._core.call(self._core.layers, message)
+        return Layer(self._core, facts, reference, self)
+
+    def release(self, layer: Layer) -> list[m.LayerMetadata]:
+        """Give a reference back, and remove what nothing keeps any more. moby: Store.Release.
+
+        Returns the metadata of every layer that was removed, the top one first; nothing for a layer
+        that was gone already. Raises LayerNotRetained for a reference that was given back before,
+        and DriverError where the removal fails: then the reference is held again.
+        """
+        self._check_mine(layer)
+        return layer.release()
+
+    def map(self) -> dict[ChainID, m.LayerMetadata]:
+        """Return every layer by its chain ID. moby: Store.Map."""
+        layers: dict[ChainID, m.LayerMetadata] = self._core.call(self._core.layers, m.MapLayers())
+        return layers
+
+    # Read-write layers
+
+    def create_rw_layer(
+        self,
+        name: str,
+        parent: str | None = None,
+        *,
+        mount_label: str = "",
+        storage_opt: Mapping[str, str] | None = None,
+        init: Init | None = None,
+        timeout: float | None = None,
+    ) -> RWLayer:
+        """Make a read-write layer on `parent`'s chain ID and hold it. moby: Store.CreateRWLayer.
+
+        `init` is called with the path of an init layer, mounted between the parent and the new
+        layer: what it makes there is seen in the layer but isn't among its changes. It runs in a
+        worker's thread and must not use the store. `timeout` is in seconds.
+
+        Raises InvalidName, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
+        CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError. After any of them the name
+        is free and nothing of the layer is left.
+        """
+        reference = self._core.new_reference()
+        message = m.CreateRWLayer(
+            reference=reference,
+            name=name,
+            parent=chain_id(parent) if parent else None,
+            mount_label=mount_label,
+            storage_opt=dict(storage_opt or {}),
+            init=init,
+        )
+        facts = self._core.call(self._core.mounts, message, timeout)
+        return RWLayer(self._core, facts, reference, self)
+
+    def get_rw_layer(self, name: str) -> RWLayer:
+        """Hold a read-write layer once more. Raises MountDoesNotExist. moby: Store.GetRWLayer."""
+        reference = self._core.new_reference()
+        message = m.GetRWLayer(reference=reference, name=name)
+        facts = self._core.call(self._core.mounts, message)
+        return RWLayer(self._core, facts, reference, self)
+
+    def get_mount_id(self, name: str) -> str:
+        """Return the graph driver's ID of a read-write layer. moby: Store.GetMountID."""
+        mount_id: str = self._core.call(self._core.mounts, m.GetMountID(name=name))
+        return mount_id
+
+    def release_rw_layer(self, layer: RWLayer) -> list[m.LayerMetadata]:
+        """Give a reference back; the last one removes the layer. moby: Store.ReleaseRWLayer.
+
+        A layer that is mounted is unmounted first. Returns the metadata of the read-only layers
+        that went with it, the top one first; nothing for a layer that was gone already. Raises
+        LayerNotRetained for a reference that was given back before, and DriverError where the
+        removal fails: then the reference is held again.
+        """
+        self._check_mine(layer)
+        return layer.release()
+
+    def mounts(self) -> list[m.MountMetadata]:
+        """Return every read-write layer, ordered by name, with those being made or removed."""
+        mounts: list[m.MountMetadata] = self._core.call(self._core.mounts, m.ListMounts())
+        return mounts
+
+    # The store itself
+
+    def trace(self) -> list[TraceRecord]:
+        """Return the newest messages between the actors, in the order they were sent."""
+        return self._core.tracer.records()
+
+    def drain(self, timeout: float | None = None) -> None:
+        """Wait until everything removed is deleted from the disk; `timeout` in seconds.
+
+        Raises CallTimeout, or DriverError where something can't be deleted.
+        """
+        self._core.call(self._core.reaper, m.Drain(), timeout)
+
+    def close(self, *, keep_mounts: bool = False, timeout: float = 10.0) -> None:
+        """Unmount what was mounted through this store, finish what was begun, end all of it.
+
+        With `keep_mounts` mounts stay, to be found by whoever opens the root next. What isn't
+        finished after `timeout` seconds is cut off and undone. Nothing is released: read-write
+        layers and their changes stay in the store. Raises DriverError where something can't be
+        unmounted; the store is closed all the same. Idempotent.
+        """
+        if self._finalizer.detach() is not None:
+            _close(self._core, self._lock, keep_mounts=keep_mounts, timeout=timeout)
+
+    def cleanup(self) -> None:
+        """Close the store under moby's name for it. moby: Store.Cleanup."""
+        self.close()
+
+    def _check_mine(self, layer: Layer | RWLayer) -> None:
+        if not layer.belongs_to(self._core):
+            raise LayerNotRetained(repr(layer))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<LayerStore {self.root} {self.driver_name}>"
+
+
+def _close(core: Core, lock: RootLock, *, keep_mounts: bool, timeout: float) -> None:
+    try:
+        core.close(keep_mounts=keep_mounts, timeout=timeout)
+    finally:
+        lock.release()
