@@ -84,6 +84,13 @@ class Ref:
         return not any(thread.is_alive() for thread in self._identity.threads)
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request's answer that is an error; raising it would make Pykka log each as a failure."""
+
+    error: LayerStoreError
+
+
 class BookKeeper(pykka.ThreadingActor):
     """An actor that keeps promises; subclasses give `asked` and `told`."""
 
@@ -132,12 +139,14 @@ class BookKeeper(pykka.ThreadingActor):
         self._handling = envelope
         try:
             answer = self._handled(envelope.message)
-        except LayerStoreError as error:
-            self._tracer.keep(envelope, type(error).__name__)
-            raise
         finally:
             self._handling = None
-        self._tracer.keep(envelope, "pending" if isinstance(answer, pykka.Future) else "ok")
+        outcome = "ok"
+        if isinstance(answer, Refused):
+            outcome = type(answer.error).__name__
+        elif isinstance(answer, pykka.Future):
+            outcome = "pending"
+        self._tracer.keep(envelope, outcome)
         return answer
 
     def _handled(self, message: Message) -> object:
@@ -145,26 +154,25 @@ class BookKeeper(pykka.ThreadingActor):
             if message.public:
                 return self.asked(message)
             self.told(message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - an error must neither be lost nor end the actor
             for descriptor in getattr(message, "descriptors", ()):
                 descriptor.close()
-            if message.public and isinstance(error, LayerStoreError):
-                raise
-            internal = self._internal(message, error)
             if message.public:
-                raise internal from error
-            self.on_told_error(internal)
+                return Refused(self._own_error(message, error))
+            self.on_told_error(self._own_error(message, error))
         return None
 
-    def _internal(self, message: Message, error: Exception) -> InternalError:
+    def _own_error(self, message: Message, error: Exception) -> LayerStoreError:
+        if isinstance(error, LayerStoreError):
+            return error
         log.error("%s failed to handle %s", self.name, message, exc_info=error)
         return InternalError(f"{self.name}, {type(message).__name__}", repr(error))
 
     def on_told_error(self, error: LayerStoreError) -> None:
         """Deal with a bug in the handler of a message that nobody waits for.
 
-        An exception would end the actor (Pykka ends an actor whose tell handler raises), so it is
-        logged, and the promises that can no longer be told apart from broken ones are failed.
+        Pykka ends an actor whose tell handler raises. This one goes on, and whoever waits for it
+        is told, because which promise is broken can't be known.
         """
         for promise in list(self._promises):
             self.reject(promise, error)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pykka
 
-from layerstore.actors.base import Ref
+from layerstore.actors.base import Ref, Refused
 from layerstore.actors.messages import Message
 from layerstore.drivers.errors import CallTimeout, InternalError, StoreClosed
 
@@ -65,6 +65,12 @@ class Call:
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
     def _wait(self) -> Any:
+        answer = self._got()
+        if isinstance(answer, Refused):
+            raise answer.error
+        return answer
+
+    def _got(self) -> Any:
         stopped = False
         while True:
             left = self.seconds_left

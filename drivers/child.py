@@ -18,7 +18,7 @@ from dataclasses import asdict
 from layerstore.drivers import work
 from layerstore.drivers.errors import to_wire
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
-from layerstore.drivers.perform import Disk, DiskConfig, open_disk, perform
+from layerstore.drivers.perform import Disk, DiskConfig, make_disk, perform
 
 _PR_SET_PDEATHSIG = 1
 _CHANGES_PER_FRAME = 10_000
@@ -36,7 +36,7 @@ def main(fd: int, parent: int) -> None:
         disk = None
         while True:
             request, descriptors = receive_frame(sock)
-            disk = disk or open_disk(config)
+            disk = disk or make_disk(config)
             _answer(sock, disk, request, descriptors)
     except (EndOfFrames, BrokenPipeError, ConnectionResetError):
         return

@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from isal import igzip
-from layerstore.drivers.choose import open_driver
+from layerstore.drivers.choose import reopen_driver
 from layerstore.drivers.syscalls import syncfs
 
 from layerstore.drivers import tar_split, work
@@ -53,18 +52,16 @@ class DiskConfig:
 
     root: str
     driver: str
-    options: Mapping[str, str]
     durable: bool
     limits: Limits
 
 
-def open_disk(config: DiskConfig) -> Disk:
-    """Open the driver and the metadata of a root whose driver has been chosen."""
-    driver, _ = open_driver(config.driver, config.root, options=config.options)
+def make_disk(config: DiskConfig, driver: GraphDriver | None = None) -> Disk:
+    """Make the Disk of a root, whose driver has been chosen, from its configuration."""
     return Disk(
         root=config.root,
-        driver=driver,
-        metadata=MetadataStore(config.root, driver.name, durable=config.durable),
+        driver=driver or reopen_driver(config.driver, config.root),
+        metadata=MetadataStore(config.root, config.driver, durable=config.durable),
         trash=trash_path(config.root),
         durable=config.durable,
         limits=config.limits,

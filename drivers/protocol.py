@@ -122,6 +122,9 @@ class GraphDriver(Protocol):
     def name(self) -> str:
         """The name in the layout: `overlay2`, `vfs`."""
 
+    def prepare(self) -> None:
+        """Make the driver's home and tidy it after a crash. Called once, under the root's lock."""
+
     def status(self) -> list[tuple[str, str]]:
         """Pairs for people to read, as in `docker info`. Reads probed facts only."""
 

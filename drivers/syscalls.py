@@ -17,6 +17,7 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
+CLONE_FS = 0x200
 
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -62,6 +63,12 @@ def umount(target: str, flags: int = 0) -> None:
     """umount2(2)."""
     if _libc.umount2(os.fsencode(target), flags):
         raise _failure(target)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2), for the calling thread."""
+    if _libc.unshare(flags):
+        raise _failure(None)
 
 
 def syncfs(fd: int) -> None:

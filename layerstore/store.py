@@ -14,11 +14,10 @@ from layerstore.drivers.choose import open_driver
 from layerstore.drivers.errors import InvalidMetadata, LayerNotRetained
 from layerstore.drivers.ids import ChainID, chain_id, diff_id
 from layerstore.drivers.lock import RootLock
-from layerstore.drivers.metadata import MetadataStore
-from layerstore.drivers.perform import Disk, DiskConfig
+from layerstore.drivers.perform import DiskConfig, make_disk
 from layerstore.drivers.protocol import Limits
 from layerstore.drivers.recovery import prepare_root, recover
-from layerstore.drivers.trash import prepare_trash, trash_path
+from layerstore.drivers.trash import prepare_trash
 from layerstore.drivers.work import Init, TarSource
 from layerstore.layer import Layer
 from layerstore.rwlayer import RWLayer
@@ -71,22 +70,14 @@ class LayerStore:
             graph_driver, self.driver_reason = open_driver(
                 driver, self.root, options=driver_options
             )
-            durable = durability == "durable"
             config = DiskConfig(
                 root=self.root,
                 driver=graph_driver.name,
-                options=dict(driver_options or {}),
-                durable=durable,
+                durable=durability == "durable",
                 limits=limits or Limits(),
             )
-            disk = Disk(
-                root=self.root,
-                driver=graph_driver,
-                metadata=MetadataStore(self.root, graph_driver.name, durable=durable),
-                trash=trash_path(self.root),
-                durable=durable,
-                limits=config.limits,
-            )
+            disk = make_disk(config, graph_driver)
+            graph_driver.prepare()
             disk.metadata.prepare()
             prepare_trash(disk.trash)
             recovered = recover(disk)

@@ -1,0 +1,87 @@
+"""Choosing the graph driver of a root.
+
+Owns the order of preference: what the root was used with before, then the best that works there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from layerstore.drivers import overlay2_probe
+from layerstore.drivers.errors import DriverNotSupported, InvalidName, NotPermitted
+from layerstore.drivers.mountinfo import file_system_of
+from layerstore.drivers.overlay2 import Overlay2Driver
+from layerstore.drivers.overlay2_mount import MountOptions
+from layerstore.drivers.protocol import GraphDriver
+from layerstore.drivers.vfs import VfsDriver
+
+PREFERENCE = ("overlay2", "vfs")
+
+
+def open_driver(
+    name: str | None, root: str, *, options: Mapping[str, str] | None = None
+) -> tuple[GraphDriver, str]:
+    """Open the named driver, or choose one; returns it and a sentence on why it is this one.
+
+    Raises DriverNotSupported for an unknown driver or one that can't work on `root`, NotPermitted
+    where only a privilege is missing, ReadOnlyStorage and DriverError where the root can't be used,
+    InvalidName for an option that no driver knows.
+    """
+    for key in options or {}:
+        raise InvalidName(key, "the graph drivers have no such option")
+    if name is not None:
+        return _open_named(name, root), "it was asked for by name"
+    for candidate in PREFERENCE:
+        if _was_used(candidate, root):
+            return _open_named(candidate, root), "the root was used with it before"
+    fstype = file_system_of(root)
+    mount_options = MountOptions.probe()
+    try:
+        objection = overlay2_probe.why_not(root, mount_options)
+    except NotPermitted:
+        if os.geteuid() == 0:
+            raise
+        objection = "mounting needs root"
+    if not objection:
+        why = f"the file system ({fstype}) and the kernel support overlay mounts"
+        return _overlay2(root, mount_options), why
+    return _vfs(root), f"overlay2 can't be used: {objection}"
+
+
+def reopen_driver(name: str, root: str) -> GraphDriver:
+    """Open a driver that open_driver has chosen for this root, without trying it again."""
+    return _overlay2(root, MountOptions.probe()) if name == "overlay2" else _vfs(root)
+
+
+def _open_named(name: str, root: str) -> GraphDriver:
+    if name == "vfs":
+        return _vfs(root)
+    if name != "overlay2":
+        raise DriverNotSupported(name, root, f"the graph drivers are {', '.join(PREFERENCE)}")
+    options = MountOptions.probe()
+    objection = overlay2_probe.why_not(root, options)
+    if objection:
+        raise DriverNotSupported(name, root, objection)
+    return _overlay2(root, options)
+
+
+def _was_used(name: str, root: str) -> bool:
+    """Whether the root has layers of this driver. dockerd looks for the same."""
+    layers = f"{root}/image/{name}/layerdb"
+    return os.path.isdir(layers)
+
+
+def _overlay2(root: str, options: MountOptions) -> Overlay2Driver:
+    status = [
+        ("Backing Filesystem", file_system_of(root)),
+        ("Supports d_type", "true"),
+        ("Native Overlay Diff", "true"),
+        ("userxattr", str(options.userxattr).lower()),
+        ("Mount options", ",".join(options.flags) or "none"),
+    ]
+    return Overlay2Driver(root, options, status)
+
+
+def _vfs(root: str) -> VfsDriver:
+    return VfsDriver(root, [("Backing Filesystem", file_system_of(root))])

@@ -1,0 +1,147 @@
+"""The vfs graph driver: every layer a complete directory tree, copied from its parent.
+
+Owns `<root>/vfs/dir` in Docker's layout. Slow and large, but it works on every file system and
+needs no mounts. Compatible with moby's daemon/graphdriver/vfs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from typing import BinaryIO
+
+from layerstore.drivers import changes, tar_apply, tar_write
+from layerstore.drivers.copy_tree import copy_tree
+from layerstore.drivers.errors import DriverError, InvalidName
+from layerstore.drivers.ids import check_layer_id
+from layerstore.drivers.protocol import Applied, Change, LayerTree, Limits, WhiteoutFormat
+
+
+class VfsDriver:
+    """GraphDriver by copying; see the protocol for every method."""
+
+    name = "vfs"
+
+    def __init__(self, root: str, status: list[tuple[str, str]]) -> None:
+        self._home = f"{root}/vfs/dir"
+        self._status = status
+
+    def prepare(self) -> None:
+        """Make the home."""
+        try:
+            os.makedirs(self._home, mode=0o710, exist_ok=True)
+        except OSError as error:
+            raise DriverError.from_os_error("mkdir", self._home, error) from error
+
+    def _path(self, layer_id: str) -> str:
+        return f"{self._home}/{check_layer_id(layer_id)}"
+
+    def status(self) -> list[tuple[str, str]]:
+        """See GraphDriver."""
+        return list(self._status)
+
+    def ids(self) -> Iterator[str]:
+        """See GraphDriver."""
+        with os.scandir(self._home) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield entry.name
+
+    def exists(self, layer_id: str) -> bool:
+        """See GraphDriver."""
+        return os.path.isdir(self._path(layer_id))
+
+    def create(self, layer_id: str, parent: str | None) -> None:
+        """See GraphDriver."""
+        path = self._path(layer_id)
+        try:
+            os.mkdir(path, 0o755)
+            os.chmod(path, 0o755)  # whatever the umask
+        except OSError as error:
+            raise DriverError.from_os_error("mkdir", path, error) from error
+        if parent is None:
+            return
+        try:
+            copy_tree(self._path(parent), path)
+        except BaseException:
+            shutil.rmtree(path)
+            raise
+
+    def create_read_write(
+        self,
+        layer_id: str,
+        parent: str | None,
+        *,
+        mount_label: str = "",  # noqa: ARG002 - there is no mount to label
+        storage_opt: Mapping[str, str] | None = None,
+    ) -> None:
+        """See GraphDriver. Knows no storage_opt."""
+        for key in storage_opt or {}:
+            raise InvalidName(key, "vfs knows no such storage option")
+        self.create(layer_id, parent)
+
+    def remove(self, layer_id: str, trash: str) -> None:
+        """See GraphDriver."""
+        path = self._path(layer_id)
+        target = f"{trash}/{layer_id}-{secrets.token_hex(8)}"
+        try:
+            os.rename(path, target)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DriverError.from_os_error("rename", path, error, f"to {target}") from error
+
+    def get(self, layer_id: str, mount_label: str = "") -> str:  # noqa: ARG002
+        """See GraphDriver."""
+        path = self._path(layer_id)
+        if not os.path.isdir(path):
+            raise DriverError("open", path, errno.ENOENT)
+        return path
+
+    def put(self, layer_id: str) -> None:
+        """See GraphDriver."""
+
+    def mounted(self) -> set[str]:
+        """See GraphDriver."""
+        return set()
+
+    def metadata(self, layer_id: str) -> dict[str, str]:
+        """See GraphDriver. moby's has none; the directory is what there is to tell."""
+        return {"Dir": self._path(layer_id)}
+
+    def tree(self, layer_id: str) -> LayerTree:
+        """See GraphDriver."""
+        return LayerTree(root=self._path(layer_id), lowers=(), whiteouts=WhiteoutFormat.REMOVE)
+
+    def apply_diff(
+        self,
+        layer_id: str,
+        parent: str | None,  # noqa: ARG002 - its tree is complete
+        source: BinaryIO,
+        *,
+        tar_split: BinaryIO | None = None,
+        limits: Limits | None = None,
+    ) -> Applied:
+        """See GraphDriver."""
+        tree = self.tree(layer_id)
+        return tar_apply.apply_tar(source, tree, tar_split=tar_split, limits=limits)
+
+    def diff(self, layer_id: str, parent: str | None, out: BinaryIO) -> None:
+        """See GraphDriver."""
+        tar_write.write_changes(self._path(layer_id), self.changes(layer_id, parent), out)
+
+    def changes(self, layer_id: str, parent: str | None) -> Iterable[Change]:
+        """See GraphDriver."""
+        old = self._path(parent) if parent is not None else None
+        return changes.tree_changes(self._path(layer_id), old)
+
+    def diff_size(self, layer_id: str, parent: str | None) -> int:
+        """See GraphDriver. Changed and added files count whole, as in moby's naive driver."""
+        path = self._path(layer_id)
+        return changes.changes_size(path, self.changes(layer_id, parent))
+
+    def cleanup(self) -> None:
+        """See GraphDriver. Opening leaves nothing behind that would have to be undone."""
