@@ -88,8 +88,11 @@ class LayerEntry:
 class LayerBooks:
     """All entries, by chain ID."""
 
-    def __init__(self, stored: Iterable[StoredLayer]) -> None:
-        """Fill the books from disk; `stored` has every layer's parent before it."""
+    def __init__(self, stored: Iterable[StoredLayer], mounted_on: Iterable[ChainID]) -> None:
+        """Fill the books from disk.
+
+        `stored` has every layer's parent before it; `mounted_on` has the parent of every mount.
+        """
         self._entries: dict[ChainID, LayerEntry] = {}
         for layer in stored:
             parent = self._entries[layer.parent] if layer.parent is not None else None
@@ -101,6 +104,8 @@ class LayerBooks:
                 layer.size,
                 layer.descriptor,
             ).state = LayerState.READY
+        for parent_id in mounted_on:
+            self._entries[parent_id].users += 1
 
     def find(self, chain_id: ChainID) -> LayerEntry:
         """Return a ready layer's entry; LayerDoesNotExist for any other."""

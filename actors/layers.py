@@ -48,11 +48,12 @@ class LayerRegistry(BookKeeper):
         identity: Identity,
         *,
         stored: Iterable[StoredLayer],
+        mounted_on: Iterable[ChainID],
         pool: Ref,
         reaper: Ref,
     ) -> None:
         super().__init__(identity)
-        self._books = LayerBooks(stored)
+        self._books = LayerBooks(stored, mounted_on)
         self._pool = pool
         self._reaper = reaper
         self._registrations: dict[int, _Registration] = {}

@@ -74,6 +74,7 @@ class Core:
             "layers",
             self.tracer,
             stored=recovered.layers,
+            mounted_on=[mount.parent for mount in recovered.mounts if mount.parent is not None],
             pool=self.pool,
             reaper=self.reaper,
         )

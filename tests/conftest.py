@@ -1,0 +1,156 @@
+"""Fixtures that every test may use, and the check that a test leaves nothing behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from layerstore import LayerStore
+from layerstore.drivers.mountinfo import mount_points
+from tests.filesystems import LoopFileSystem
+
+DRIVERS = ("overlay2", "vfs")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-root-tests",
+        action="store_true",
+        help="fail, rather than skip, the tests that need root and overlay mounts",
+    )
+    parser.addoption(
+        "--stress-rounds", type=int, default=1, help="how often to run the stress test"
+    )
+
+
+def why_no_root_tests() -> str:
+    """Why tests that mount can't run here, or nothing if they can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    libc = ctypes.CDLL(None, use_errno=True)
+    with tempfile.TemporaryDirectory() as place:
+        for name in ("l", "u", "w", "m"):
+            os.mkdir(f"{place}/{name}")
+        data = f"lowerdir={place}/l,upperdir={place}/u,workdir={place}/w"
+        target = f"{place}/m".encode()
+        if libc.mount(b"overlay", target, b"overlay", 0, data.encode()):
+            return f"the kernel mounts no overlay here: {os.strerror(ctypes.get_errno())}"
+        libc.umount2(target, 0)
+    return ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("root")]
+    reason = why_no_root_tests() if marked else ""
+    if not reason:
+        return
+    if config.getoption("--require-root-tests"):
+        raise pytest.UsageError(f"{len(marked)} tests need root and overlay mounts: {reason}")
+    for item in marked:
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def base_directory() -> Iterator[Path]:
+    """A directory on a real file system (not an overlay), for store roots."""
+    place = Path(tempfile.mkdtemp(prefix="layerstore-test-", dir="/var/tmp"))
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture
+def root_dir(base_directory: Path) -> Iterator[Path]:
+    """An empty directory to open a store in."""
+    place = Path(tempfile.mkdtemp(dir=base_directory))
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture(params=[pytest.param("overlay2", marks=pytest.mark.root), "vfs"])
+def driver_name(request: pytest.FixtureRequest) -> str:
+    """Every graph driver in turn."""
+    if request.param == "vfs" and os.geteuid() != 0:
+        pytest.skip("vfs keeps owners and device nodes, which needs root")
+    name: str = request.param
+    return name
+
+
+OpenStore = Callable[..., LayerStore]
+
+
+@pytest.fixture
+def open_store(root_dir: Path, driver_name: str) -> Iterator[OpenStore]:
+    """A function that opens the test's store with every driver in turn; closed at the end."""
+    opened: list[LayerStore] = []
+
+    def open_it(**options: object) -> LayerStore:
+        options.setdefault("driver", driver_name)
+        store = LayerStore(root_dir, **options)  # type: ignore[arg-type]
+        opened.append(store)
+        return store
+
+    yield open_it
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> LayerStore:
+    """An open store."""
+    return open_store()
+
+
+@pytest.fixture(scope="session")
+def make_file_system(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str, int], Path]]:
+    """A function that makes and mounts a file system of a type and a size in MiB, of its own."""
+    made: list[LoopFileSystem] = []
+
+    def make(fstype: str, size: int) -> Path:
+        system = LoopFileSystem(tmp_path_factory.mktemp(fstype), fstype, size)
+        made.append(system)
+        return system.path
+
+    yield make
+    for system in made:
+        system.remove()
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(base_directory: Path) -> Iterator[None]:
+    """No thread, no child process and no mount outlives a test."""
+    threads, children, mounts = _threads(), _children(), _mounts(base_directory)
+    yield
+    assert _threads() - threads == set()
+    assert _children() - children == set()
+    assert _mounts(base_directory) - mounts == set()
+
+
+def _threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+def _children() -> set[int]:
+    me = os.getpid()
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(me)], capture_output=True, text=True, check=False
+    )
+    pids = {int(pid) for pid in found.stdout.split()}
+    return {pid for pid in pids if _is_alive_or_zombie(pid)}
+
+
+def _is_alive_or_zombie(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
+
+
+def _mounts(place: Path) -> set[str]:
+    return {point.path for point in mount_points() if point.path.startswith(f"{place}/")}
