@@ -1,0 +1,78 @@
+"""The jobs on images: few and short, so they run in a worker's thread.
+
+Owns what each job asks of the image database; the order of jobs is the ImageRegistry's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from layerstore.drivers.errors import InternalError
+from layerstore.drivers.image_config import ImageID
+from layerstore.drivers.imagedb import ImageDatabase
+from layerstore.drivers.work import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageJob(Job):
+    """The root of the jobs on images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteImage(ImageJob):
+    """Write an image's configuration and metadata."""
+
+    image_id: ImageID
+    config: bytes
+    parent: ImageID | None
+    last_updated: str
+
+    def summary(self) -> str:
+        """Return the image ID."""
+        return self.image_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteImage(ImageJob):
+    """Delete an image's configuration and metadata."""
+
+    image_id: ImageID
+
+    def summary(self) -> str:
+        """Return the image ID."""
+        return self.image_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteNames(ImageJob):
+    """Replace the names of all images."""
+
+    repositories: Mapping[str, Mapping[str, ImageID]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadConfig(ImageJob):
+    """Read and verify an image's configuration; the outcome is its JSON as a string."""
+
+    image_id: ImageID
+
+    def summary(self) -> str:
+        """Return the image ID."""
+        return self.image_id[:19]
+
+
+def perform_on_images(database: ImageDatabase, job: ImageJob) -> str | None:
+    """Do one job."""
+    match job:
+        case WriteImage():
+            database.add(job.config, job.parent, job.last_updated)
+        case DeleteImage():
+            database.remove(job.image_id)
+        case WriteNames():
+            database.write_repositories(job.repositories)
+        case ReadConfig():
+            return database.config(job.image_id).decode()
+        case _:
+            raise InternalError("perform_on_images", f"no such job: {type(job).__name__}")
+    return None

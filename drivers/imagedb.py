@@ -1,0 +1,206 @@
+"""The image database: `image/<driver>/imagedb` and `repositories.json` in Docker's format.
+
+Owns the files of image configurations, their metadata and the names of images. It keeps no books
+and never touches a layer. moby's equivalents are image/fs.go and reference/store.go.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from layerstore.drivers.durable import sync_directory, write_file
+from layerstore.drivers.errors import (
+    DriverError,
+    ImageDoesNotExist,
+    IntegrityError,
+    InvalidMetadata,
+    InvalidName,
+    LayerStoreError,
+)
+from layerstore.drivers.ids import diff_id, hex_of
+from layerstore.drivers.image_config import (
+    MAX_CONFIG,
+    ImageFacts,
+    ImageID,
+    image_id_of,
+    parse_config,
+)
+
+_MAX_SMALL_FILE = 4096
+_MAX_REPOSITORIES = 64 << 20
+_METADATA_FILES = ("parent", "lastUpdated")
+
+Repositories = dict[str, dict[str, ImageID]]
+"""Repository -> full reference (`busybox:latest`, `busybox@sha256:...`) -> image ID."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """One image as its files describe it."""
+
+    facts: ImageFacts
+    parent: ImageID | None
+    """The image it was made from by a commit or build, where that is recorded."""
+
+
+class _Repositories(msgspec.Struct, rename="pascal"):
+    repositories: dict[str, dict[str, str]] | None = None
+
+
+def image_id(text: str) -> ImageID:
+    """Check the grammar of a full image ID."""
+    return ImageID(diff_id(text))
+
+
+class ImageDatabase:
+    """The images beneath one root, for one driver; `durable` asks for fsync on writes."""
+
+    def __init__(self, root: str, driver: str, *, durable: bool) -> None:
+        home = f"{root}/image/{driver}"
+        self._names = f"{home}/repositories.json"
+        self._contents = f"{home}/imagedb/content/sha256"
+        self._metadata = f"{home}/imagedb/metadata/sha256"
+        self._durable = durable
+
+    def prepare(self) -> None:
+        """Make the directories that are missing."""
+        for path in (self._contents, self._metadata):
+            try:
+                os.makedirs(path, mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise DriverError.from_os_error("mkdir", path, error) from error
+
+    # Images
+
+    def images(self) -> Iterator[StoredImage | InvalidMetadata]:
+        """Read every image; one that can't be used comes as the error that says why."""
+        try:
+            names = sorted(os.listdir(self._contents))
+        except OSError as error:
+            raise DriverError.from_os_error("list", self._contents, error) from error
+        for name in names:
+            if name.endswith(".tmp"):
+                continue  # a write that a crash cut off
+            try:
+                found = image_id(f"sha256:{name}")
+                yield StoredImage(
+                    facts=parse_config(self.config(found), f"sha256:{name}"),
+                    parent=self._parent(found),
+                )
+            except LayerStoreError as error:
+                yield InvalidMetadata(f"{self._contents}/{name}", str(error))
+
+    def config(self, image: ImageID) -> bytes:
+        """Return an image's configuration, verified to be what its ID says.
+
+        Raises ImageDoesNotExist, IntegrityError, InvalidMetadata.
+        """
+        content = _read(f"{self._contents}/{hex_of(image)}", MAX_CONFIG)
+        if content is None:
+            raise ImageDoesNotExist(image)
+        actual = image_id_of(content)
+        if actual != image:
+            raise IntegrityError("the configuration of an image", image, actual)
+        return content
+
+    def _parent(self, image: ImageID) -> ImageID | None:
+        path = f"{self._metadata}/{hex_of(image)}/parent"
+        content = _read(path, _MAX_SMALL_FILE)
+        if content is None:
+            return None
+        try:
+            return image_id(content.decode("ascii"))
+        except (InvalidName, UnicodeDecodeError) as error:
+            raise InvalidMetadata(path, "not an image ID") from error
+
+    def add(self, config: bytes, parent: ImageID | None, last_updated: str) -> None:
+        """Write an image: its metadata first, so that it is whole once its configuration is there.
+
+        `last_updated` is RFC 3339. Idempotent.
+        """
+        name = hex_of(image_id_of(config))
+        home = f"{self._metadata}/{name}"
+        try:
+            os.makedirs(home, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise DriverError.from_os_error("mkdir", home, error) from error
+        if self._durable:
+            sync_directory(self._metadata)
+        if parent is not None:
+            write_file(f"{home}/parent", parent.encode(), durable=self._durable)
+        write_file(f"{home}/lastUpdated", last_updated.encode(), durable=self._durable)
+        write_file(f"{self._contents}/{name}", config, durable=self._durable)
+
+    def remove(self, image: ImageID) -> None:
+        """Delete an image's files. Idempotent; a crash leaves the image without metadata."""
+        home = f"{self._metadata}/{hex_of(image)}"
+        content = f"{self._contents}/{hex_of(image)}"
+        try:
+            for name in _METADATA_FILES:
+                _unlink_if_there(f"{home}/{name}")
+            _rmdir_if_there(home)
+            _unlink_if_there(content)
+        except OSError as error:
+            raise DriverError.from_os_error("delete", content, error) from error
+        if self._durable:
+            sync_directory(self._contents)
+
+    # Names
+
+    def repositories(self) -> Repositories:
+        """Read all names. Raises InvalidMetadata."""
+        content = _read(self._names, _MAX_REPOSITORIES)
+        if content is None:
+            return {}
+        try:
+            decoded = msgspec.json.decode(content, type=_Repositories).repositories or {}
+            return {
+                repository: {name: image_id(image) for name, image in names.items()}
+                for repository, names in decoded.items()
+            }
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, InvalidName) as error:
+            raise InvalidMetadata(self._names, str(error)) from error
+
+    def write_repositories(self, repositories: Mapping[str, Mapping[str, str]]) -> None:
+        """Replace all names."""
+        document = {"Repositories": {key: dict(names) for key, names in repositories.items()}}
+        content = msgspec.json.encode(document, order="sorted")
+        write_file(self._names, content, durable=self._durable)
+
+
+def _read(path: str, limit: int) -> bytes | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidMetadata(path, error.strerror or str(error)) from error
+    with os.fdopen(fd, "rb") as file:
+        try:
+            content = file.read(limit + 1)
+        except OSError as error:
+            raise InvalidMetadata(path, error.strerror or str(error)) from error
+    if len(content) > limit:
+        raise InvalidMetadata(path, f"longer than {limit} bytes")
+    return content
+
+
+def _unlink_if_there(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _rmdir_if_there(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        # What others put beside our files stays, and docker minds it as little as we do.
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise
