@@ -28,9 +28,11 @@ from layerstore.drivers.ids import DiffID, new_transaction
 from layerstore.drivers.metadata import MetadataStore
 from layerstore.drivers.protocol import Applied, GraphDriver, Limits
 from layerstore.drivers.tar_source import open_source
-from layerstore.drivers.trash import sweep, trash_path
+from layerstore.drivers.trash import make_room, sweep, trash_path
 
 _TAR_SPLIT_LEVEL = 1
+_ROOM = 1 << 30
+"""Bytes that should be free before something is made whose size isn't known."""
 _log = logging.getLogger("layerstore")
 
 
@@ -88,6 +90,7 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
     driver = disk.driver
     match job:
         case work.ApplyLayer():
+            make_room(disk.root, disk.trash, _wanted(job.source))
             return _apply_layer(disk, job, descriptors)
         case work.CommitLayer():
             disk.metadata.commit_layer(job.transaction, job.chain_id)
@@ -101,6 +104,7 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
             with _writer(descriptors) as out:
                 driver.diff(job.layer_id, job.parent_id, out)
         case work.CreateMount():
+            make_room(disk.root, disk.trash, _ROOM)
             _create_mount(disk, job)
         case work.RemoveMount():
             _remove_mount(disk, job)
@@ -111,6 +115,7 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
         case work.DriverMetadata():
             return driver.metadata(job.layer_id)
         case work.ApplyToMount():
+            make_room(disk.root, disk.trash, _wanted(job.source))
             return _apply(disk, job.mount_id, job.parent_id, job.source, descriptors).size
         case work.ListChanges():
             return list(driver.changes(job.mount_id, job.parent_id))
@@ -121,6 +126,10 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
         case _:
             raise InternalError("perform", f"no such job: {type(job).__name__}")
     return None
+
+
+def _wanted(source: work.TarSource) -> int:
+    return max(_ROOM, 2 * (source.size or 0))
 
 
 def _apply_layer(

@@ -12,6 +12,8 @@ import stat
 
 from layerstore.drivers.errors import DriverError
 
+_FEW_INODES = 100_000
+
 
 def trash_path(root: str) -> str:
     """Return the trash directory of a store root."""
@@ -45,6 +47,17 @@ def sweep(trash: str) -> int:
     if first is not None:
         raise DriverError.from_os_error("delete", first.filename or trash, first) from first
     return swept
+
+
+def make_room(root: str, trash: str, wanted: int) -> None:
+    """Empty the trash now if the file system has less than `wanted` bytes free.
+
+    What was removed may still fill a disk; nobody should be told that it is full before that is
+    gone.
+    """
+    status = os.statvfs(root)
+    if status.f_bavail * status.f_frsize < wanted or status.f_favail < _FEW_INODES:
+        sweep(trash)
 
 
 def _delete(path: str) -> None:
