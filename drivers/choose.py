@@ -20,9 +20,16 @@ PREFERENCE = ("overlay2", "vfs")
 
 
 def open_driver(
-    name: str | None, root: str, *, options: Mapping[str, str] | None = None
+    name: str | None,
+    root: str,
+    *,
+    durable: bool = True,
+    options: Mapping[str, str] | None = None,
 ) -> tuple[GraphDriver, str]:
     """Open the named driver, or choose one; returns it and a sentence on why it is this one.
+
+    With `durable` what the driver makes is on the disk before its calls return, the content of
+    layers aside.
 
     Raises DriverNotSupported for an unknown driver or one that can't work on `root`, NotPermitted
     where only a privilege is missing, ReadOnlyStorage and DriverError where the root can't be used,
@@ -31,10 +38,10 @@ def open_driver(
     for key in options or {}:
         raise InvalidName(key, "the graph drivers have no such option")
     if name is not None:
-        return _open_named(name, root), "it was asked for by name"
+        return _open_named(name, root, durable=durable), "it was asked for by name"
     for candidate in PREFERENCE:
         if _was_used(candidate, root):
-            return _open_named(candidate, root), "the root was used with it before"
+            return _open_named(candidate, root, durable=durable), "the root was used with it before"
     fstype = file_system_of(root)
     mount_options = MountOptions.probe()
     try:
@@ -45,16 +52,18 @@ def open_driver(
         objection = "mounting needs root"
     if not objection:
         why = f"the file system ({fstype}) and the kernel support overlay mounts"
-        return _overlay2(root, mount_options), why
+        return _overlay2(root, mount_options, durable=durable), why
     return _vfs(root), f"overlay2 can't be used: {objection}"
 
 
-def reopen_driver(name: str, root: str) -> GraphDriver:
+def reopen_driver(name: str, root: str, *, durable: bool) -> GraphDriver:
     """Open a driver that open_driver has chosen for this root, without trying it again."""
-    return _overlay2(root, MountOptions.probe()) if name == "overlay2" else _vfs(root)
+    if name == "vfs":
+        return _vfs(root)
+    return _overlay2(root, MountOptions.probe(), durable=durable)
 
 
-def _open_named(name: str, root: str) -> GraphDriver:
+def _open_named(name: str, root: str, *, durable: bool) -> GraphDriver:
     if name == "vfs":
         return _vfs(root)
     if name != "overlay2":
@@ -63,7 +72,7 @@ def _open_named(name: str, root: str) -> GraphDriver:
     objection = overlay2_probe.why_not(root, options)
     if objection:
         raise DriverNotSupported(name, root, objection)
-    return _overlay2(root, options)
+    return _overlay2(root, options, durable=durable)
 
 
 def _was_used(name: str, root: str) -> bool:
@@ -72,7 +81,7 @@ def _was_used(name: str, root: str) -> bool:
     return os.path.isdir(layers)
 
 
-def _overlay2(root: str, options: MountOptions) -> Overlay2Driver:
+def _overlay2(root: str, options: MountOptions, *, durable: bool) -> Overlay2Driver:
     status = [
         ("Backing Filesystem", file_system_of(root)),
         ("Supports d_type", "true"),
@@ -80,7 +89,7 @@ def _overlay2(root: str, options: MountOptions) -> Overlay2Driver:
         ("userxattr", str(options.userxattr).lower()),
         ("Mount options", ",".join(options.flags) or "none"),
     ]
-    return Overlay2Driver(root, options, status)
+    return Overlay2Driver(root, options, status, durable=durable)
 
 
 def _vfs(root: str) -> VfsDriver:

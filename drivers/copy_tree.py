@@ -96,9 +96,7 @@ class _Copy:
             os.close(from_fd)
 
     def _link(self, first: str, target: int, name: str) -> None:
-        os.link(
-            first, name, src_dir_fd=self._root, dst_dir_fd=target, follow_symlinks=False
-        )
+        os.link(first, name, src_dir_fd=self._root, dst_dir_fd=target, follow_symlinks=False)
 
 
 def _regular(source: int, target: int, name: str) -> None:

@@ -19,13 +19,34 @@ def write_file(path: str, data: bytes, *, durable: bool, mode: int = 0o600) -> N
     """
     temporary = f"{path}.{secrets.token_hex(8)}.tmp"
     try:
-        _write_new(temporary, data, durable=durable, mode=mode)
-        os.rename(temporary, path)
-    except OSError as error:
+        write_new(temporary, data, durable=durable, mode=mode)
+        _rename(temporary, path)
+    except DriverError:
         _unlink_if_there(temporary)
-        raise DriverError.from_os_error("write", path, error) from error
+        raise
     if durable:
         sync_directory(os.path.dirname(path))
+
+
+def write_new(path: str, data: bytes, *, durable: bool, mode: int = 0o600) -> None:
+    """Write a file that isn't there yet, in a directory that nobody reads yet.
+
+    With `durable` the content is on the disk on return; the name is once the directory is synced.
+    Raises DriverError.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(path, flags, mode)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise DriverError.from_os_error("write", path, error) from error
 
 
 def sync_directory(path: str) -> None:
@@ -40,17 +61,11 @@ def sync_directory(path: str) -> None:
         raise DriverError.from_os_error("fsync", path, error) from error
 
 
-def _write_new(path: str, data: bytes, *, durable: bool, mode: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(path, flags, mode)
+def _rename(source: str, target: str) -> None:
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        if durable:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
+        os.rename(source, target)
+    except OSError as error:
+        raise DriverError.from_os_error("rename", source, error, f"to {target}") from error
 
 
 def _unlink_if_there(path: str) -> None:

@@ -11,8 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator
 
-from layerstore.drivers.durable import sync_directory, write_file
-
+from layerstore.drivers.durable import sync_directory, write_new
 from layerstore.drivers.errors import (
     DriverError,
     InvalidMetadata,
@@ -70,7 +69,7 @@ class MetadataStore:
     def write(self, transaction: str, name: str, content: str) -> None:
         """Write one file of a transaction."""
         path = f"{self.transaction_path(transaction)}/{name}"
-        write_file(path, content.encode(), durable=self.durable, mode=0o644)
+        write_new(path, content.encode(), durable=self.durable, mode=0o644)
 
     def commit_layer(self, transaction: str, chain: ChainID) -> None:
         """Rename a transaction into place: the layer exists from here on, through a crash too."""

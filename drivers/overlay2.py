@@ -25,8 +25,10 @@ class Overlay2Driver:
 
     name = "overlay2"
 
-    def __init__(self, root: str, options: MountOptions, status: list[tuple[str, str]]) -> None:
-        self._layout = Layout(root)
+    def __init__(
+        self, root: str, options: MountOptions, status: list[tuple[str, str]], *, durable: bool
+    ) -> None:
+        self._layout = Layout(root, durable=durable)
         self._options = options
         self._status = status
         self._views = f"{root}/layerstore/views"

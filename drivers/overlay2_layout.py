@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 
-from layerstore.drivers.durable import write_file
+from layerstore.drivers.durable import sync_directory, write_new
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerDoesNotExist
 from layerstore.drivers.ids import check_layer_id
 
@@ -26,7 +26,8 @@ _MAX_LOWER_FILE = 16_384
 class Layout:
     """The directories of one overlay2 home."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, durable: bool) -> None:
+        self._durable = durable
         self.home = f"{root}/overlay2"
         self.links = f"{self.home}/l"
 
@@ -65,16 +66,22 @@ class Layout:
             os.mkdir(f"{path}/diff", 0o755)
             os.chmod(f"{path}/diff", 0o755)  # whatever the umask
             link = self._link(layer_id)
-            write_file(f"{path}/link", link.encode(), durable=False, mode=0o644)
+            self._write(f"{path}/link", link)
             if parent is not None:
                 os.mkdir(f"{path}/work", 0o700)
                 self._commit(parent)
-                write_file(f"{path}/lower", ":".join(lowers).encode(), durable=False, mode=0o644)
+                self._write(f"{path}/lower", ":".join(lowers))
+            if self._durable:
+                for directory in (path, self.links, self.home):
+                    sync_directory(directory)
         except BaseException as error:
             self._unmake(path, link)
             if isinstance(error, OSError):
                 raise DriverError.from_os_error("make", path, error) from error
             raise
+
+    def _write(self, path: str, content: str) -> None:
+        write_new(path, content.encode(), durable=self._durable, mode=0o644)
 
     def _link(self, layer_id: str) -> str:
         name = base64.b32encode(secrets.token_bytes(17)).decode()[:26]
@@ -122,7 +129,7 @@ class Layout:
         return lowers
 
     def lower_directories(self, layer_id: str) -> list[str]:
-        """Return the parents' diff directories, nearest first, each beneath the home for certain."""
+        """Return the parents' diff directories, nearest first, none of them outside the home."""
         return [self.target(lower) for lower in self.lowers(layer_id)]
 
     def target(self, lower: str) -> str:

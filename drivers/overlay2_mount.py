@@ -15,6 +15,7 @@ import threading
 from dataclasses import dataclass
 
 import tenacity
+
 from layerstore.drivers import syscalls
 from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.retry import log_retry

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from isal import igzip
-from layerstore.drivers.choose import reopen_driver
-from layerstore.drivers.syscalls import syncfs
 
 from layerstore.drivers import tar_split, work
+from layerstore.drivers.choose import reopen_driver
 from layerstore.drivers.errors import (
     CallerError,
     DriverError,
@@ -27,6 +26,7 @@ from layerstore.drivers.errors import (
 from layerstore.drivers.ids import DiffID, new_transaction
 from layerstore.drivers.metadata import MetadataStore
 from layerstore.drivers.protocol import Applied, GraphDriver, Limits
+from layerstore.drivers.syscalls import syncfs
 from layerstore.drivers.tar_source import open_source
 from layerstore.drivers.trash import make_room, sweep, trash_path
 
@@ -62,7 +62,7 @@ def make_disk(config: DiskConfig, driver: GraphDriver | None = None) -> Disk:
     """Make the Disk of a root, whose driver has been chosen, from its configuration."""
     return Disk(
         root=config.root,
-        driver=driver or reopen_driver(config.driver, config.root),
+        driver=driver or reopen_driver(config.driver, config.root, durable=config.durable),
         metadata=MetadataStore(config.root, config.driver, durable=config.durable),
         trash=trash_path(config.root),
         durable=config.durable,

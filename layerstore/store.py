@@ -67,13 +67,14 @@ class LayerStore:
         prepare_root(self.root)
         lock = RootLock(self.root)
         try:
+            durable = durability == "durable"
             graph_driver, self.driver_reason = open_driver(
-                driver, self.root, options=driver_options
+                driver, self.root, durable=durable, options=driver_options
             )
             config = DiskConfig(
                 root=self.root,
                 driver=graph_driver.name,
-                durable=durability == "durable",
+                durable=durable,
                 limits=limits or Limits(),
             )
             disk = make_disk(config, graph_driver)
