@@ -14,7 +14,6 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-import layerstore
 from layerstore.drivers import work
 from layerstore.drivers.errors import DriverError, InternalError, Wire, WorkerDied, from_wire
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
@@ -129,7 +128,7 @@ def _typed(job: work.Job, value: object, changes: list[Change]) -> work.Outcome:
 
 
 def _command(fd: int, nice: int) -> list[str]:
-    places = list(layerstore.__path__)
+    places = list(sys.modules["layerstore"].__path__)
     numbers = [str(number) for number in (fd, os.getpid(), nice, len(places))]
     paths = [path for path in sys.path if path]
     return [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, *numbers, *places, *paths]
