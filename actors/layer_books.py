@@ -88,10 +88,11 @@ class LayerEntry:
 class LayerBooks:
     """All entries, by chain ID."""
 
-    def __init__(self, stored: Iterable[StoredLayer], mounted_on: Iterable[ChainID]) -> None:
+    def __init__(self, stored: Iterable[StoredLayer], kept: Iterable[ChainID]) -> None:
         """Fill the books from disk.
 
-        `stored` has every layer's parent before it; `mounted_on` has the parent of every mount.
+        `stored` has every layer's parent before it; `kept` has the parent of every mount and the
+        top layer of every image, each as often as it is kept.
         """
         self._entries: dict[ChainID, LayerEntry] = {}
         for layer in stored:
@@ -104,7 +105,7 @@ class LayerBooks:
                 layer.size,
                 layer.descriptor,
             ).state = LayerState.READY
-        for parent_id in mounted_on:
+        for parent_id in kept:
             self._entries[parent_id].users += 1
 
     def find(self, chain_id: ChainID) -> LayerEntry:

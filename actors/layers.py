@@ -48,12 +48,12 @@ class LayerRegistry(BookKeeper):
         identity: Identity,
         *,
         stored: Iterable[StoredLayer],
-        mounted_on: Iterable[ChainID],
+        kept: Iterable[ChainID],
         pool: Ref,
         reaper: Ref,
     ) -> None:
         super().__init__(identity)
-        self._books = LayerBooks(stored, mounted_on)
+        self._books = LayerBooks(stored, kept)
         self._pool = pool
         self._reaper = reaper
         self._registrations: dict[int, _Registration] = {}

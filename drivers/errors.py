@@ -70,6 +70,18 @@ class ImageDoesNotExist(_Named):
     _sentence = "image {name} does not exist"
 
 
+class ImageInUse(LayerStoreError):
+    """An image is kept by read-write layers or by further names; force removes it all the same."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"image {self.name} is in use: {self.reason}"
+
+
 class InvalidName(LayerStoreError):
     """A name or an ID does not match its grammar; nothing was touched."""
 

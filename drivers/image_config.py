@@ -74,6 +74,18 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
         return chains[-1] if chains else None
 
 
+Repositories = dict[str, dict[str, ImageID]]
+"""Repository -> full reference (`busybox:latest`, `busybox@sha256:...`) -> image ID."""
+
+
+class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
+    """One image as its files describe it."""
+
+    facts: ImageFacts
+    parent: ImageID | None
+    """The image it was made from by a commit or build, where that is recorded."""
+
+
 def image_id_of(config: bytes) -> ImageID:
     """Return the image ID: the digest of the configuration's bytes."""
     return ImageID("sha256:" + hashlib.sha256(config).hexdigest())

@@ -1,6 +1,6 @@
-"""The jobs on images: few and short, so they run in a worker's thread.
+"""The jobs on images, as plain data: few and short, so they run in a worker's thread.
 
-Owns what each job asks of the image database; the order of jobs is the ImageRegistry's business.
+Owns their fields only; their order is the ImageRegistry's business. Nothing here touches the disk.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from layerstore.drivers.errors import InternalError
 from layerstore.drivers.image_config import ImageID
-from layerstore.drivers.imagedb import ImageDatabase
 from layerstore.drivers.work import Job
 
 
@@ -60,19 +58,3 @@ class ReadConfig(ImageJob):
     def summary(self) -> str:
         """Return the image ID."""
         return self.image_id[:19]
-
-
-def perform_on_images(database: ImageDatabase, job: ImageJob) -> str | None:
-    """Do one job."""
-    match job:
-        case WriteImage():
-            database.add(job.config, job.parent, job.last_updated)
-        case DeleteImage():
-            database.remove(job.image_id)
-        case WriteNames():
-            database.write_repositories(job.repositories)
-        case ReadConfig():
-            return database.config(job.image_id).decode()
-        case _:
-            raise InternalError("perform_on_images", f"no such job: {type(job).__name__}")
-    return None

@@ -25,8 +25,9 @@ from layerstore.drivers.errors import (
 from layerstore.drivers.ids import diff_id, hex_of
 from layerstore.drivers.image_config import (
     MAX_CONFIG,
-    ImageFacts,
     ImageID,
+    Repositories,
+    StoredImage,
     image_id_of,
     parse_config,
 )
@@ -34,18 +35,6 @@ from layerstore.drivers.image_config import (
 _MAX_SMALL_FILE = 4096
 _MAX_REPOSITORIES = 64 << 20
 _METADATA_FILES = ("parent", "lastUpdated")
-
-Repositories = dict[str, dict[str, ImageID]]
-"""Repository -> full reference (`busybox:latest`, `busybox@sha256:...`) -> image ID."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredImage:
-    """One image as its files describe it."""
-
-    facts: ImageFacts
-    parent: ImageID | None
-    """The image it was made from by a commit or build, where that is recorded."""
 
 
 class _Repositories(msgspec.Struct, rename="pascal"):
@@ -55,6 +44,17 @@ class _Repositories(msgspec.Struct, rename="pascal"):
 def image_id(text: str) -> ImageID:
     """Check the grammar of a full image ID."""
     return ImageID(diff_id(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredImages:
+    """What the image database of a root holds."""
+
+    images: list[StoredImage]
+    repositories: Repositories | InvalidMetadata
+    """All names, or why they can't be read."""
+    faults: list[InvalidMetadata]
+    """Everything that can't be used, and why."""
 
 
 class ImageDatabase:
@@ -74,6 +74,23 @@ class ImageDatabase:
                 os.makedirs(path, mode=0o700, exist_ok=True)
             except OSError as error:
                 raise DriverError.from_os_error("mkdir", path, error) from error
+
+    def recover(self) -> RecoveredImages:
+        """Read everything; what can't be read becomes a fault."""
+        images: list[StoredImage] = []
+        faults: list[InvalidMetadata] = []
+        for found in self.images():
+            if isinstance(found, InvalidMetadata):
+                faults.append(found)
+            else:
+                images.append(found)
+        repositories: Repositories | InvalidMetadata
+        try:
+            repositories = self.repositories()
+        except InvalidMetadata as error:
+            repositories = error
+            faults.append(error)
+        return RecoveredImages(images=images, repositories=repositories, faults=faults)
 
     # Images
 

@@ -24,6 +24,9 @@ from layerstore.drivers.errors import (
     LayerStoreError,
 )
 from layerstore.drivers.ids import DiffID, new_transaction
+from layerstore.drivers.image_perform import perform_on_images
+from layerstore.drivers.image_work import ImageJob
+from layerstore.drivers.imagedb import ImageDatabase
 from layerstore.drivers.metadata import MetadataStore
 from layerstore.drivers.protocol import Applied, GraphDriver, Limits
 from layerstore.drivers.syscalls import syncfs
@@ -123,6 +126,9 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
             return driver.diff_size(job.mount_id, job.parent_id)
         case work.SweepTrash():
             return sweep(disk.trash)
+        case ImageJob():
+            database = ImageDatabase(disk.root, driver.name, durable=disk.durable)
+            return perform_on_images(database, job)
         case _:
             raise InternalError("perform", f"no such job: {type(job).__name__}")
     return None

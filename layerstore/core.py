@@ -9,13 +9,14 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from layerstore.actors import messages as m
 from layerstore.actors.base import Ref
 from layerstore.actors.calls import Call, call
+from layerstore.actors.images import ImageRegistry
 from layerstore.actors.layers import LayerRegistry
 from layerstore.actors.mounts import MountRegistry
 from layerstore.actors.pool import DriverPool
@@ -23,8 +24,11 @@ from layerstore.actors.trace import Tracer
 from layerstore.actors.worker import Reaper
 from layerstore.drivers.errors import CallTimeout, LayerStoreError, StoreClosed
 from layerstore.drivers.hands import WorkerHands
+from layerstore.drivers.ids import ChainID
+from layerstore.drivers.imagedb import RecoveredImages
 from layerstore.drivers.perform import Disk, DiskConfig
 from layerstore.drivers.recovery import Recovered
+from layerstore.drivers.stored import StoredLayer
 from layerstore.drivers.work import Descriptors, OwnedDescriptor, TarSource
 from layerstore.source import Handover, Source, hand_over, make_pipe
 from layerstore.stream import TarStream
@@ -51,7 +55,14 @@ class Staff:
 class Core:
     """The actors of one open store and how to ask them."""
 
-    def __init__(self, disk: Disk, config: DiskConfig, recovered: Recovered, staff: Staff) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        config: DiskConfig,
+        recovered: Recovered,
+        images: RecoveredImages,
+        staff: Staff,
+    ) -> None:
         self.disk = disk
         self.tracer = Tracer(staff.trace_size)
         self._config = config
@@ -74,7 +85,7 @@ class Core:
             "layers",
             self.tracer,
             stored=recovered.layers,
-            mounted_on=[mount.parent for mount in recovered.mounts if mount.parent is not None],
+            kept=_kept(recovered, images),
             pool=self.pool,
             reaper=self.reaper,
         )
@@ -87,6 +98,15 @@ class Core:
             layers=self.layers,
             pool=self.pool,
             reaper=self.reaper,
+        )
+        self.images = ImageRegistry.launch(
+            "images",
+            self.tracer,
+            stored=images.images,
+            repositories=images.repositories,
+            sizes=_chain_sizes(recovered.layers),
+            layers=self.layers,
+            pool=self.pool,
         )
         if recovered.reaped or os.listdir(disk.trash):
             self.reaper.tell(m.Sweep(), None, "opening")
@@ -182,7 +202,7 @@ class Core:
             raise error
 
     def _close_books(self, deadline: float) -> None:
-        for registry in (self.mounts, self.layers):
+        for registry in (self.images, self.mounts, self.layers):
             closing = Call(registry, m.CloseBooks(), max(deadline - time.monotonic(), 0.0))
             try:
                 closing.result()
@@ -197,7 +217,7 @@ class Core:
         workers: list[Ref] = []
         with contextlib.suppress(StoreClosed):
             workers = call(self.pool, m.StopWorkers())
-        staff = [*workers, self.pool, self.mounts, self.layers, self.reaper]
+        staff = [*workers, self.pool, self.images, self.mounts, self.layers, self.reaper]
         for actor in staff:
             actor.stop()
         for actor in staff:
@@ -205,3 +225,20 @@ class Core:
                 for hands in self._hands:
                     hands.kill()
                 actor.join(1.0)
+
+
+def _chain_sizes(layers: Iterable[StoredLayer]) -> dict[ChainID, int]:
+    """Return the bytes of each layer and all beneath it; parents come before their children."""
+    sizes: dict[ChainID, int] = {}
+    for layer in layers:
+        below = sizes[layer.parent] if layer.parent is not None else 0
+        sizes[layer.chain_id] = below + layer.size
+    return sizes
+
+
+def _kept(recovered: Recovered, images: RecoveredImages) -> list[ChainID]:
+    """Return the layers that mounts and images keep, each as often as it is kept."""
+    known = {layer.chain_id for layer in recovered.layers}
+    tops = [image.facts.chain_id for image in images.images]
+    parents = [mount.parent for mount in recovered.mounts]
+    return [chain for chain in (*parents, *tops) if chain is not None and chain in known]

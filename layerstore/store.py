@@ -13,6 +13,7 @@ from layerstore.core import Core, Staff
 from layerstore.drivers.choose import open_driver
 from layerstore.drivers.errors import InvalidMetadata, LayerNotRetained
 from layerstore.drivers.ids import ChainID, chain_id, diff_id
+from layerstore.drivers.imagedb import ImageDatabase
 from layerstore.drivers.lock import RootLock
 from layerstore.drivers.perform import DiskConfig, make_disk
 from layerstore.drivers.protocol import Limits
@@ -82,6 +83,9 @@ class LayerStore:
             disk.metadata.prepare()
             prepare_trash(disk.trash)
             recovered = recover(disk)
+            database = ImageDatabase(self.root, graph_driver.name, durable=config.durable)
+            database.prepare()
+            images = database.recover()
             count = workers if workers is not None else os.cpu_count() or 1
             staff = Staff(
                 workers=count,
@@ -90,12 +94,12 @@ class LayerStore:
                 prespawn=prespawn,
                 trace_size=trace_size,
             )
-            self._core = Core(disk, config, recovered, staff)
+            self._core = Core(disk, config, recovered, images, staff)
         except BaseException:
             lock.release()
             raise
         self._lock = lock
-        self.faults: list[InvalidMetadata] = recovered.faults
+        self.faults: list[InvalidMetadata] = [*recovered.faults, *images.faults]
         # Whoever forgets to close still leaves no child, no mount and no thread at exit.
         self._finalizer = weakref.finalize(
             self, _close, self._core, lock, keep_mounts=False, timeout=10.0
