@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
@@ -17,7 +18,14 @@ from layerstore.drivers import changes, tar_apply, tar_write
 from layerstore.drivers.copy_tree import copy_tree
 from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.ids import check_layer_id
-from layerstore.drivers.protocol import Applied, Change, LayerTree, Limits, WhiteoutFormat
+from layerstore.drivers.protocol import (
+    Applied,
+    Change,
+    ChangeKind,
+    LayerTree,
+    Limits,
+    WhiteoutFormat,
+)
 
 
 class VfsDriver:
@@ -140,8 +148,13 @@ class VfsDriver:
 
     def diff_size(self, layer_id: str, parent: str | None) -> int:
         """See GraphDriver. Changed and added files count whole, as in moby's naive driver."""
-        path = self._path(layer_id)
-        return changes.changes_size(path, self.changes(layer_id, parent))
+        seen: dict[tuple[int, int], int] = {}
+        for change in self.changes(layer_id, parent):
+            if change.kind is not ChangeKind.DELETE:
+                status = os.lstat(self._path(layer_id) + change.path)
+                if not stat.S_ISDIR(status.st_mode):
+                    seen[status.st_dev, status.st_ino] = status.st_size
+        return sum(seen.values())
 
     def cleanup(self) -> None:
         """See GraphDriver. Opening leaves nothing behind that would have to be undone."""
