@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, Self
 
-from layerstore.drivers.errors import InvalidTar
+from layerstore.drivers.errors import DriverError, InvalidTar
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -119,7 +119,7 @@ class TarBytes:
             waiting.result()
         filled = 0
         while filled < _BUFFER:
-            count = self._source.readinto(buffer[filled:])
+            count = self._read(buffer[filled:])
             if not count:
                 self._ended = True
                 break
@@ -127,6 +127,12 @@ class TarBytes:
         self._view = buffer[:filled]
         self._begin_hash(self._view)
         self._next += 1
+
+    def _read(self, into: memoryview) -> int:
+        try:
+            return self._source.readinto(into)
+        except OSError as error:
+            raise DriverError.from_os_error("read", "the tar stream", error) from error
 
     def _grow_or_wrap(self) -> None:
         if len(self._ring) < _BUFFERS:

@@ -29,12 +29,14 @@ class Members:
         self._stream = stream
         self._limits = limits
         self._raw: list[bytes] = []
+        self._raw_size = 0
         self._padding = 0
 
     def take_raw(self) -> bytes:
         """Give all bytes since the last member's content and up to this one's; then forget them."""
         raw = self._raw[0] if len(self._raw) == 1 else b"".join(self._raw)
         self._raw = []
+        self._raw_size = 0
         return raw
 
     def __iter__(self) -> Iterator[Header]:
@@ -72,7 +74,7 @@ class Members:
     def _read_header(self) -> tuple[Header, bytes] | None:
         """Read a header block behind the padding of what came before it; None at the end."""
         if self._padding:
-            self._raw.append(self._stream.at_most(self._padding))
+            self._keep(self._stream.at_most(self._padding))
             self._padding = 0
         offset = self._stream.offset
         block = self._raw_block()
@@ -93,15 +95,22 @@ class Members:
         if view is None:
             return None
         block = bytes(view)
-        self._raw.append(block)
+        self._keep(block)
         return block
+
+    def _keep(self, raw: bytes) -> None:
+        # A name, a link, records and a sparse map, each as long as allowed, and never more of them.
+        self._raw_size += len(raw)
+        if self._raw_size > 5 * (self._limits.max_header + BLOCK):
+            raise LimitExceeded("the size of all headers of a member", self._limits.max_header)
+        self._raw.append(raw)
 
     def _extension(self, header: Header) -> bytes:
         """Read the content of a header that describes the next one."""
         if not 0 <= header.size <= self._limits.max_header:
             raise LimitExceeded("the size of an extended header in bytes", self._limits.max_header)
         content = self._stream.take(header.size, header.entry)
-        self._raw.append(content)
+        self._keep(content)
         self._padding = -header.size % BLOCK
         return content
 

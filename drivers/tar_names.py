@@ -1,0 +1,37 @@
+"""Names of tar members as paths beneath a root.
+
+Owns what `.`, `..`, slashes and absolute names in a tar mean. It looks at no file.
+Source: moby's archive.UnpackLayer, which cleans names and refuses those that lead out.
+"""
+
+from __future__ import annotations
+
+import re
+
+_UNCLEAN = re.compile(rb"//|(?:^|/)\.\.?(?:/|$)|^/|/$")
+
+
+def clean(name: bytes) -> bytes | None:
+    """Make a name relative, without `.`, `..` and double slashes; empty for the root itself.
+
+    Absolute names begin at the root, whose parent is itself. None for a relative name that leads
+    out of the root.
+    """
+    if not _UNCLEAN.search(name):
+        return name
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if parts:
+                parts.pop()
+            elif not name.startswith(b"/"):
+                return None
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """Split a clean path into its directory (empty for the root) and its last name."""
+    directory, _, base = path.rpartition(b"/")
+    return directory, base

@@ -1,0 +1,82 @@
+"""Who owns a file made from a tar member, its permissions, extended attributes and times.
+
+Owns the order in which these are set (a change of owner drops capabilities and set-user-ID bits)
+and what is left out. It makes no files and never follows a symbolic link.
+Source: moby's archive.createTarFile.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+
+from layerstore.drivers.errors import InvalidTar
+from layerstore.drivers.tar_header import Header
+from layerstore.drivers.xattrs import is_overlay_own, set_xattr
+
+_log = logging.getLogger(__name__)
+_PERMISSIONS = 0o7777
+_LARGEST_ID = 0xFFFFFFFE
+_TOLERATED = frozenset({errno.ENOTSUP, errno.EPERM})
+_LATEST = (1 << 63) - 1
+
+
+def times(header: Header) -> tuple[int, int]:
+    """Give access and modification time in nanoseconds, as moby sets them.
+
+    A file was never accessed before it was modified; what 64 bits of nanoseconds since 1970 don't
+    hold becomes 1970.
+    """
+    mtime = header.mtime
+    atime = mtime if header.atime is None or header.atime < mtime else header.atime
+    if mtime >= 0 and atime <= _LATEST:
+        return atime, mtime
+    return _bounded(atime), _bounded(mtime)
+
+
+def _bounded(time: int) -> int:
+    return time if 0 <= time <= _LATEST else 0
+
+
+def check_owner(header: Header) -> None:
+    """Refuse owners that the kernel can't store; -1 would mean "unchanged"."""
+    if not (0 <= header.uid <= _LARGEST_ID and 0 <= header.gid <= _LARGEST_ID):
+        raise InvalidTar(
+            header.offset, f"the owner {header.uid}:{header.gid} is out of range", header.entry
+        )
+
+
+def set_on_descriptor(fd: int, header: Header) -> None:
+    """Set owner, attributes and permissions of an open file or directory, not its times."""
+    os.fchown(fd, header.uid, header.gid)
+    if header.xattrs:
+        _set_xattrs(fd, header)
+    os.fchmod(fd, header.mode & _PERMISSIONS)
+
+
+def set_on_name(directory: int, name: bytes, header: Header, kind: int) -> None:
+    """Set everything of a file that can't be opened; `kind` is its st_mode.
+
+    The permissions of a symbolic link are none of Linux's business.
+    """
+    os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
+    if header.xattrs:
+        _set_xattrs(b"/proc/self/fd/%d/%b" % (directory, name), header)
+    if not stat.S_ISLNK(kind):
+        os.chmod(name, header.mode & _PERMISSIONS, dir_fd=directory)
+    os.utime(name, ns=times(header), dir_fd=directory, follow_symlinks=False)
+
+
+def _set_xattrs(target: int | bytes, header: Header) -> None:
+    for name, value in header.xattrs.items():
+        if is_overlay_own(name):
+            continue
+        try:
+            set_xattr(target, name, value)
+        except OSError as error:
+            # moby goes on too: the file system has no such attributes, or this kind of file hasn't.
+            if error.errno not in _TOLERATED:
+                raise
+            _log.warning("attribute %r of %r was not set: %s", name, header.entry, error)

@@ -1,0 +1,163 @@
+"""Writing a tar-split while a tar is applied, so that the replay is exact whatever the tar does.
+
+Owns the records until they are complete. A member's content is replayed from the tree, unless the
+tree won't have it: content that is never a file of its own is put in as raw bytes at once, and
+content that a later member overwrites or removes is saved and put in at the end.
+Source: vbatts/tar-split, tar/asm.NewInputTarStream, for which records come when.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
+
+from fastcrc import crc64
+
+from layerstore.drivers.errors import IntegrityError, InvalidTar
+from layerstore.drivers.tar_records import FILE, Record, file_line, read_records, segment_line
+from layerstore.drivers.tar_split import assemble, open_content
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_IN_MEMORY = 1 << 24
+_CHUNK = 1 << 20
+_Lost = dict[tuple[int, bytes], int]
+"""Size and CRC of content that the tree no longer has, and where it begins in the saved file."""
+
+
+class Recorder:
+    """Collects records and hands them to `out` when all are known.
+
+    What does not fit into memory lies in nameless files beneath `directory`.
+    """
+
+    def __init__(self, out: BinaryIO, directory: str) -> None:
+        self._out = out
+        self._directory = directory
+        self._records = self._spool()
+        self._saved = self._spool()
+        self._lost: _Lost = {}
+        self._position = 0
+
+    def segment(self, raw: bytes | memoryview) -> None:
+        """Add raw bytes of the tar."""
+        self._records.write(segment_line(raw, self._position))
+        self._position += 1
+
+    def file(self, name: bytes, size: int = 0, crc: int | None = None) -> None:
+        """Add a member; with a CRC, its content is to be replayed from the tree."""
+        self._records.write(file_line(name, size, crc, self._position))
+        self._position += 1
+
+    def save(self, directory: int, name: bytes, status: os.stat_result) -> None:
+        """Keep the content of a file that is about to be removed from the tree."""
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return
+        start = self._saved.seek(0, io.SEEK_END)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, dir_fd=directory)
+        crc = 0
+        try:
+            while piece := os.read(fd, _CHUNK):
+                crc = crc64.go_iso(piece, crc)
+                self._saved.write(piece)
+        finally:
+            os.close(fd)
+        self._lost[status.st_size, crc.to_bytes(8, "big")] = start
+
+    def finish(self, root: str, diff_id: str, *, aliased: bool) -> None:
+        """Hand over the records. Raises InvalidTar for a tar that could not be given back.
+
+        `aliased` says that some names led through symbolic links, which may have changed since.
+        """
+        self._records.seek(0)
+        if self._lost or aliased:
+            with self._spool() as rewritten:
+                self._rewrite(root, rewritten)
+                self._prove(root, rewritten, diff_id)
+                self._hand_over(rewritten)
+        else:
+            self._hand_over(self._records)
+
+    def _hand_over(self, records: BinaryIO) -> None:
+        records.seek(0)
+        while piece := records.read(_CHUNK):
+            self._out.write(piece)
+
+    def _rewrite(self, root: str, into: BinaryIO) -> None:
+        """Put saved content in the place of files that no longer have it."""
+        position = 0
+        top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for record in read_records(self._records, "tar-split"):
+                lines = [_moved(record, position)]
+                if record.type == FILE and record.size and not _in_tree(top, record):
+                    lines = self._from_saved(record, position)
+                for line in lines:
+                    into.write(line)
+                position += len(lines)
+        finally:
+            os.close(top)
+
+    def _from_saved(self, record: Record, position: int) -> list[bytes]:
+        start = self._lost.get((record.size, record.payload or b""))
+        if start is None:
+            raise InvalidTar(0, "its content cannot be kept", os.fsdecode(record.file_name))
+        self._saved.seek(start)
+        lines = [file_line(record.file_name, 0, None, position)]
+        left = record.size
+        while left:
+            piece = self._saved.read(min(_CHUNK, left))
+            lines.append(segment_line(piece, position + len(lines)))
+            left -= len(piece)
+        return lines
+
+    def _prove(self, root: str, records: BinaryIO, diff_id: str) -> None:
+        records.seek(0)
+        with open(os.devnull, "wb", buffering=0) as nowhere:
+            try:
+                actual = assemble(records, root, cast("BinaryIO", nowhere))
+            except IntegrityError as error:
+                raise InvalidTar(0, f"it cannot be given back: {error}") from error
+        if actual != diff_id:
+            raise InvalidTar(0, "it cannot be given back: its members replace each other")
+
+    def _spool(self) -> BinaryIO:
+        spool = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=self._directory)  # noqa: SIM115
+        return cast("BinaryIO", spool)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._records.close()
+        self._saved.close()
+
+
+def _moved(record: Record, position: int) -> bytes:
+    if record.type != FILE:
+        return segment_line(record.payload or b"", position)
+    crc = int.from_bytes(record.payload, "big") if record.payload else None
+    return file_line(record.file_name, record.size, crc, position)
+
+
+def _in_tree(top: int, record: Record) -> bool:
+    fd = open_content(top, record.file_name, record.size)
+    if fd is None:
+        return False
+    crc = 0
+    try:
+        while piece := os.read(fd, _CHUNK):
+            crc = crc64.go_iso(piece, crc)
+    finally:
+        os.close(fd)
+    return crc.to_bytes(8, "big") == record.payload
