@@ -15,7 +15,14 @@ from collections.abc import Callable
 from typing import IO
 
 from layerstore.archive import Archive, DirectoryArchive, TarArchive
-from layerstore.drivers.errors import CallerError, DriverError, InvalidImage, InvalidTar
+from layerstore.drivers.errors import (
+    CallerError,
+    DriverError,
+    InvalidImage,
+    InvalidTar,
+    LayerStoreError,
+    LimitExceeded,
+)
 from layerstore.drivers.protocol import Limits
 from layerstore.drivers.tar_source import open_source
 from layerstore.drivers.work import OwnedDescriptor, TarSource
@@ -97,7 +104,7 @@ def _copy(
     while True:
         try:
             chunk = source.read(_CHUNK)
-        except InvalidTar:
+        except LayerStoreError:
             raise
         except Exception as error:
             raise CallerError(f"reading {label}", f"{type(error).__name__}: {error}") from error
@@ -105,7 +112,7 @@ def _copy(
             return
         done += len(chunk)
         if done > limits.max_bytes:
-            raise InvalidImage(label, f"longer than {limits.max_bytes} bytes")
+            raise LimitExceeded(f"the size in bytes of {label}", limits.max_bytes)
         _write_all(target, chunk)
         if spooled is not None:
             spooled(done)
