@@ -197,6 +197,7 @@ class _Apply:
 
     def _refusal(self, header: Header, error: OSError) -> InvalidTar | DriverError:
         if error.errno in _TARS_OWN_FAULT:
-            return InvalidTar(header.offset, error.strerror or str(error), header.entry)
+            reason = f"it can't be put beneath the layer's root: {error.strerror}"
+            return InvalidTar(header.offset, reason, header.entry)
         path = os.path.join(os.fsencode(self._tree.root), self._path)
         return DriverError.from_os_error("unpack", path, error)

@@ -41,7 +41,8 @@ class Members:
 
     def __iter__(self) -> Iterator[Header]:
         while (header := self._next()) is not None:
-            self._padding = -header.stored % BLOCK
+            if header.type != th.PAX_GLOBAL:
+                self._padding = -header.stored % BLOCK
             yield header
 
     def _next(self) -> Header | None:

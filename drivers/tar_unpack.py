@@ -23,6 +23,7 @@ from layerstore.drivers.protocol import LayerTree, WhiteoutFormat
 from layerstore.drivers.tar_bytes import TarBytes
 from layerstore.drivers.tar_header import Header
 from layerstore.drivers.tar_names import clean, split
+from layerstore.drivers.tar_older import join, remove_older, remove_older_in
 from layerstore.drivers.tar_place import Place
 from layerstore.drivers.whiteouts import is_whiteout_device
 from layerstore.drivers.xattrs import make_opaque
@@ -106,13 +107,13 @@ class Unpacker:
         if base == _OPAQUE:
             make_opaque(directory, self._tree.whiteouts)
             if not self._fresh:
-                self._remove_older_in(above)
+                remove_older_in(self._place, above, self.known)
             return
         name = base[len(_PREFIX) :]
         if name in (b"", b".", b".."):
             raise InvalidTar(header.offset, "a whiteout that names nothing", header.entry)
         if not self._fresh:
-            self._remove_older(above + b"/" + name if above else name)
+            remove_older(self._place, join(above, name), self.known)
             directory = self._place.directory(above)
         if self._tree.whiteouts is WhiteoutFormat.REMOVE:
             return
@@ -121,17 +122,20 @@ class Unpacker:
             os.mknod(name, stat.S_IFCHR | 0o600, 0, dir_fd=directory)
             os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
         elif stat.S_ISDIR(status.st_mode):
-            opaque = self._place.directory(above + b"/" + name if above else name)
+            opaque = self._place.directory(join(above, name))
             make_opaque(opaque, self._tree.whiteouts)
 
     def finish(self) -> None:
         """Set the times of directories, which the making of files in them has changed."""
         for path, times in self._directory_times:
-            try:
-                fd = self._place.directory(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # replaced by a later member
-            os.utime(fd, ns=times)
+            if not path:
+                os.utime(self._place.root, ns=times)
+                continue
+            status = self._status(path)
+            if status is not None and stat.S_ISDIR(status.st_mode):  # else replaced later
+                above, name = split(path)
+                at = self._place.directory(above)
+                os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
 
     def _make(self, path: bytes, make: Callable[[int, bytes], _T]) -> _T:
         """Make a new file, removing what is there first."""
@@ -210,26 +214,8 @@ class Unpacker:
         above, name = split(path)
         try:
             return self._place.status(self._place.directory(above), name)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-
-    def _remove_older_in(self, path: bytes) -> None:
-        for name in os.listdir(self._place.directory(path)):
-            child = os.fsencode(name)
-            self._remove_older(path + b"/" + child if path else child)
-
-    def _remove_older(self, path: bytes) -> None:
-        """Remove what this tar did not make itself, from the leaves up."""
-        status = self._status(path)
-        if status is None:
-            return
-        above, name = split(path)
-        if stat.S_ISDIR(status.st_mode):
-            self._remove_older_in(path)
-            if path in self.known or os.listdir(self._place.directory(path)):
-                return
-        if path not in self.known:
-            self._place.remove(self._place.directory(above), name, status)
 
 
 def _write(fd: int, header: Header, count: int, stream: TarBytes, tap: Tap | None) -> int:
