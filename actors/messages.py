@@ -7,6 +7,7 @@ never a reference to somebody's books.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
@@ -423,7 +424,9 @@ class StopWorkers(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep(Message):
-    """Told: something lies in the trash."""
+    """Told: something lies in the trash since `at`, in nanoseconds of the monotonic clock."""
+
+    at: int = field(default_factory=time.monotonic_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ waits: for the disk, or for its child.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from layerstore.actors import messages as m
@@ -74,6 +75,7 @@ class Reaper(BookKeeper):
     def __init__(self, identity: Identity, *, make_hands: Callable[[], work.Hands]) -> None:
         super().__init__(identity)
         self._hands = make_hands()
+        self._swept_at = 0
 
     def on_start(self) -> None:
         """Mark the thread, so that nothing in it waits for an actor."""
@@ -85,6 +87,9 @@ class Reaper(BookKeeper):
         if not isinstance(message, m.Sweep):
             super().told(message)
             return
+        if message.at < self._swept_at:
+            return  # a sweep that began later has seen to it
+        self._swept_at = time.monotonic_ns()
         try:
             self._hands.perform(work.SweepTrash(), ())
         except LayerStoreError as error:
