@@ -8,6 +8,7 @@ with LayerStore("/var/lib/layerstore") as store:
         ...                       # a throw-away root file system lies at `path`
 """
 
+from layerstore.actors.image_messages import RemovedImage
 from layerstore.actors.messages import LayerMetadata, MountMetadata
 from layerstore.actors.trace import TraceRecord
 from layerstore.drivers.errors import (
@@ -16,6 +17,7 @@ from layerstore.drivers.errors import (
     DriverError,
     DriverNotSupported,
     ImageDoesNotExist,
+    ImageInUse,
     IntegrityError,
     InternalError,
     InvalidImage,
@@ -40,6 +42,8 @@ from layerstore.drivers.errors import (
     WorkerDied,
 )
 from layerstore.drivers.protocol import Change, ChangeKind, Limits
+from layerstore.image import Image
+from layerstore.images import ImageStore
 from layerstore.layer import Layer
 from layerstore.rwlayer import RWLayer
 from layerstore.source import Region
@@ -53,7 +57,10 @@ __all__ = [
     "ChangeKind",
     "DriverError",
     "DriverNotSupported",
+    "Image",
     "ImageDoesNotExist",
+    "ImageInUse",
+    "ImageStore",
     "IntegrityError",
     "InternalError",
     "InvalidImage",
@@ -78,6 +85,7 @@ __all__ = [
     "RWLayer",
     "ReadOnlyStorage",
     "Region",
+    "RemovedImage",
     "StorageFull",
     "StoreBusy",
     "StoreClosed",

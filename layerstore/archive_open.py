@@ -32,7 +32,8 @@ _CHUNK = 1 << 20
 _MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\x00")
 
 ArchiveSource = str | os.PathLike[str] | Readable
-Spooled = Callable[[int], None]
+Spooled = Callable[[str, int, int], None]
+"""Called with what is spooled, the bytes done, and 0 for the unknown total."""
 
 
 def open_archive(
@@ -43,7 +44,7 @@ def open_archive(
 ) -> Archive:
     """Open an archive; `spool` is an existing directory of the store for nameless files.
 
-    `spooled` is called with the bytes spooled so far. Raises DriverError where the source can't
+    `spooled` is called as it fills. Raises DriverError where the source can't
     be opened, InvalidImage where it is no archive, LimitExceeded, StorageFull.
     """
     if not isinstance(source, str | os.PathLike):
@@ -115,7 +116,7 @@ def _copy(
             raise LimitExceeded(f"the size in bytes of {label}", limits.max_bytes)
         _write_all(target, chunk)
         if spooled is not None:
-            spooled(done)
+            spooled(label, done, 0)
 
 
 def _write_all(target: IO[bytes], chunk: bytes) -> None:

@@ -20,6 +20,7 @@ from layerstore.drivers.protocol import Limits
 from layerstore.drivers.recovery import prepare_root, recover
 from layerstore.drivers.trash import prepare_trash
 from layerstore.drivers.work import Init, TarSource
+from layerstore.images import ImageStore
 from layerstore.layer import Layer
 from layerstore.rwlayer import RWLayer
 from layerstore.source import Source
@@ -245,6 +246,13 @@ class LayerStore:
         """Return every read-write layer, ordered by name, with those being made or removed."""
         mounts: list[m.MountMetadata] = self._core.call(self._core.mounts, m.ListMounts())
         return mounts
+
+    # Images
+
+    @property
+    def images(self) -> ImageStore:
+        """The images, which keep their layers."""
+        return ImageStore(self, self._core)
 
     # The store itself
 

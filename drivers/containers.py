@@ -1,0 +1,77 @@
+"""What each read-write layer was made from: `<root>/layerstore/containers/<mount ID>.json`.
+
+Owns these records, which Docker ignores. They say what the layer store itself does not keep: the
+image, and when the read-write layer was made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container
+
+import msgspec
+
+from layerstore.drivers.durable import write_file
+from layerstore.drivers.errors import DriverError
+from layerstore.drivers.ids import check_layer_id
+
+_MAX_RECORD = 1 << 16
+_SUFFIX = ".json"
+
+
+class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one read-write layer beside what the layer store keeps."""
+
+    image_id: str
+    image: str
+    """The name that was asked for."""
+    created: str
+    """RFC 3339."""
+
+
+class ContainerRecords:
+    """The records beneath one root; `durable` asks for fsync on writes."""
+
+    def __init__(self, root: str, *, durable: bool) -> None:
+        self._home = f"{root}/layerstore/containers"
+        self._durable = durable
+
+    def write(self, mount_id: str, record: ContainerRecord) -> None:
+        """Write or replace a record. Raises DriverError."""
+        path = self._path(mount_id)
+        try:
+            os.makedirs(self._home, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise DriverError.from_os_error("mkdir", self._home, error) from error
+        write_file(path, msgspec.json.encode(record), durable=self._durable)
+
+    def read(self, mount_id: str) -> ContainerRecord | None:
+        """Return the record of a read-write layer, or None where there is no usable one."""
+        path = self._path(mount_id)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DriverError.from_os_error("open", path, error) from error
+        with os.fdopen(fd, "rb") as file:
+            content = file.read(_MAX_RECORD)
+        try:
+            return msgspec.json.decode(content, type=ContainerRecord)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None  # the layer store's own metadata says nearly as much
+
+    def keep_only(self, mount_ids: Container[str]) -> None:
+        """Delete the records of all others, which are gone."""
+        try:
+            names = os.listdir(self._home)
+            for name in names:
+                if name.removesuffix(_SUFFIX) not in mount_ids:
+                    os.unlink(f"{self._home}/{name}")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DriverError.from_os_error("delete", self._home, error) from error
+
+    def _path(self, mount_id: str) -> str:
+        return f"{self._home}/{check_layer_id(mount_id)}{_SUFFIX}"
