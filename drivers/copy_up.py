@@ -28,15 +28,20 @@ def copy_up(place: Place, tree: LayerTree, path: bytes) -> int | None:
     found = look_up((tree.root, *tree.lowers), os.fsdecode(path), tree.whiteouts)
     if found is None or stat.S_ISDIR(found.status.st_mode):
         return None
+    made = _make_parents(place, tree, split(path)[0])
     above, name = split(path)
-    directory = _parents(place, tree, above)
+    directory = place.directory(above)
     _make(directory, name, found)
-    _describe(b"/proc/self/fd/%d/%b" % (directory, name), found)
+    _describe(directory, name, found)
+    for parent, below in reversed(made):
+        above, name = split(parent)
+        _describe(place.directory(above), name, below)
     return found.status.st_size
 
 
-def _parents(place: Place, tree: LayerTree, path: bytes) -> int:
-    """Make the directories on the way as the lower layers have them."""
+def _make_parents(place: Place, tree: LayerTree, path: bytes) -> list[tuple[bytes, Found]]:
+    """Make the directories on the way; return those made, with what they are below."""
+    made = []
     done = b""
     for part in path.split(b"/") if path else []:
         parent = place.directory(done)
@@ -47,8 +52,8 @@ def _parents(place: Place, tree: LayerTree, path: bytes) -> int:
         if below is None:
             raise FileNotFoundError(f"no lower layer has {os.fsdecode(done)}")
         os.mkdir(part, 0o700, dir_fd=parent)
-        _describe(b"/proc/self/fd/%d/%b" % (parent, part), below)
-    return place.directory(path)
+        made.append((done, below))
+    return made
 
 
 def _make(directory: int, name: bytes, found: Found) -> None:
@@ -71,13 +76,14 @@ def _make(directory: int, name: bytes, found: Found) -> None:
         os.mknod(name, stat.S_IFMT(mode) | 0o600, found.status.st_rdev, dir_fd=directory)
 
 
-def _describe(path: bytes, found: Found) -> None:
+def _describe(directory: int, name: bytes, found: Found) -> None:
+    path = b"/proc/self/fd/%d/%b" % (directory, name)
     status = found.status
     os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
-    for name in list_xattrs(found.path):
-        if not is_overlay_own(name):
-            value = os.getxattr(found.path, name, follow_symlinks=False)
-            set_xattr(path, name, value)
+    for attribute in list_xattrs(found.path):
+        if not is_overlay_own(attribute):
+            value = os.getxattr(found.path, attribute, follow_symlinks=False)
+            set_xattr(path, attribute, value)
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(path, stat.S_IMODE(status.st_mode))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
