@@ -21,6 +21,8 @@ _LENGTH = struct.Struct(">I")
 MAX_FRAME = 64 << 20
 MAX_DESCRIPTORS = 2
 _CHUNK = 1 << 16
+_INT = array.array("i").itemsize
+_ANCILLARY = socket.CMSG_LEN(MAX_DESCRIPTORS * _INT)
 T = TypeVar("T")
 
 
@@ -69,10 +71,13 @@ def receive_frame(sock: socket.socket) -> tuple[object, list[int]]:
 def _receive_first(sock: socket.socket, descriptors: list[int]) -> bytes:
     header = b""
     while len(header) < _LENGTH.size:
-        part, received, flags, _ = socket.recv_fds(
-            sock, _LENGTH.size - len(header), MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+        # socket.recv_fds drops its flags before Python 3.12, and with them close-on-exec.
+        part, ancillary, flags, _ = sock.recvmsg(
+            _LENGTH.size - len(header), _ANCILLARY, socket.MSG_CMSG_CLOEXEC
         )
-        descriptors.extend(received)
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors.extend(array.array("i", data[: len(data) - len(data) % _INT]))
         if flags & socket.MSG_CTRUNC:
             raise BadFrame("a frame brought too many descriptors")
         if not part:

@@ -111,6 +111,7 @@ class VfsDriver:
 
     def put(self, layer_id: str) -> None:
         """See GraphDriver."""
+        check_layer_id(layer_id)
 
     def mounted(self) -> set[str]:
         """See GraphDriver."""
