@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from layerstore.drivers.protocol import WhiteoutFormat
@@ -66,3 +66,15 @@ def look_up_in(directories: Sequence[str], name: str, whiteouts: WhiteoutFormat)
         if is_opaque(path, whiteouts):
             break
     return None if top is None else Found(*top, tuple(merged))
+
+
+def names_in(directories: Sequence[str], whiteouts: WhiteoutFormat) -> Iterator[tuple[str, Found]]:
+    """Give every name that is visible in directories that merge with each other, in no order."""
+    seen: set[str] = set()
+    for directory in directories:
+        for name in os.listdir(directory):
+            if name not in seen:
+                seen.add(name)
+                found = look_up_in(directories, name, whiteouts)
+                if found is not None:
+                    yield name, found

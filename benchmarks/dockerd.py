@@ -1,0 +1,185 @@
+"""A dockerd of one's own, to compare with: started for a benchmark, spoken to over its HTTP API.
+
+Owns one daemon process and the directory it works in. Never touches another daemon, the network
+or the machine's own Docker data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from layerstore.drivers.mountinfo import mount_points
+
+_API = "/v1.41"
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+_PIECE = 1 << 20
+
+
+class DockerdUnavailable(Exception):
+    """No dockerd runs here; the message says why."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("dockerd", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Dockerd:
+    """The API of one daemon; every call has a connection of its own, so threads may share it."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def load(self, archive: str) -> None:
+        """Load a docker-archive. API: POST /images/load."""
+        with open(archive, "rb") as body:
+            answer = self._call("POST", "/images/load?quiet=1", body, "application/x-tar")
+        if b'"error"' in answer:
+            raise RuntimeError(answer.decode())
+
+    def save(self, image: str) -> int:
+        """Read an image's docker-archive and return its size. API: GET /images/x/get."""
+        size = 0
+        with self._answer("GET", f"/images/{quote(image)}/get") as answer:
+            while piece := answer.read(_PIECE):
+                size += len(piece)
+        return size
+
+    def remove_image(self, image: str) -> None:
+        """Remove an image. API: DELETE /images/x."""
+        self._call("DELETE", f"/images/{quote(image)}?force=1")
+
+    def create(self, name: str, image: str) -> None:
+        """Make a container that never runs. API: POST /containers/create."""
+        body = json.dumps({"Image": image, "Cmd": ["/none"], "NetworkDisabled": True}).encode()
+        self._call("POST", f"/containers/create?name={quote(name)}", body, "application/json")
+
+    def upper_directory(self, name: str) -> str:
+        """Return where a container's own files lie. API: GET /containers/x/json."""
+        facts = json.loads(self._call("GET", f"/containers/{quote(name)}/json"))
+        directory: str = facts["GraphDriver"]["Data"]["UpperDir"]
+        return directory
+
+    def remove(self, name: str) -> None:
+        """Remove a container. API: DELETE /containers/x."""
+        self._call("DELETE", f"/containers/{quote(name)}")
+
+    def about(self) -> str:
+        """Return its version and its graph driver. API: GET /info."""
+        facts: dict[str, Any] = json.loads(self._call("GET", "/info"))
+        return f"dockerd {facts['ServerVersion']}, {facts['Driver']}"
+
+    def _call(
+        self, method: str, path: str, body: bytes | BinaryIO | None = None, kind: str = ""
+    ) -> bytes:
+        with self._answer(method, path, body, kind) as answer:
+            return answer.read()
+
+    @contextlib.contextmanager
+    def _answer(
+        self, method: str, path: str, body: bytes | BinaryIO | None = None, kind: str = ""
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = _UnixConnection(self._address, timeout=300)
+        connection.blocksize = _PIECE
+        with contextlib.closing(connection):
+            connection.request(method, _API + path, body, {"Content-Type": kind} if kind else {})
+            answer = connection.getresponse()
+            if answer.status >= 400:
+                raise RuntimeError(f"{method} {path}: {answer.status} {answer.read().decode()}")
+            yield answer
+
+
+@contextlib.contextmanager
+def private_dockerd(place: str) -> Iterator[Dockerd]:
+    """Run a dockerd with all its files in a new directory in `place`, for a `with` block.
+
+    Raises DockerdUnavailable where it isn't installed or doesn't start.
+    """
+    program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if program is None:
+        raise DockerdUnavailable("dockerd is not installed (Debian: docker.io)")
+    if os.geteuid() != 0:
+        raise DockerdUnavailable("dockerd needs root")
+    directory = tempfile.mkdtemp(prefix="dockerd-", dir=place)
+    process = None
+    try:
+        process = _start(program, directory)
+        yield _ready(process, directory)
+    finally:
+        if process is not None:
+            _stop(process)
+        _unmount_all(directory)
+        shutil.rmtree(directory)
+
+
+def _start(program: str, directory: str) -> subprocess.Popen[bytes]:
+    """Start it with a socket that listens already: a request waits until the daemon is up."""
+    options = [
+        *("--host=fd://", "--bridge=none", "--iptables=false", "--ip6tables=false"),
+        *(f"--data-root={directory}/data", f"--exec-root={directory}/exec"),
+        f"--pidfile={directory}/pid",
+    ]
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
+        open(f"{directory}/log", "wb") as log,
+    ):
+        listener.bind(f"{directory}/socket")
+        listener.listen(1024)
+        # systemd's protocol, sd_listen_fds(3): descriptor 3, for the process named by LISTEN_PID.
+        script = f'exec 3<&{listener.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        return subprocess.Popen(
+            ["/bin/bash", "-c", script, "dockerd", program, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        )
+
+
+def _ready(process: subprocess.Popen[bytes], directory: str) -> Dockerd:
+    connection = _UnixConnection(f"{directory}/socket", timeout=_START_SECONDS)
+    try:
+        with contextlib.closing(connection):
+            connection.request("GET", "/_ping")
+            connection.getresponse().read()
+    except (OSError, http.client.HTTPException) as error:
+        lines = Path(directory, "log").read_text(errors="replace").splitlines()
+        last = lines[-1] if lines else str(error)
+        raise DockerdUnavailable(f"dockerd doesn't start here: {last}") from error
+    return Dockerd(f"{directory}/socket")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Its containerd is in the same session and would outlive it.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _unmount_all(directory: str) -> None:
+    left = [point.path for point in mount_points() if point.path.startswith(f"{directory}/")]
+    for path in reversed(left):
+        subprocess.run(["umount", path], check=True)

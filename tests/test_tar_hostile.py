@@ -1,0 +1,292 @@
+"""Tars that try to leave the root, and streams that are no tars."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from layerstore.drivers.errors import (
+    DriverError,
+    InvalidTar,
+    LayerStoreError,
+    LimitExceeded,
+    StorageFull,
+)
+from layerstore.drivers.protocol import Limits, WhiteoutFormat
+from layerstore.drivers.syscalls import mount, umount
+from tests.tar_builder import Layer, directory, file, link, symlink, tar
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(params=list(WhiteoutFormat))
+def layer(request: pytest.FixtureRequest, tmp_path: Path) -> Layer:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").write_text("secret")
+    return Layer(tmp_path / "layer", request.param)
+
+
+def assert_outside_is_untouched(layer: Layer) -> None:
+    outside = layer.root.parent / "outside"
+    assert os.listdir(outside) == ["secret"]
+    status = (outside / "secret").stat()
+    assert (outside / "secret").read_text() == "secret"
+    assert (status.st_nlink, status.st_uid, status.st_mode & 0o777) == (1, 0, 0o644)
+    assert sorted(os.listdir(layer.root.parent)) == ["layer", "outside"]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "..", "./../outside/secret"])
+def test_names_that_lead_out_are_refused(layer: Layer, name: str) -> None:
+    with pytest.raises(InvalidTar, match="leads out") as caught:
+        layer.apply(tar(file("good", b"x"), file(name, b"bad")))
+    assert caught.value.offset == 1024
+    assert_outside_is_untouched(layer)
+
+
+@pytest.mark.parametrize("target", ["../outside", "../../..", "{outside}", "/", "a/../../outside"])
+@pytest.mark.parametrize(
+    "member",
+    [
+        file("link/secret", b"changed"),
+        file("link/new", b"made"),
+        directory("link/", mode=0o777),
+        symlink("link/secret", "x"),
+        file("link/.wh.secret"),
+        file("link/.wh..wh..opq"),
+        link("link/new", "good"),
+        file("link/deeper/new", b"made"),
+    ],
+)
+def test_symbolic_links_never_lead_out(layer: Layer, target: str, member: object) -> None:
+    outside = layer.root.parent / "outside"
+    way = target.format(outside=outside)
+    try:
+        layer.apply(tar(file("good", b"x"), symlink("link", way), member))  # type: ignore[arg-type]
+    except InvalidTar as error:
+        assert error.entry is not None
+    assert_outside_is_untouched(layer)
+
+
+@pytest.mark.parametrize("target", ["../outside/secret", "/../outside/secret", "link/secret"])
+def test_hard_links_never_reach_out(layer: Layer, target: str) -> None:
+    outside = layer.root.parent / "outside"
+    with pytest.raises(InvalidTar) as caught:
+        layer.apply(tar(symlink("link", str(outside)), link("stolen", target)))
+    assert caught.value.entry == "stolen"
+    assert_outside_is_untouched(layer)
+
+
+def test_the_content_of_a_member_is_never_written_through_a_link(layer: Layer) -> None:
+    secret = str(layer.root.parent / "outside/secret")
+    layer.apply(tar(symlink("f", secret), file("f", b"changed", uid=5), symlink("g", secret)))
+    assert not (layer.root / "f").is_symlink()
+    assert_outside_is_untouched(layer)
+
+
+def test_links_inside_the_root_are_followed_as_in_a_chroot(layer: Layer) -> None:
+    layer.apply(
+        tar(
+            directory("real/"),
+            symlink("absolute", "/real"),
+            symlink("relative", "../../real"),
+            file("absolute/a", b"1"),
+            file("relative/b", b"2"),
+        )
+    )
+    assert sorted(os.listdir(layer.root / "real")) == ["a", "b"]
+
+
+def test_a_file_reached_by_two_names_is_given_back_as_both(layer: Layer) -> None:
+    layer.apply(
+        tar(
+            directory("real/"),
+            symlink("alias", "real"),
+            file("alias/f", b"first"),
+            file("real/f", b"second"),
+            file("alias/f", b"third"),
+        )
+    )
+    assert (layer.root / "real/f").read_bytes() == b"third"
+
+
+def test_content_that_vanishes_later_is_given_back_all_the_same(layer: Layer) -> None:
+    layer.apply(
+        tar(
+            file("d/e/deep", b"1" * 3_000_000),
+            file("d/other", b"2"),
+            file("x", b"3"),
+            symlink("x", "d"),
+            file("x/through", b"4"),
+            file("d", b"now a file"),
+            directory("x/"),
+        )
+    )
+    assert layer.names() == ["d", "x/"]
+
+
+@pytest.mark.parametrize(
+    "member", [link("a", "a"), link("a", ""), link("a", "./"), link("a", "d"), link("a", "none")]
+)
+def test_hard_links_to_what_cannot_be_linked_are_refused(layer: Layer, member: object) -> None:
+    with pytest.raises(InvalidTar, match="hard link"):
+        layer.apply(tar(directory("d/"), file("a", b"x"), member))  # type: ignore[arg-type]
+
+
+def test_a_link_to_a_whiteout_does_not_make_another(tmp_path: Path) -> None:
+    layer = Layer(tmp_path / "layer")
+    with pytest.raises(InvalidTar, match="does not exist"):
+        layer.apply(tar(file(".wh.gone"), link("also", "gone")))
+
+
+@pytest.mark.parametrize("name", ["", ".", "./", "/", "a/.."])
+def test_the_root_can_only_be_a_directory(layer: Layer, name: str) -> None:
+    with pytest.raises(InvalidTar, match="root"):
+        layer.apply(tar(file(name, b"x")))
+
+
+def test_a_name_longer_than_the_file_system_allows_is_refused(layer: Layer) -> None:
+    with pytest.raises(InvalidTar, match="name too long"):
+        layer.apply(tar(file("n" * 256, b"x")))
+
+
+def test_a_path_longer_than_the_limit_is_refused(layer: Layer) -> None:
+    with pytest.raises(LimitExceeded, match="name"):
+        layer.apply(tar(file("d/" * 3000 + "f")))
+
+
+def test_a_very_deep_path_is_made_and_replaced(layer: Layer) -> None:
+    layer.apply(tar(file("d/" * 2000 + "f", b"x"), file("d", b"y")))
+    assert layer.names() == ["d"]
+
+
+@pytest.mark.parametrize("kind", [b"V", b"M", b"D", b"N", b"X", b"\xff"])
+def test_members_of_unknown_kinds_are_refused(layer: Layer, kind: bytes) -> None:
+    with pytest.raises(InvalidTar, match="member type"):
+        layer.apply(tar(file("f", type=kind)))
+
+
+@pytest.mark.parametrize(
+    "data", [b"hello", b"\x1f\x8b\x08" * 500, b"\xff" * 1024, b"\1" + bytes(511)]
+)
+def test_garbage_is_refused_where_it_begins(layer: Layer, data: bytes) -> None:
+    with pytest.raises(InvalidTar) as caught:
+        layer.apply(tar(file("f", b"x"))[:1024] + data)
+    assert 1024 <= caught.value.offset <= 1024 + len(data)
+
+
+def test_a_stream_that_ends_anywhere_but_between_members_is_refused(layer: Layer) -> None:
+    data = tar(file("n" * 120, b"x" * 1000), form=tarfile.GNU_FORMAT)
+    ends = [1, 511, 513, 1023, 1025, 1535, 1537, 2000, 2535]
+    for end in ends:
+        with pytest.raises(InvalidTar, match="ends"):
+            layer.apply(data[:end])
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "-1", "x", "1_0", "+5", " 5"])
+@pytest.mark.parametrize("key", ["size", "uid", "gid"])
+def test_numbers_that_cannot_be_are_refused(layer: Layer, key: str, number: str) -> None:
+    with pytest.raises((InvalidTar, LimitExceeded)):
+        layer.apply(tar(file("f", b"", pax_headers={key: number})))
+
+
+@pytest.mark.parametrize("time", ["x", "1.x", "1e5", "--1", "1.-5"])
+def test_times_that_cannot_be_are_refused(layer: Layer, time: str) -> None:
+    with pytest.raises(InvalidTar, match="no time"):
+        layer.apply(tar(file("f", pax_headers={"mtime": time})))
+
+
+def test_limits_are_kept(layer: Layer) -> None:
+    with pytest.raises(LimitExceeded, match="entries exceeds the limit of 2"):
+        layer.apply(tar(*[file(str(number)) for number in range(3)]), Limits(max_entries=2))
+    with pytest.raises(LimitExceeded, match="bytes exceeds the limit of 9"):
+        layer.apply(tar(file("a", b"12345"), file("b", b"12345")), Limits(max_bytes=9))
+    with pytest.raises(LimitExceeded, match="extended header"):
+        layer.apply(tar(file("a", pax_headers={"k": "v" * 2000})), Limits(max_header=1000))
+
+
+def test_headers_upon_headers_are_bounded(layer: Layer) -> None:
+    extended = tar(file("n" * 5000), form=tarfile.GNU_FORMAT)[: 512 + 5120]
+    with pytest.raises(LimitExceeded, match="headers"):
+        layer.apply(extended * 200, Limits(max_header=100_000))
+
+
+def test_a_claimed_size_takes_no_memory_before_the_bytes_come(layer: Layer) -> None:
+    member = tarfile.TarInfo("f")
+    member.size = 1 << 39
+    with pytest.raises(InvalidTar, match="ends"):
+        layer.apply(member.tobuf(tarfile.GNU_FORMAT) + b"x" * 1000)
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount("tmpfs", str(small), "tmpfs", 0, "size=1m")
+    try:
+        layer = Layer(small / "layer")
+        with pytest.raises(StorageFull) as caught:
+            layer.apply(tar(file("f", b"x" * (2 << 20))))
+        assert caught.value.path == str(small / "layer/f")
+    finally:
+        umount(str(small))
+
+
+def test_a_source_that_fails_is_told_as_such(layer: Layer) -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    os.close(reading)
+    source = io.FileIO(os.open("/proc/self/mem", os.O_RDONLY), "rb")
+    with source, pytest.raises(DriverError, match="the tar stream"):
+        from layerstore.drivers.tar_apply import apply_tar  # noqa: PLC0415
+
+        apply_tar(source, layer.tree)  # type: ignore[arg-type]
+
+
+def test_no_thread_or_descriptor_is_left_after_success_or_failure(layer: Layer) -> None:
+    large = tar(file("f", os.urandom(5 << 20)))
+    layer.apply(large)
+    before = (threading.active_count(), len(os.listdir("/proc/self/fd")))
+    for data in (large, large[:-2000000], tar(file("f", b"x")) + b"y" * (3 << 20)):
+        try:
+            layer.apply(data)
+        except InvalidTar:
+            continue
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_damaged_tar_is_applied_or_refused_but_never_worse(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whatever bytes are changed, the tar either comes back to the bit or is refused clearly."""
+    layer = Layer(tmp_path_factory.mktemp("damaged") / "layer")
+    intact = tar(
+        directory("d/"),
+        file("d/f", b"content" * 20, pax_headers={"mtime": "1.5"}),
+        link("h", "d/f"),
+        symlink("s", "d"),
+        file("s/g", b"more"),
+        file("d/.wh.x"),
+    )
+    damaged = bytearray(intact)
+    generator = random.Random(data.draw(st.integers(0, 2**32)))  # noqa: S311
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = generator.randrange(0, len(intact) - 6000, 512)
+        header = damaged[start : start + 512]
+        at = generator.choice([generator.randrange(157), generator.randrange(257, 420)])
+        header[at] = generator.randrange(256)
+        header[148:156] = b"        "
+        header[148:156] = b"%06o\0 " % sum(header)
+        damaged[start : start + 512] = header
+    try:
+        layer.apply(bytes(damaged))
+    except LayerStoreError as error:
+        assert str(error)
