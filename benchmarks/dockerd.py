@@ -123,7 +123,7 @@ def private_dockerd(place: str) -> Iterator[Dockerd]:
     process = None
     try:
         process = _start(program, directory)
-        yield _ready(process, directory)
+        yield _ready(directory)
     finally:
         if process is not None:
             _stop(process)
@@ -156,7 +156,7 @@ def _start(program: str, directory: str) -> subprocess.Popen[bytes]:
         )
 
 
-def _ready(process: subprocess.Popen[bytes], directory: str) -> Dockerd:
+def _ready(directory: str) -> Dockerd:
     connection = _UnixConnection(f"{directory}/socket", timeout=_START_SECONDS)
     try:
         with contextlib.closing(connection):

@@ -22,12 +22,17 @@ from layerstore.drivers.xattrs import get_xattr, is_opaque, list_xattrs
 _CAPABILITY = "security.capability"
 _NANOSECONDS = 1_000_000_000
 _ELSEWHERE = frozenset(
-    f"{prefix}.overlay.{what}" for prefix in ("trusted", "user") for what in ("redirect", "metacopy")
+    f"{prefix}.overlay.{what}"
+    for prefix in ("trusted", "user")
+    for what in ("redirect", "metacopy")
 )
 
 
-class RedirectedTree(Exception):  # noqa: N818 - an answer, not an error: never leaves the drivers
-    """An upper directory whose files lie elsewhere in part: only a mount shows what it means."""
+class RedirectedTree(Exception):
+    """An upper directory whose files lie elsewhere in part: only a mount shows what it means.
+
+    An answer rather than an error, so it never leaves the drivers.
+    """
 
 
 def overlay_changes(tree: LayerTree) -> list[Change]:

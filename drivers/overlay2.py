@@ -18,6 +18,7 @@ from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.overlay2_layout import Layout
 from layerstore.drivers.overlay2_mount import MountOptions, check_label, mount_overlay, unmount
 from layerstore.drivers.protocol import Applied, Change, LayerTree, Limits, WhiteoutFormat
+from layerstore.drivers.tree_size import tree_size
 
 
 class Overlay2Driver:
@@ -199,7 +200,11 @@ class Overlay2Driver:
 
     def diff_size(self, layer_id: str, parent: str | None) -> int:  # noqa: ARG002
         """See GraphDriver."""
-        return changes.tree_size(f"{self._layout.path(layer_id)}/diff")
+        path = f"{self._layout.path(layer_id)}/diff"
+        try:
+            return tree_size(path)
+        except OSError as error:
+            raise DriverError.from_os_error("measure", path, error) from error
 
     @contextlib.contextmanager
     def _view(self, layer_id: str | None) -> Iterator[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
-_VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class _Walker:
             try:
                 self._fd = syscalls.openat2(self._top, path, _DIRECTORY, 0, _RESOLVE)
             except OSError as error:
-                if error.errno in _VANISHED:
+                if error.errno in _GONE:
                     return False
                 raise
             self._path = path

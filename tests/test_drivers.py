@@ -120,7 +120,9 @@ def test_a_directory_made_again_hides_what_was_in_it(driver: GraphDriver) -> Non
     driver.create(again, base)
     driver.apply_diff(again, base, io.BytesIO(out.getvalue()))
     shown = make_read_write(driver, again)
-    assert read_tree(driver.get(shown)) == expected
+    actual = read_tree(driver.get(shown))
+    del actual["."], expected["."]  # a diff holds what is in the root, not the root itself
+    assert actual == expected
     driver.put(shown)
 
 
@@ -162,7 +164,9 @@ def test_everything_a_file_can_be_survives_diff_and_apply(driver: GraphDriver) -
     driver.create(again, base)
     driver.apply_diff(again, base, io.BytesIO(out.getvalue()))
     shown = make_read_write(driver, again)
-    assert read_tree(driver.get(shown)) == expected
+    actual = read_tree(driver.get(shown))
+    del actual["."], expected["."]  # a diff holds what is in the root, not the root itself
+    assert actual == expected
     driver.put(shown)
     assert changes(driver, shown, again) == []
 

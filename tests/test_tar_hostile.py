@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import random
 import tarfile
@@ -22,6 +22,7 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.protocol import Limits, WhiteoutFormat
 from layerstore.drivers.syscalls import mount, umount
+from layerstore.drivers.tar_apply import apply_tar
 from tests.tar_builder import Layer, directory, file, link, symlink, tar
 
 pytestmark = pytest.mark.root
@@ -68,10 +69,9 @@ def test_names_that_lead_out_are_refused(layer: Layer, name: str) -> None:
 def test_symbolic_links_never_lead_out(layer: Layer, target: str, member: object) -> None:
     outside = layer.root.parent / "outside"
     way = target.format(outside=outside)
-    try:
+    # Some are refused and some land inside the root: neither may touch what is outside.
+    with contextlib.suppress(InvalidTar):
         layer.apply(tar(file("good", b"x"), symlink("link", way), member))  # type: ignore[arg-type]
-    except InvalidTar as error:
-        assert error.entry is not None
     assert_outside_is_untouched(layer)
 
 
@@ -239,14 +239,11 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
 
 
 def test_a_source_that_fails_is_told_as_such(layer: Layer) -> None:
-    reading, writing = os.pipe()
-    os.close(writing)
-    os.close(reading)
-    source = io.FileIO(os.open("/proc/self/mem", os.O_RDONLY), "rb")
-    with source, pytest.raises(DriverError, match="the tar stream"):
-        from layerstore.drivers.tar_apply import apply_tar  # noqa: PLC0415
-
-        apply_tar(source, layer.tree)  # type: ignore[arg-type]
+    with (
+        open("/proc/self/mem", "rb", buffering=0) as source,
+        pytest.raises(DriverError, match="the tar stream"),
+    ):
+        apply_tar(source, layer.tree)
 
 
 def test_no_thread_or_descriptor_is_left_after_success_or_failure(layer: Layer) -> None:
@@ -289,4 +286,4 @@ def test_a_damaged_tar_is_applied_or_refused_but_never_worse(
     try:
         layer.apply(bytes(damaged))
     except LayerStoreError as error:
-        assert str(error)
+        assert str(error)  # noqa: PT017 - not to be raised is as good
