@@ -51,6 +51,10 @@ class Members:
         while True:
             found = self._read_header()
             if found is None:
+                if records is not None or long_name or long_link:
+                    raise InvalidTar(
+                        self._stream.offset, "the stream ends after the extended header of a member"
+                    )
                 return None
             header, block = found
             match header.type:
