@@ -15,6 +15,18 @@ from layerstore.drivers.ids import ChainID, hex_of
 from layerstore.drivers.image_config import ImageFacts, ImageID, Repositories, StoredImage
 
 
+def names_meant(asked: str, names: Iterable[str]) -> list[str]:
+    """Return the names that `asked` can mean: itself, else all that only add where it is from.
+
+    `team/app:1` means `example.org/team/app:1` where there is no `team/app:1`, as with podman.
+    All are full references.
+    """
+    known = list(names)
+    if asked in known:
+        return [asked]
+    return [name for name in known if name.endswith("/" + asked)]
+
+
 @dataclass(slots=True, kw_only=True)
 class ImageEntry:
     """One image's page."""
@@ -97,12 +109,12 @@ class ImageBooks:
     def find(self, query: ImageQuery) -> ImageEntry:
         """Return the image that is meant: by full ID, else by name, else by the ID's start.
 
-        Raises ImageDoesNotExist, or InvalidName where several IDs start so.
+        Raises ImageDoesNotExist, or InvalidName where several names or IDs fit.
         """
         full = ImageID(f"sha256:{query.digits}")
         if full in self._entries:
             return self._entries[full]
-        named = self._named(query.name)
+        named = self._named(query)
         if named is not None and named in self._entries:
             return self._entries[named]
         if query.digits:
@@ -113,10 +125,16 @@ class ImageBooks:
                 return self._entries[found[0]]
         raise ImageDoesNotExist(query.asked)
 
-    def _named(self, name: str | None) -> ImageID | None:
-        if name is None:
+    def _named(self, query: ImageQuery) -> ImageID | None:
+        if query.name is None:
             return None
-        return next((names[name] for names in self.repositories.values() if name in names), None)
+        all_names = {
+            name: image for names in self.repositories.values() for name, image in names.items()
+        }
+        meant = names_meant(query.name, all_names)
+        if len({all_names[name] for name in meant}) > 1:
+            raise InvalidName(query.asked, f"it can mean {', '.join(sorted(meant))}")
+        return all_names[meant[0]] if meant else None
 
     def with_names(self, names: Mapping[str, str], image_id: ImageID) -> Repositories:
         """Return what the names would be with these (name -> repository) given to an image."""
@@ -142,10 +160,10 @@ class ImageBooks:
         entry = self.find(message.query)
         image_id, asked = entry.facts.image_id, message.query.asked
         names = self.names_of(image_id)
-        by_name = message.query.name in names and message.query.digits != hex_of(image_id)
-        if by_name and message.query.name is not None:
-            gone: tuple[str, ...] = (message.query.name,)
-        else:
+        gone: tuple[str, ...] = ()
+        if message.query.name is not None and message.query.digits != hex_of(image_id):
+            gone = tuple(names_meant(message.query.name, names))
+        if not gone:
             gone = names
             owners = {repo for repo, known in self.repositories.items() if set(known) & set(names)}
             if len(owners) > 1 and not message.force:

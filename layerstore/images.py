@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from layerstore.actors import image_messages as im
+from layerstore.actors.image_books import names_meant
 from layerstore.archive_open import ArchiveSource, open_archive, spool_directory
 from layerstore.archive_read import read_images
 from layerstore.archive_write import SavedImage
@@ -38,7 +39,8 @@ Images = list[Image]
 class ImageStore:
     """The images of a store. Every image keeps its layers; a name keeps its image.
 
-    Images are named as with docker: by `repository[:tag]`, by ID, or by the start of an ID.
+    Images are named as with docker: by `repository[:tag]`, by ID, or by the start of an ID. Where a
+    name was loaded with the host it is from, it is found without that too, if only one fits.
     """
 
     __slots__ = ("_core", "_store")
@@ -134,8 +136,9 @@ class ImageStore:
                 facts = parse_config(config, image.id)
                 saved[image.id] = SavedImage(config=config, facts=facts, names=[])
             query = make_query(name)
-            if query.name in image.names and query.name not in saved[image.id].names:
-                saved[image.id].names.append(str(query.name))
+            for meant in names_meant(query.name, image.names) if query.name is not None else ():
+                if meant not in saved[image.id].names:
+                    saved[image.id].names.append(meant)
         save_images(self._store, saved.values(), target, progress)
 
     def tag(self, image: str, name: str) -> Image:

@@ -1,7 +1,8 @@
 """Names of images: docker's reference grammar, `repository[:tag][@digest]`.
 
 Names are kept as they are given. No default registry is known here, so none is added or stripped:
-`example.org/team/app:1` and `team/app:1` are two names. Grammar: distribution/reference.
+`example.org/team/app:1` and `team/app:1` are two names, though the second finds the first where
+nothing has just that name. Grammar: distribution/reference.
 """
 
 from __future__ import annotations

@@ -1,0 +1,8 @@
+"""Runs the command as `python -m layerstore.command`."""
+
+import sys
+
+from layerstore.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

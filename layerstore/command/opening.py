@@ -1,0 +1,42 @@
+"""Opening the store for the length of one command.
+
+Owns how long a command waits for another one that has the root open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from layerstore.drivers.errors import StoreLocked
+from layerstore.store import LayerStore
+
+
+@contextlib.contextmanager
+def opened(options: argparse.Namespace) -> Iterator[LayerStore]:
+    """Open the store that the options name, for a `with` block; mounts outlive it.
+
+    Raises StoreLocked where another process keeps it for longer than `options.wait` seconds, and
+    what LayerStore raises.
+    """
+    patiently = Retrying(
+        retry=retry_if_exception_type(StoreLocked),
+        wait=wait_random_exponential(multiplier=0.01, max=0.2),
+        stop=stop_after_delay(options.wait),
+        reraise=True,
+    )
+    store = patiently(
+        LayerStore,
+        options.root,
+        driver=options.driver,
+        durability=options.durability,
+        prespawn=False,
+        trace_size=0,
+    )
+    try:
+        yield store
+    finally:
+        store.close(keep_mounts=True)
