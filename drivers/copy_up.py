@@ -1,7 +1,8 @@
-"""Copying a file of a lower layer into a layer's own tree, so that it can be linked there.
+"""Copying what a lower layer has into a layer's own tree, so that it can be changed there.
 
-Owns what overlayfs does on link(2) of a lower file: its parents are made as they are below, the
-file is copied with owner, permissions, attributes and times. Lower layers are only read.
+Owns what overlayfs does on link(2) of a lower file: the file is copied with owner, permissions,
+attributes and times, and directories on the way are made as they are below. Lower layers are only
+read.
 Source: the kernel's Documentation/filesystems/overlayfs.rst, "Non-directories".
 """
 
@@ -28,32 +29,26 @@ def copy_up(place: Place, tree: LayerTree, path: bytes) -> int | None:
     found = look_up((tree.root, *tree.lowers), os.fsdecode(path), tree.whiteouts)
     if found is None or stat.S_ISDIR(found.status.st_mode):
         return None
-    made = _make_parents(place, tree, split(path)[0])
     above, name = split(path)
-    directory = place.directory(above)
+    directory = place.ensure_directory(above)
     _make(directory, name, found)
-    _describe(directory, name, found)
-    for parent, below in reversed(made):
-        above, name = split(parent)
-        _describe(place.directory(above), name, below)
+    _describe(directory, name, found.path, found.status)
     return found.status.st_size
 
 
-def _make_parents(place: Place, tree: LayerTree, path: bytes) -> list[tuple[bytes, Found]]:
-    """Make the directories on the way; return those made, with what they are below."""
-    made = []
-    done = b""
-    for part in path.split(b"/") if path else []:
-        parent = place.directory(done)
-        done = done + b"/" + part if done else part
-        if place.status(parent, part) is not None:
-            continue
-        below = look_up((tree.root, *tree.lowers), os.fsdecode(done), tree.whiteouts)
-        if below is None:
-            raise FileNotFoundError(f"no lower layer has {os.fsdecode(done)}")
-        os.mkdir(part, 0o700, dir_fd=parent)
-        made.append((done, below))
-    return made
+def resemble_lower(place: Place, tree: LayerTree, path: bytes) -> None:
+    """Give a directory that was just made what the one has that shows in its place below.
+
+    Else a layer that holds only something in it would change its owner and permissions.
+    """
+    if not tree.lowers:
+        return
+    found = look_up((tree.root, *tree.lowers), os.fsdecode(path), tree.whiteouts)
+    if found is None or len(found.merged) < 2:
+        return
+    below = found.merged[1]
+    above, name = split(path)
+    _describe(place.directory(above), name, below, os.lstat(below))
 
 
 def _make(directory: int, name: bytes, found: Found) -> None:
@@ -76,13 +71,12 @@ def _make(directory: int, name: bytes, found: Found) -> None:
         os.mknod(name, stat.S_IFMT(mode) | 0o600, found.status.st_rdev, dir_fd=directory)
 
 
-def _describe(directory: int, name: bytes, found: Found) -> None:
+def _describe(directory: int, name: bytes, source: str, status: os.stat_result) -> None:
     path = b"/proc/self/fd/%d/%b" % (directory, name)
-    status = found.status
     os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
-    for attribute in list_xattrs(found.path):
+    for attribute in list_xattrs(source):
         if not is_overlay_own(attribute):
-            value = os.getxattr(found.path, attribute, follow_symlinks=False)
+            value = os.getxattr(source, attribute, follow_symlinks=False)
             set_xattr(path, attribute, value)
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(path, stat.S_IMODE(status.st_mode))

@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 from layerstore.drivers import tar_header as th
 from layerstore.drivers import tar_owner
+from layerstore.drivers.copy_up import resemble_lower
 from layerstore.drivers.errors import DriverError, InvalidTar, LimitExceeded
 from layerstore.drivers.protocol import Applied, LayerTree, Limits, WhiteoutFormat
 from layerstore.drivers.tar_bytes import Readable, TarBytes
@@ -81,7 +82,7 @@ class _Apply:
             self._recorder = stack.enter_context(Recorder(tar_split, tree.root))
         try:
             self._fresh = not os.listdir(tree.root)
-            self._place = stack.enter_context(Place(tree.root, self._losing))
+            self._place = stack.enter_context(Place(tree.root, self._losing, self._made))
         except OSError as error:
             raise DriverError.from_os_error("open", tree.root, error) from error
         self._unpacker = Unpacker(self._place, tree, fresh=self._fresh)
@@ -187,6 +188,9 @@ class _Apply:
         ours = self._fresh or known or within or self._place.aliased
         if self._recorder is not None and ours:
             self._recorder.save(directory, name, status)
+
+    def _made(self, path: bytes) -> None:
+        resemble_lower(self._place, self._tree, path)
 
     def _size(self) -> int:
         if self._tree.whiteouts is WhiteoutFormat.REMOVE:

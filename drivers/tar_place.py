@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, Self
 
 from layerstore.drivers import syscalls
@@ -39,11 +40,15 @@ class Losing(Protocol):
 class Place:
     """The directories of one tree. Paths are clean (tar_names), relative; empty is the root."""
 
-    def __init__(self, root: str, losing: Losing) -> None:
+    def __init__(self, root: str, losing: Losing, made: Callable[[bytes], None]) -> None:
+        """Open a root; `made` is called with each directory that nobody asked for by itself."""
         self.root = os.open(root, _DIRECTORY)
         self.aliased = False
         """Whether any path was reached by way of a symbolic link."""
+        self.times: dict[bytes, tuple[int, int]] = {}
+        """Access and modification time of each directory when it was first opened, ns."""
         self._losing = losing
+        self._made = made
         self._open: OrderedDict[bytes, int] = OrderedDict()
 
     def directory(self, path: bytes) -> int:
@@ -55,6 +60,9 @@ class Place:
             self._open.move_to_end(path)
             return fd
         fd = self._open_directory(path)
+        if path not in self.times:
+            status = os.fstat(fd)
+            self.times[path] = (status.st_atime_ns, status.st_mtime_ns)
         self.keep(path, fd)
         return fd
 
@@ -72,6 +80,7 @@ class Place:
         for name in reversed(missing):
             self._make_directory(fd, name)
             above = above + b"/" + name if above else name
+            self._made(above)
             fd = self.directory(above)
         return fd
 

@@ -61,7 +61,7 @@ class Unpacker:
         self._place = place
         self._tree = tree
         self._fresh = fresh and tree.whiteouts is not WhiteoutFormat.REMOVE
-        self._directory_times: list[tuple[bytes, tuple[int, int]]] = []
+        self._directory_times: dict[bytes, tuple[int, int]] = {}
 
     def regular(self, header: Header, path: bytes, stream: TarBytes, tap: Tap | None) -> int:
         """Make a regular file from the stream's next bytes; return its content's CRC-64.
@@ -126,8 +126,11 @@ class Unpacker:
             make_opaque(opaque, self._tree.whiteouts)
 
     def finish(self) -> None:
-        """Set the times of directories, which the making of files in them has changed."""
-        for path, times in self._directory_times:
+        """Set the times of directories, which the making of files in them has changed.
+
+        Those that the tar doesn't hold keep the times that they had.
+        """
+        for path, times in {**self._place.times, **self._directory_times}.items():
             if not path:
                 os.utime(self._place.root, ns=times)
                 continue
@@ -159,7 +162,7 @@ class Unpacker:
             self._make_directory(path)
         fd = self._place.directory(path)
         tar_owner.set_on_descriptor(fd, header)
-        self._directory_times.append((path, tar_owner.times(header)))
+        self._directory_times[path] = tar_owner.times(header)
 
     def _make_directory(self, path: bytes) -> None:
         above, name = split(path)

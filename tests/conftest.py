@@ -15,6 +15,7 @@ import pytest
 
 from layerstore import LayerStore
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.syscalls import umount
 from tests.filesystems import LoopFileSystem
 
 DRIVERS = ("overlay2", "vfs")
@@ -71,7 +72,11 @@ def root_dir(base_directory: Path) -> Iterator[Path]:
     """An empty directory to open a store in."""
     place = Path(tempfile.mkdtemp(dir=base_directory))
     yield place
+    left = _mounts(place)
+    for path in left:
+        umount(path)
     shutil.rmtree(place)
+    assert left == set()
 
 
 @pytest.fixture(params=[pytest.param("overlay2", marks=pytest.mark.root), "vfs"])

@@ -134,6 +134,21 @@ def test_an_opaque_directory_in_a_tar_hides_the_parents(driver: GraphDriver) -> 
     driver.put(layer)
 
 
+def test_directories_that_a_tar_does_not_hold_stay_as_they_are(driver: GraphDriver) -> None:
+    inside = layer_tar({"home": None, "home/user": None}, uid=1000, gid=1001, mode=0o700)
+    base = new_id()
+    driver.create(base, None)
+    driver.apply_diff(base, None, io.BytesIO(inside))
+    middle = make_layer(driver, base, {"home/user/new": b"1"})
+    top = make_layer(driver, middle, {"home/user/.wh.new": b""})
+    layer = make_read_write(driver, top)
+    shown = read_tree(driver.get(layer))
+    driver.put(layer)
+    for name in ("home", "home/user"):
+        assert (shown[name].uid, shown[name].gid, shown[name].mode) == (1000, 1001, 0o700)
+        assert shown[name].mtime == 1_600_000_000
+
+
 def test_a_renamed_directory_survives_diff_and_apply(driver: GraphDriver) -> None:
     base = make_layer(driver, None, {"old": None, "old/sub": None, "old/sub/file": b"1"})
     layer = make_read_write(driver, base)
