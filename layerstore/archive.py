@@ -76,6 +76,7 @@ class TarArchive:
     def __init__(self, fd: int, label: str) -> None:
         """Index the members. Raises InvalidImage, LimitExceeded; the descriptor is then closed."""
         self.label = label
+        os.lseek(fd, 0, os.SEEK_SET)
         self._file = os.fdopen(fd, "rb", buffering=0)
         try:
             self._members = _index(self._file, label)

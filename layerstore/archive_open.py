@@ -73,6 +73,7 @@ def _open_tar(
     fd: int, label: str, spool: str, limits: Limits, spooled: Spooled | None
 ) -> TarArchive:
     """Index a regular file whose descriptor is handed over, inflating it first if need be."""
+    os.lseek(fd, 0, os.SEEK_SET)
     start = os.pread(fd, 8, 0)
     if not start:
         os.close(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from layerstore.actors.image_messages import ImageMetadata, ImageQuery
 from layerstore.drivers.errors import InvalidName
@@ -16,10 +17,11 @@ _DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})\Z")
 class Image:
     """One image of a store, as it was when it was asked for."""
 
-    __slots__ = ("_metadata",)
+    __slots__ = ("_loaded_as", "_metadata")
 
-    def __init__(self, metadata: ImageMetadata) -> None:
+    def __init__(self, metadata: ImageMetadata, loaded_as: Iterable[str] = ()) -> None:
         self._metadata = metadata
+        self._loaded_as = tuple(sorted(loaded_as))
 
     @property
     def id(self) -> str:
@@ -30,6 +32,11 @@ class Image:
     def names(self) -> tuple[str, ...]:
         """Its names (`repository:tag`, `repository@sha256:...`), ordered."""
         return self._metadata.names
+
+    @property
+    def loaded_as(self) -> tuple[str, ...]:
+        """The names that it got from the archive; empty where it is no answer to a load."""
+        return self._loaded_as
 
     @property
     def parent(self) -> str | None:

@@ -109,7 +109,7 @@ class ImageStore:
             names={name: repository_of(name) for name in names},
             last_updated=now(),
         )
-        return Image(self._ask(message))
+        return Image(self._ask(message), names)
 
     def save(
         self,

@@ -51,9 +51,9 @@ def load(store: LayerStore, options: argparse.Namespace) -> int:
             source, progress=report, platform=options.platform, name=options.name
         )
     for image in images:
-        for name in image.names:
+        for name in image.loaded_as:
             print(f"Loaded image: {name}")
-        if not image.names:
+        if not image.loaded_as:
             print(f"Loaded image ID: {image.id}")
     return 0
 
