@@ -7,7 +7,6 @@ and every reader of OCI layouts take it. moby: image/tarexport.
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
@@ -158,8 +157,3 @@ def _named(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
         "org.opencontainers.image.ref.name": reference.tag,
     }
     return {**descriptor, "annotations": annotations}
-
-
-def buffered(raw: io.RawIOBase) -> IO[bytes]:
-    """Wrap an unbuffered file for many small writes."""
-    return io.BufferedWriter(raw, _CHUNK)
