@@ -22,7 +22,7 @@ from layerstore.actors.mounts import MountRegistry
 from layerstore.actors.pool import DriverPool
 from layerstore.actors.trace import Tracer
 from layerstore.actors.worker import Reaper
-from layerstore.drivers.errors import CallTimeout, LayerStoreError, StoreClosed
+from layerstore.drivers.errors import CallerError, CallTimeout, LayerStoreError, StoreClosed
 from layerstore.drivers.hands import WorkerHands
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.imagedb import RecoveredImages
@@ -30,7 +30,7 @@ from layerstore.drivers.perform import Disk, DiskConfig
 from layerstore.drivers.recovery import Recovered
 from layerstore.drivers.stored import StoredLayer
 from layerstore.drivers.work import Descriptors, OwnedDescriptor, TarSource
-from layerstore.source import Handover, Source, hand_over, make_pipe
+from layerstore.source import Handover, Pump, Source, hand_over, make_pipe
 from layerstore.stream import TarStream
 
 _REAPER_NICENESS = 10
@@ -154,14 +154,17 @@ class Core:
         make_message: Callable[[Handover], m.Message],
         timeout: float | None = None,
     ) -> Any:
-        """Ask an actor to have a tar read, pumping it meanwhile where a worker can't read it."""
+        """Ask an actor to have a tar read, pumping it meanwhile where a worker can't read it.
+
+        Where the source fails, what was begun is undone before its error is raised.
+        """
         self.check_open()
         given = hand_over(source, how)
         message = make_message(given)
         try:
             request = Call(ref, message, timeout)
             if given.pump is not None:
-                given.pump.run(lambda: request.seconds_left)
+                self._pump(given.pump, request)
             return request.result()
         except BaseException:
             self._abandon(ref, message)
@@ -169,6 +172,14 @@ class Core:
         finally:
             if given.pump is not None:
                 given.pump.close()
+
+    def _pump(self, pump: Pump, request: Call) -> None:
+        try:
+            pump.run(lambda: request.seconds_left)
+        except CallerError:
+            with contextlib.suppress(LayerStoreError):  # it says that the source has failed
+                request.result()
+            raise
 
     def stream(self, ref: Ref, make_message: Callable[[Descriptors], m.Message]) -> TarStream:
         """Ask an actor to have a tar written, and return the end to read it from."""

@@ -18,6 +18,8 @@ from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.syscalls import umount
 from tests.filesystems import LoopFileSystem
 
+pytest_plugins = ["tests.command_fixtures"]
+
 DRIVERS = ("overlay2", "vfs")
 
 

@@ -290,7 +290,7 @@ def test_what_does_not_exist(store: LayerStore, tmp_path: Path) -> None:
         lambda: store.images.config(NAME),
     ):
         with pytest.raises(ImageDoesNotExist, match=NAME):
-            act()  # type: ignore[no-untyped-call]
+            act()
     assert store.mounts() == []
     assert list(tmp_path.iterdir()) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from layerstore import (
     CallerError,
     Change,
     ChangeKind,
+    DriverError,
     InternalError,
     InvalidName,
     LayerDoesNotExist,
@@ -23,6 +25,7 @@ from layerstore import (
     NotMounted,
     RWLayer,
 )
+from layerstore.drivers.ids import chain_id
 from tests.conftest import OpenStore
 from tests.tars import layer_tar
 
@@ -152,17 +155,20 @@ def test_a_failing_init_frees_the_name_and_leaves_nothing(store: LayerStore, bas
     def init(_path: str) -> None:
         raise SystemExit("no")
 
-    references = store.map()[base].references
+    references = store.map()[chain_id(base)].references
     with pytest.raises(CallerError, match="SystemExit: no"):
         store.create_rw_layer("web", base, init=init)
     assert store.mounts() == []
-    assert store.map()[base].references == references
+    assert store.map()[chain_id(base)].references == references
     assert store.create_rw_layer("web", base).name == "web"
 
 
 def test_an_init_that_calls_the_store_is_told_so(store: LayerStore, base: str) -> None:
+    def init(_path: str) -> None:
+        store.mounts()
+
     with pytest.raises(InternalError, match="init function"):
-        store.create_rw_layer("web", base, init=lambda _path: store.mounts() and None)
+        store.create_rw_layer("web", base, init=init)
 
 
 def test_an_unknown_parent_frees_the_name(store: LayerStore) -> None:
@@ -220,6 +226,25 @@ def test_only_the_last_reference_removes_the_layer(store: LayerStore, base: str)
     assert store.release_rw_layer(second) == []
     with pytest.raises(MountDoesNotExist):
         second.mount()
+
+
+def test_a_failed_removal_restores_the_reference(store: LayerStore, base: str) -> None:
+    rw = store.create_rw_layer("web", base)
+    trash = Path(store.root, "layerstore/trash")
+    store.drain()
+    trash.rmdir()
+    trash.write_bytes(b"no directory")
+    with pytest.raises(DriverError) as caught:
+        rw.release()
+    assert caught.value.operation == "rename"
+    trash.unlink()
+    trash.mkdir()
+    (mount,) = store.mounts()
+    assert (mount.state, mount.references) == ("ready", 1)
+    with rw.mounted() as path:
+        assert os.listdir(path)
+    assert rw.release() == []
+    assert store.mounts() == []
 
 
 def test_a_mounted_layer_is_unmounted_when_it_is_removed(store: LayerStore, base: str) -> None:

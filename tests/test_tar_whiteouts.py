@@ -16,6 +16,7 @@ from layerstore.drivers.xattrs import is_opaque
 from tests.tar_builder import (
     OVERLAY_FORMATS,
     Layer,
+    Member,
     directory,
     file,
     is_whiteout,
@@ -163,7 +164,9 @@ def test_the_nearest_lower_layer_counts(tmp_path: Path) -> None:
         [symlink("d", "e")],
     ],
 )
-def test_a_hard_link_to_a_file_that_is_hidden_is_refused(tmp_path: Path, hiding: list) -> None:
+def test_a_hard_link_to_a_file_that_is_hidden_is_refused(
+    tmp_path: Path, hiding: list[Member]
+) -> None:
     bottom, middle = Layer(tmp_path / "bottom"), Layer(tmp_path / "middle")
     bottom.apply(tar(file("d/f", b"x")))
     middle.apply(tar(*hiding))
