@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from layerstore import LayerStore
 from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.syscalls import umount
 from tests.filesystems import LoopFileSystem
+from tests.programs import is_installed
 
 pytest_plugins = ["tests.command_fixtures"]
 
@@ -27,11 +29,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-root-tests",
         action="store_true",
-        help="fail, rather than skip, the tests that need root and overlay mounts",
+        help="fail, rather than skip, the tests that need root, overlay mounts or other programs",
     )
     parser.addoption(
         "--stress-rounds", type=int, default=1, help="how often to run the stress test"
     )
+    parser.addoption(
+        "--examples", type=int, default=300, help="how many tars each property is tried on"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.register_profile("examples", max_examples=config.getoption("--examples"))
+    settings.load_profile("examples")
 
 
 def why_no_root_tests() -> str:
@@ -51,6 +61,7 @@ def why_no_root_tests() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _skip_without_programs(config, items)
     marked = [item for item in items if item.get_closest_marker("root")]
     reason = why_no_root_tests() if marked else ""
     if not reason:
@@ -59,6 +70,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"{len(marked)} tests need root and overlay mounts: {reason}")
     for item in marked:
         item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _skip_without_programs(config: pytest.Config, items: list[pytest.Item]) -> None:
+    missing: dict[pytest.Item, list[str]] = {}
+    for item in items:
+        named = [name for mark in item.iter_markers("needs") for name in mark.args]
+        absent = [name for name in named if not is_installed(name)]
+        if absent:
+            missing[item] = absent
+    if missing and config.getoption("--require-root-tests"):
+        names = sorted({name for absent in missing.values() for name in absent})
+        raise pytest.UsageError(f"{len(missing)} tests need what is not here: {', '.join(names)}")
+    for item, absent in missing.items():
+        item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(absent)}"))
 
 
 @pytest.fixture(scope="session")
