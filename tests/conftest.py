@@ -17,8 +17,11 @@ from hypothesis import settings
 from layerstore import LayerStore
 from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.syscalls import umount
+from tests import tar_reference
 from tests.filesystems import LoopFileSystem
 from tests.programs import is_installed
+from tests.tar_corpus import Workshop
+from tests.tar_reference import Reference
 
 pytest_plugins = ["tests.command_fixtures"]
 
@@ -155,6 +158,27 @@ def make_file_system(
     yield make
     for system in made:
         system.remove()
+
+
+@pytest.fixture(scope="session")
+def reference_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference for tar-split files, built once."""
+    return tar_reference.build(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture
+def reference(reference_program: Path, tmp_path: Path) -> Iterator[Reference]:
+    """A running reference for tar-split files."""
+    (tmp_path / "exchange").mkdir()
+    with Reference(reference_program, tmp_path / "exchange") as running:
+        yield running
+
+
+@pytest.fixture
+def workshop(request: pytest.FixtureRequest, tmp_path: Path) -> Workshop:
+    """What the corpus of tars is made with."""
+    has_go = all(is_installed(name) for name in tar_reference.NEEDED.args)
+    return Workshop(tmp_path, request.getfixturevalue("reference") if has_go else None)
 
 
 @pytest.fixture(autouse=True)
