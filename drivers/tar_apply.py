@@ -20,7 +20,7 @@ from layerstore.drivers.protocol import Applied, LayerTree, Limits, WhiteoutForm
 from layerstore.drivers.tar_bytes import Readable, TarBytes
 from layerstore.drivers.tar_header import Header
 from layerstore.drivers.tar_members import Members
-from layerstore.drivers.tar_names import clean
+from layerstore.drivers.tar_names import clean, shortest
 from layerstore.drivers.tar_place import Place
 from layerstore.drivers.tar_recorder import Recorder
 from layerstore.drivers.tar_unpack import Unpacker, is_metadata_of_aufs, is_whiteout
@@ -87,6 +87,7 @@ class _Apply:
             raise DriverError.from_os_error("open", tree.root, error) from error
         self._unpacker = Unpacker(self._place, tree, fresh=self._fresh)
         self._lost_size = 0
+        self._recorded: set[bytes] = set()
         self._entries = 0
         self._bytes = 0
         self._path = b""
@@ -115,8 +116,7 @@ class _Apply:
         else:
             self._members.take_raw()
         if header.type == th.PAX_GLOBAL:
-            if recorder is not None and header.name not in self._unpacker.known:
-                self._unpacker.known.add(header.name)
+            if recorder is not None and self._is_new(header, None):
                 recorder.file(header.name)
             return
         path = clean(header.name)
@@ -125,9 +125,16 @@ class _Apply:
         if not path and header.type != th.DIRECTORY:
             raise InvalidTar(header.offset, "only a directory can be the root", header.entry)
         self._path = path
-        known = path in self._unpacker.known
-        self._place_member(header, path, known=known)
+        self._place_member(header, path, known=not self._is_new(header, path))
         self._unpacker.known.add(path)
+
+    def _is_new(self, header: Header, path: bytes | None) -> bool:
+        """Whether the tar-split has no line for this name yet, of which it takes only one."""
+        name = path if path and path == header.name else shortest(header.name)
+        if name in self._recorded:
+            return False
+        self._recorded.add(name)
+        return True
 
     def _place_member(self, header: Header, path: bytes, *, known: bool) -> None:
         recorder = self._recorder
@@ -167,7 +174,7 @@ class _Apply:
         last = self._members.take_raw()
         if recorder is not None and last:
             recorder.segment(last)
-        while piece := self._stream.some(_TRAILING):
+        while piece := self._stream.at_most(_TRAILING):
             if recorder is not None:
                 recorder.segment(piece)
         if recorder is not None:

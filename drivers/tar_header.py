@@ -112,11 +112,12 @@ def number(raw: bytes, offset: int) -> int:
 
 
 def decimal(raw: bytes) -> int | None:
-    """Read an optionally negative decimal number of at most 63 bits, else None."""
-    digits = raw.removeprefix(b"-")
-    if not digits.isdigit() or len(digits) > 19:
+    """Read a decimal number of at most 63 bits with an optional sign, else None."""
+    digits = raw[1:] if raw[:1] in (b"-", b"+") else raw
+    significant = digits.lstrip(b"0") or b"0"
+    if not digits.isdigit() or len(significant) > 19:
         return None
-    value = int(raw)
+    value = -int(significant) if raw[:1] == b"-" else int(significant)
     return value if -_MAX_NUMBER - 1 <= value <= _MAX_NUMBER else None
 
 
@@ -153,7 +154,8 @@ def _read_gnu_times(header: Header, area: bytes) -> None:
     """Take the access time; writers of Go before 1.8 put a name's prefix there instead."""
     atime, ctime = _GNU_TIMES.unpack_from(area)
     try:
-        number(ctime, header.offset)
+        if ctime[0]:
+            number(ctime, header.offset)
         header.atime = number(atime, header.offset) * _NANOSECONDS
     except InvalidTar:
         prefix = area.partition(b"\0")[0]

@@ -62,6 +62,7 @@ class Members:
                     start = self._stream.offset
                     records = tar_pax.parse_records(self._extension(header), start)
                     if header.type == th.PAX_GLOBAL:
+                        header.name = records.get(b"path") or header.name
                         header.size = 0
                         return header
                 case th.GNU_LONG_NAME:
@@ -112,7 +113,9 @@ class Members:
 
     def _extension(self, header: Header) -> bytes:
         """Read the content of a header that describes the next one."""
-        if not 0 <= header.size <= self._limits.max_header:
+        if header.size < 0:
+            raise InvalidTar(header.offset, "the size is negative", header.entry)
+        if header.size > self._limits.max_header:
             raise LimitExceeded("the size of an extended header in bytes", self._limits.max_header)
         content = self._stream.take(header.size, header.entry)
         self._keep(content)

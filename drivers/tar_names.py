@@ -6,6 +6,7 @@ Source: moby's archive.UnpackLayer, which cleans names and refuses those that le
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 _UNCLEAN = re.compile(rb"//|(?:^|/)\.\.?(?:/|$)|^/|/$")
@@ -29,6 +30,15 @@ def clean(name: bytes) -> bytes | None:
         elif part not in (b"", b"."):
             parts.append(part)
     return b"/".join(parts)
+
+
+def shortest(name: bytes) -> bytes:
+    """Spell a name as Go's filepath.Clean does, by which tar-split tells members apart.
+
+    Unlike in `clean`, absolute names stay absolute and `..` may lead out.
+    """
+    found = posixpath.normpath(name)
+    return found[1:] if found.startswith(b"//") else found
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:

@@ -44,11 +44,10 @@ def parse_records(data: bytes, offset: int) -> dict[bytes, bytes]:
 
 def _record(data: bytes, start: int, offset: int) -> tuple[int, bytes, bytes]:
     """Read `LENGTH KEY=VALUE\\n`, LENGTH counting the whole of it."""
-    space = data.find(b" ", start, start + 20)
-    digits = data[start:space] if space > start else b""
-    length = int(digits) if digits.isdigit() else 0
+    space = data.find(b" ", start)
+    length = (decimal(data[start:space]) if space > start else None) or 0
     end = start + length
-    if length < _SHORTEST_RECORD or end > len(data) or data[end - 1] != 0x0A:
+    if length < _SHORTEST_RECORD or end <= space or end > len(data) or data[end - 1] != 0x0A:
         raise InvalidTar(offset + start, "a PAX record's length is wrong")
     key, equals, value = data[space + 1 : end - 1].partition(b"=")
     if not equals or not key or b"\0" in key:

@@ -89,32 +89,30 @@ class Recorder:
             self._out.write(piece)
 
     def _rewrite(self, root: str, into: BinaryIO) -> None:
-        """Put saved content in the place of files that no longer have it."""
+        """Put content in the place of files that no longer have it, or that docker can't reach."""
         position = 0
         top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for record in read_records(self._records, "tar-split"):
-                lines = [_moved(record, position)]
-                if record.type == FILE and record.size and not _in_tree(top, record):
-                    lines = self._from_saved(record, position)
-                for line in lines:
-                    into.write(line)
-                position += len(lines)
+                if record.type != FILE or not record.size or _in_tree(top, record):
+                    into.write(_moved(record, position))
+                    position += 1
+                else:
+                    position = self._put_in(top, record, into, position)
         finally:
             os.close(top)
 
-    def _from_saved(self, record: Record, position: int) -> list[bytes]:
+    def _put_in(self, top: int, record: Record, into: BinaryIO, position: int) -> int:
+        """Write a member and its content; return the position of what comes next."""
         start = self._lost.get((record.size, record.payload or b""))
-        if start is None:
+        if start is not None:
+            self._saved.seek(start)
+            return _write_raw(self._saved, record, into, position)
+        fd = open_content(top, record.file_name, record.size)
+        if fd is None:
             raise InvalidTar(0, "its content cannot be kept", os.fsdecode(record.file_name))
-        self._saved.seek(start)
-        lines = [file_line(record.file_name, 0, None, position)]
-        left = record.size
-        while left:
-            piece = self._saved.read(min(_CHUNK, left))
-            lines.append(segment_line(piece, position + len(lines)))
-            left -= len(piece)
-        return lines
+        with open(fd, "rb") as content:
+            return _write_raw(content, record, into, position)
 
     def _prove(self, root: str, records: BinaryIO, diff_id: str) -> None:
         records.seek(0)
@@ -150,8 +148,22 @@ def _moved(record: Record, position: int) -> bytes:
     return file_line(record.file_name, record.size, crc, position)
 
 
+def _write_raw(content: BinaryIO, record: Record, into: BinaryIO, position: int) -> int:
+    into.write(file_line(record.file_name, 0, None, position))
+    left = record.size
+    while left:
+        piece = content.read(min(_CHUNK, left))
+        if not piece:
+            raise InvalidTar(0, "its content cannot be kept", os.fsdecode(record.file_name))
+        position += 1
+        into.write(segment_line(piece, position))
+        left -= len(piece)
+    return position + 1
+
+
 def _in_tree(top: int, record: Record) -> bool:
-    fd = open_content(top, record.file_name, record.size)
+    """Whether the file is where docker looks for it, which knows no root directory of a layer."""
+    fd = open_content(top, record.file_name, record.size, chroot=False)
     if fd is None:
         return False
     crc = 0

@@ -117,6 +117,8 @@ def _accept(header: Header, found: Fragments) -> None:
     header.fragments = [pair for pair in found if pair[1]]
     if sum(length for _, length in header.fragments) != header.stored:
         raise _invalid(header, "the sparse map does not fit the content's size")
+    if header.stored == header.size:
+        header.fragments = None  # no holes: its content is in the archive as it is in the file
 
 
 def _decimal(header: Header, text: bytes) -> int:

@@ -20,7 +20,7 @@ from layerstore.drivers.tar_names import clean
 from layerstore.drivers.tar_records import SEGMENT, read_records
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_XDEV
+_SAFE = syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_XDEV
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENXIO})
 _WHAT = "tar-split"
 
@@ -44,16 +44,19 @@ def assemble(tar_split: BinaryIO, root: str, out: BinaryIO) -> str:
         os.close(top)
 
 
-def open_content(top: int, name: bytes, size: int) -> int | None:
+def open_content(top: int, name: bytes, size: int, *, chroot: bool = True) -> int | None:
     """Open a member's file; None where there is no regular file of this size.
 
+    `chroot` says that symbolic links on the way begin at the root, as for a process whose root
+    directory it is; without, those that are absolute or lead out of it count as missing.
     Raises InvalidMetadata for a name that leads out of the root, and DriverError.
     """
     path = clean(name)
     if not path:
         raise InvalidMetadata(_WHAT, f"a file with the name {os.fsdecode(name)!r}")
+    scope = syscalls.RESOLVE_IN_ROOT if chroot else syscalls.RESOLVE_BENEATH
     try:
-        fd = syscalls.openat2(top, path, _FILE, 0, _RESOLVE)
+        fd = syscalls.openat2(top, path, _FILE, 0, _SAFE | scope)
     except OSError as error:
         if error.errno in _GONE:
             return None

@@ -200,7 +200,7 @@ _TOOLS = [
     ),
     Case(
         "GNU tar, incremental",
-        _gnu("plain", "--format=gnu", "--listed-incremental=/dev/null"),
+        _gnu("plain", "--format=gnu", "-G"),
         ("tar",),
         THEIRS,
     ),
