@@ -14,7 +14,6 @@ from tests.tar_odd import checked
 
 _FIELDS = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _MAGICS = [b"ustar\x0000", b"ustar  \0", b"\0" * 8, b"ustar\x00\x00\x00"]
-_KINDS = b"000000\0\0555552211122346S7gxLKZ"
 _SMALL = st.integers(0, 1200)
 
 plain_names = st.sampled_from(
@@ -57,8 +56,16 @@ def mostly(
 
 
 def block(
-    draw: st.DrawFn, kind: bytes, name: bytes, target: bytes, size: int, rest: bytes = b""
+    draw: st.DrawFn,
+    kind: bytes,
+    name: bytes,
+    target: bytes,
+    size: int,
+    rest: bytes = b"",
+    magic: bytes | None = None,
 ) -> bytes:
+    """A header block; `rest` is what lies behind GNU's two times."""
+
     def field(value: st.SearchStrategy[int], width: int) -> bytes:
         return draw(mostly(value.flatmap(lambda v: numbers(v, width)), odd_number(width)))
 
@@ -66,11 +73,12 @@ def block(
     fields = (
         name, field(st.integers(0, 0o7777), 8), field(st.integers(0, 70_000), 8),
         field(st.integers(0, 70_000), 8), draw(numbers(size, 12)), field(_SMALL, 12), b"", kind,
-        target, draw(st.sampled_from(_MAGICS)), b"user", b"group", field(_SMALL, 8),
+        target, magic or draw(st.sampled_from(_MAGICS)), b"user", b"group", field(_SMALL, 8),
         field(_SMALL, 8), prefix, draw(mostly(st.just(b""), st.just(b"00000001tar\0"))),
     )  # fmt: skip
     packed = bytearray(_FIELDS.pack(*fields))
-    packed[386 : 386 + len(rest)] = rest
+    if rest:
+        packed[345:512] = (bytes(41) + rest).ljust(167, b"\0")
     return checked(packed)
 
 
