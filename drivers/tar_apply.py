@@ -37,9 +37,12 @@ _TARS_OWN_FAULT = frozenset(
         errno.EISDIR,
         errno.EINVAL,
         errno.EXDEV,
+        errno.ERANGE,
+        errno.E2BIG,
     }
 )
-"""What the kernel says of names that fit neither each other nor a file system."""
+"""What the kernel says of names that fit neither each other nor a file system, of an attribute's
+name that is empty or too long, and of one's value that is too long."""
 
 
 def apply_tar(
@@ -142,6 +145,8 @@ class _Apply:
         if hidden or is_whiteout(path):
             if recorder is not None and not known:
                 recorder.file(header.name)
+            if not hidden:
+                tar_owner.check_owner(header)
             self._skip_content(header)
             if not hidden:
                 self._unpacker.whiteout(header, path)

@@ -33,6 +33,7 @@ _PREFIX, _META_PREFIX = whiteouts.PREFIX.encode(), whiteouts.META_PREFIX.encode(
 _OPAQUE = whiteouts.OPAQUE.encode()
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {th.CHAR: stat.S_IFCHR, th.BLOCK_DEVICE: stat.S_IFBLK, th.FIFO: stat.S_IFIFO}
+_LARGEST_MAJOR, _LARGEST_MINOR = 0xFFF, 0xFFFFF
 Tap = Callable[[memoryview], None]
 """Gets each piece of a member's content as it lies in the tar."""
 
@@ -93,7 +94,7 @@ class Unpacker:
             self._describe(header, path, stat.S_IFLNK)
         elif header.type in _NODES:
             kind = _NODES[header.type]
-            device = 0 if kind == stat.S_IFIFO else os.makedev(header.major, header.minor)
+            device = 0 if kind == stat.S_IFIFO else _device(header)
             self._make(path, lambda at, name: os.mknod(name, kind | 0o600, device, dir_fd=at))
             self._describe(header, path, kind)
         else:
@@ -219,6 +220,14 @@ class Unpacker:
             return self._place.status(self._place.directory(above), name)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+
+def _device(header: Header) -> int:
+    major, minor = header.major, header.minor
+    if not (0 <= major <= _LARGEST_MAJOR and 0 <= minor <= _LARGEST_MINOR):
+        reason = f"the device number {major}:{minor} is out of range"
+        raise InvalidTar(header.offset, reason, header.entry)
+    return os.makedev(major, minor)
 
 
 def _write(fd: int, header: Header, count: int, stream: TarBytes, tap: Tap | None) -> int:

@@ -24,6 +24,7 @@ from layerstore.drivers.protocol import Limits, WhiteoutFormat
 from layerstore.drivers.syscalls import mount, umount
 from layerstore.drivers.tar_apply import apply_tar
 from tests.tar_builder import Layer, directory, file, link, symlink, tar
+from tests.tar_odd import checked
 
 pytestmark = pytest.mark.root
 
@@ -195,6 +196,46 @@ def test_a_stream_that_ends_anywhere_but_between_members_is_refused(layer: Layer
 def test_numbers_that_cannot_be_are_refused(layer: Layer, key: str, number: str) -> None:
     with pytest.raises((InvalidTar, LimitExceeded)):
         layer.apply(tar(file("f", b"", pax_headers={key: number})))
+
+
+@pytest.mark.parametrize("key", ["size", "uid", "gid"])
+def test_numbers_may_have_a_sign_and_zeros_in_front_as_in_go(layer: Layer, key: str) -> None:
+    layer.apply(tar(file("f", b"12345", pax_headers={key: "+" + "0" * 30 + "5"})))
+    status = (layer.root / "f").stat()
+    assert {"size": status.st_size, "uid": status.st_uid, "gid": status.st_gid}[key] == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "length"), [("", 1), ("user." + "n" * 300, 1), ("user.x", 70_000)]
+)
+def test_attributes_that_cannot_be_are_refused(layer: Layer, name: str, length: int) -> None:
+    records = {f"SCHILY.xattr.{name}": "v" * length}
+    with pytest.raises(InvalidTar) as caught:
+        layer.apply(tar(file("good"), file("f", pax_headers=records)))
+    assert caught.value.entry == "f"
+
+
+@pytest.mark.parametrize("number", [1 << 40, -1, -(1 << 40), (1 << 32) - 1])
+@pytest.mark.parametrize(
+    ("name", "at", "kind"),
+    [
+        (".wh.x", 108, tarfile.REGTYPE),
+        (".wh.x", 116, tarfile.REGTYPE),
+        ("n", 108, tarfile.REGTYPE),
+        ("n", 329, tarfile.CHRTYPE),
+        ("n", 337, tarfile.BLKTYPE),
+    ],
+)
+def test_owners_and_devices_that_cannot_be_are_refused(
+    layer: Layer, name: str, at: int, kind: bytes, number: int
+) -> None:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    block[at : at + 8] = (number & (1 << 64) - 1 | 1 << 63).to_bytes(8, "big")
+    with pytest.raises(InvalidTar) as caught:
+        layer.apply(tar(file("good", b"x"))[:1024] + checked(block) + bytes(1024))
+    assert caught.value.offset == 1024
 
 
 @pytest.mark.parametrize("time", ["x", "1.x", "1e5", "--1", "1.-5"])
