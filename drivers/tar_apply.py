@@ -20,7 +20,7 @@ from layerstore.drivers.protocol import Applied, LayerTree, Limits, WhiteoutForm
 from layerstore.drivers.tar_bytes import Readable, TarBytes
 from layerstore.drivers.tar_header import Header
 from layerstore.drivers.tar_members import Members
-from layerstore.drivers.tar_names import clean, shortest
+from layerstore.drivers.tar_names import clean, joins_outside, shortest
 from layerstore.drivers.tar_place import Place
 from layerstore.drivers.tar_recorder import Recorder
 from layerstore.drivers.tar_unpack import Unpacker, is_metadata_of_aufs, is_whiteout
@@ -160,7 +160,7 @@ class _Apply:
             self._unpacker.regular(header, path, self._stream, None)
             if recorder is not None and not known:
                 recorder.file(header.name)
-        elif known or header.fragments is not None:
+        elif known or header.fragments is not None or joins_outside(header.name):
             if not known:
                 recorder.file(header.name)
             self._unpacker.regular(header, path, self._stream, recorder.segment)

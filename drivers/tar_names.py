@@ -41,6 +41,11 @@ def shortest(name: bytes) -> bytes:
     return found[1:] if found.startswith(b"//") else found
 
 
+def joins_outside(name: bytes) -> bool:
+    """Whether an absolute name leads out where it is only joined to a root, as docker does it."""
+    return name.startswith(b"/") and b".." in name and clean(name.lstrip(b"/")) is None
+
+
 def split(path: bytes) -> tuple[bytes, bytes]:
     """Split a clean path into its directory (empty for the root) and its last name."""
     directory, _, base = path.rpartition(b"/")

@@ -122,6 +122,8 @@ ODD: list[tuple[str, bytes, str]] = [
     ("a relative alias", tar(directory("d/"), symlink("l", "d"), file("l/f", b"x")), _EQUAL),
     # docker would look for the file in the machine's own root.
     ("an absolute alias", tar(directory("d/"), symlink("l", "/d"), file("l/f", b"x")), _KEPT),
+    # docker joins the name to the layer's root, and would look beside it.
+    ("an absolute name that leads up", tar(file("/../b", b"x"), file("/a/../c", b"y")), _KEPT),
     (
         "an alias that changes",
         tar(symlink("l", "/d"), directory("d/"), file("l/f", b"x"), file("d/f", b"yy")),
@@ -142,5 +144,6 @@ ODD: list[tuple[str, bytes, str]] = [
     # The reference takes this for an end; the member that the records speak of is missing.
     ("records without a member", joined(file("f", pax_headers={"k": "v"}))[:1024], _THEIRS),
     ("a name that leads out", tar(file("../f", b"x")), _THEIRS),
+    ("a name that leads out and is not UTF-8", header("../caf\udce9", b"x"), _THEIRS),
     ("an unknown type", header("f", type=b"Z"), _THEIRS),
 ]

@@ -27,7 +27,7 @@ odd_names = st.sampled_from(
     ]
 )  # fmt: skip
 long_names = st.builds(lambda a, n: a + b"x" * n, plain_names, st.integers(90, 300))
-names = st.one_of(plain_names, plain_names, odd_names)
+names = st.one_of(plain_names, plain_names, plain_names, plain_names, odd_names)
 targets = st.one_of(plain_names, st.sampled_from([b"/d", b"../d", b"../../etc", b"/", b"l", b""]))
 
 

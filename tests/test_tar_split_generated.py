@@ -17,7 +17,7 @@ from tests.tar_generated import tars
 from tests.tar_reference import Reference
 from tests.tar_verdict import check_refusal, judge
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
 FORMATS = st.sampled_from(list(WhiteoutFormat))
 PARENT = tar(
     directory("d/"),
