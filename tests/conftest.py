@@ -78,8 +78,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _skip_without_programs(config: pytest.Config, items: list[pytest.Item]) -> None:
     missing: dict[pytest.Item, list[str]] = {}
     for item in items:
-        named = [name for mark in item.iter_markers("needs") for name in mark.args]
-        absent = [name for name in named if not is_installed(name)]
+        named = {name for mark in item.iter_markers("needs") for name in mark.args}
+        absent = sorted(name for name in named if not is_installed(name))
         if absent:
             missing[item] = absent
     if missing and config.getoption("--require-root-tests"):
