@@ -18,7 +18,7 @@ class Facts:
     uid: int
     gid: int
     mtime: int
-    """Whole seconds: a layer's tar holds no finer ones."""
+    """Nanoseconds since 1970."""
     device: tuple[int, int] | None = None
     target: str | None = None
     size: int | None = None
@@ -33,7 +33,7 @@ def read_tree(root: str | os.PathLike[str]) -> dict[str, Facts]:
     top = os.fspath(root)
     found = {".": _facts(top)}
     groups: dict[tuple[int, int], list[str]] = {}
-    for place, directories, files in os.walk(top):
+    for place, directories, files in os.walk(top, onerror=_fail):
         for name in directories + files:
             path = f"{place}/{name}"
             relative = os.path.relpath(path, top)
@@ -65,6 +65,10 @@ def differences(
     return lines
 
 
+def _fail(error: OSError) -> None:
+    raise error
+
+
 def _facts(path: str) -> Facts:
     status = os.lstat(path)
     mode = status.st_mode
@@ -77,7 +81,7 @@ def _facts(path: str) -> Facts:
         mode=stat.S_IMODE(mode),
         uid=status.st_uid,
         gid=status.st_gid,
-        mtime=int(status.st_mtime),
+        mtime=status.st_mtime_ns,
         device=device,
         target=os.readlink(path) if stat.S_ISLNK(mode) else None,
         size=status.st_size if regular else None,
