@@ -14,7 +14,7 @@ import stat
 
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.tar_header import Header
-from layerstore.drivers.xattrs import is_overlay_own, set_xattr
+from layerstore.drivers.xattrs import belongs_in_tar, is_overlay_own, list_xattrs, set_xattr
 
 _log = logging.getLogger(__name__)
 _PERMISSIONS = 0o7777
@@ -54,6 +54,17 @@ def set_on_descriptor(fd: int, header: Header) -> None:
     if header.xattrs:
         _set_xattrs(fd, header)
     os.fchmod(fd, header.mode & _PERMISSIONS)
+
+
+def drop_xattrs(fd: int, header: Header) -> None:
+    """Remove the attributes of a directory that was there already and that its member hasn't got.
+
+    Source: OCI image layer specification, "Applying Changesets": the existing path's attributes
+    are replaced by those of the entry. (moby adds to them where its tree is a copy.)
+    """
+    for name in list_xattrs(fd):
+        if belongs_in_tar(name) and name not in header.xattrs:
+            os.removexattr(fd, name)
 
 
 def set_on_name(directory: int, name: bytes, header: Header, kind: int) -> None:

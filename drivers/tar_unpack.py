@@ -159,27 +159,30 @@ class Unpacker:
         tar_owner.set_on_name(self._place.directory(above), name, header, kind)
 
     def _directory(self, header: Header, path: bytes) -> None:
-        if path:
-            self._make_directory(path)
+        made = self._make_directory(path) if path else False
         fd = self._place.directory(path)
+        if not made:
+            tar_owner.drop_xattrs(fd, header)
         tar_owner.set_on_descriptor(fd, header)
         self._directory_times[path] = tar_owner.times(header)
 
-    def _make_directory(self, path: bytes) -> None:
+    def _make_directory(self, path: bytes) -> bool:
+        """Make a directory; return false where there was one."""
         above, name = split(path)
         directory = self._place.ensure_directory(above)
         try:
             os.mkdir(name, 0o700, dir_fd=directory)
-            return
+            return True
         except FileExistsError:
             status = self._place.status(directory, name)
             if status is None or stat.S_ISDIR(status.st_mode):
-                return
+                return False
         hiding = self._tree.whiteouts is not WhiteoutFormat.REMOVE and is_whiteout_device(status)
         self._place.remove(directory, name, status)
         os.mkdir(name, 0o700, dir_fd=self._place.directory(above))
         if hiding:
             make_opaque(self._place.directory(path), self._tree.whiteouts)
+        return True
 
     def _link(self, header: Header, path: bytes) -> None:
         target = clean(header.linkname)

@@ -103,6 +103,16 @@ def test_whiteouts_replace_what_an_overlay_held_before(overlay: Layer) -> None:
     assert overlay.names() == ["d/", "d/new", "gone!"]
 
 
+def test_a_directorys_attributes_are_replaced_by_those_of_its_member(complete: Layer) -> None:
+    os.setxattr(complete.root / "d", "user.old", b"1")
+    os.setxattr(complete.root / "d", "user.both", b"1")
+    os.setxattr(complete.root / "d/e", "user.kept", b"1")
+    complete.apply(tar(directory("d/", pax_headers={"SCHILY.xattr.user.both": "2"}), file("d/e/f")))
+    assert os.listxattr(complete.root / "d") == ["user.both"]
+    assert os.getxattr(complete.root / "d", "user.both") == b"2"
+    assert os.getxattr(complete.root / "d/e", "user.kept") == b"1"
+
+
 def test_other_files_of_aufs_are_skipped(overlay: Layer) -> None:
     overlay.apply(
         tar(
