@@ -104,6 +104,8 @@ class Unpacker:
     def whiteout(self, header: Header, path: bytes) -> None:
         """Hide or remove what a whiteout member names; what this tar made itself stays."""
         above, base = split(path)
+        if self._replaced(above):
+            return
         directory = self._place.ensure_directory(above)
         if base == _OPAQUE:
             make_opaque(directory, self._tree.whiteouts)
@@ -125,6 +127,22 @@ class Unpacker:
         elif stat.S_ISDIR(status.st_mode):
             opaque = self._place.directory(join(above, name))
             make_opaque(opaque, self._tree.whiteouts)
+
+    def _replaced(self, path: bytes) -> bool:
+        """Whether this tar put something else in the place of a directory or of one above it.
+
+        That hides all that was in it, and a whiteout for a part of that, which umoci writes, has
+        nothing to do; least of all where a symbolic link that is there now leads.
+        """
+        end = 0
+        while end >= 0 and path:
+            end = path.find(b"/", end + 1)
+            above = path if end < 0 else path[:end]
+            if above in self.known:
+                status = self._status(above)
+                if status is not None and not stat.S_ISDIR(status.st_mode):
+                    return True
+        return False
 
     def finish(self) -> None:
         """Set the times of directories, which the making of files in them has changed.

@@ -113,6 +113,28 @@ def test_a_directorys_attributes_are_replaced_by_those_of_its_member(complete: L
     assert os.getxattr(complete.root / "d/e", "user.kept") == b"1"
 
 
+@pytest.mark.parametrize("whiteouts", WhiteoutFormat)
+def test_a_whiteout_beneath_what_replaced_its_directory_does_nothing(
+    whiteouts: WhiteoutFormat, tmp_path: Path
+) -> None:
+    layer = Layer(tmp_path / "layer", whiteouts)
+    layer.apply(
+        tar(
+            file("d", b"a file now"),
+            file("d/.wh.b"),
+            file("d/e/.wh..wh..opq"),
+            directory("other/"),
+            file("other/kept", b"x"),
+            symlink("l", "other"),
+            file("l/.wh.kept"),
+            file("l/.wh..wh..opq"),
+            file("l/.wh.more"),
+        )
+    )
+    assert layer.names() == ["d", "l", "other/", "other/kept"]
+    assert not is_opaque(str(layer.root / "other"), whiteouts)
+
+
 def test_other_files_of_aufs_are_skipped(overlay: Layer) -> None:
     overlay.apply(
         tar(
