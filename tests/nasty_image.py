@@ -20,7 +20,7 @@ LONG_NAME = "日本" * 41 + "abcd"
 """250 bytes."""
 NOT_UTF8 = os.fsdecode(b"not-utf8-\xff\xfe-\xe4")
 _CAPABILITY = "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-_PARENTS = ("", "etc", "usr", "usr/bin", "dev", "var")
+_PARENTS = ("", "etc", "usr", "usr/bin", "dev", "var", "names", "links")
 
 
 def link_across_layers() -> bytes:
@@ -58,12 +58,16 @@ def _base() -> Iterator[Member]:
     yield from _links()
     for top in ("gone", "opaque", "emptied", "becomes-file", "becomes-link", "kept", "both"):
         yield directory(f"{top}/", uid=11, gid=12, mode=0o751, **at("1500000004.5"))
+        yield directory(f"{top}/sub/", uid=11, mode=0o750, **at("1500000004.75"))
+        yield directory(f"{top}/sub/deeper/", uid=11, mode=0o750, **at("1500000004.875"))
         for leaf in ("a", "b", "sub/c", "sub/deeper/d"):
             yield file(f"{top}/{leaf}", leaf.encode(), uid=13, **at("1500000005.25"))
     yield file("becomes-directory", b"a file")
     yield symlink("link-becomes-directory", "kept")
     yield file("implicit/parents/file", b"nobody made my directories", uid=9)
-    yield file("/".join(["deep"] * 60) + "/bottom", b"deep down", **at("1500000006.75"))
+    for depth in range(1, 60):
+        yield directory("deep/" * depth, **at(f"15000000{depth:02}.75"))
+    yield file("deep/" * 59 + "bottom", b"deep down", **at("1500000006.75"))
 
 
 def _nodes() -> Iterator[Member]:
@@ -77,15 +81,23 @@ def _nodes() -> Iterator[Member]:
         member = directory(f"dev/{name}", mode=mode, gid=6, **fields)
         member.info.type, member.info.devmajor, member.info.devminor = kind, major, minor
         yield member
-    yield link("dev/null-again", "dev/null")
+    yield link("dev/null-again", "dev/null", mode=0o666, gid=6, **at("1500000007.000000007"))
     yield link("dev/pipe-again", "dev/pipe", mode=0o1622, gid=6, **at("1500000007.000000007"))
 
 
 def _names() -> Iterator[Member]:
-    for name in (LONG_NAME, NOT_UTF8, "spaces and\ttabs\nand lines", "back\\slash", "-rf", "ü" * 90):
+    for name in (
+        LONG_NAME,
+        NOT_UTF8,
+        "spaces and\ttabs\nand lines",
+        "back\\slash",
+        "-rf",
+        "ü" * 90,
+    ):
         yield file(f"names/{name}", name.encode("utf-8", "surrogateescape"))
-    yield directory(f"names/{LONG_NAME}.d/"[-256:], **at("1500000008.5"))
-    yield file("names/" + "/".join([LONG_NAME] * 0 + ["x" * 200] * 12), b"a long path")
+    for depth in range(1, 12):
+        yield directory("names/" + "/".join(["x" * 200] * depth), **at("1500000008.5"))
+    yield file("names/" + "/".join(["x" * 200] * 12), b"a path of 2,400 bytes")
     for number, target in enumerate(("x" * 100, "x" * 101, "../" * 600 + NOT_UTF8, "日本語")):
         yield symlink(f"names/link{number}", target, uid=14, **at(f"150000000{number}.125"))
     yield symlink("names/dangling", "/no/where", **at("1500000009", trusted_of="a link"))
@@ -145,10 +157,10 @@ def _sparse() -> bytes:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place, "holes")
         with path.open("wb") as out:
-            for offset in (65_536, 1 << 20, 3 << 20):
+            for offset in (65_536, 1 << 18, 3 << 18):
                 out.seek(offset)
                 out.write(b"data" * 5000)
-            out.truncate(8 << 20)
+            out.truncate(1 << 20)
         path.chmod(stat.S_ISVTX | 0o600)
         command = ["tar", "-c", "--sparse", "--format=posix", "--sparse-version=1.0"]
         options = ["--pax-option=delete=atime,delete=ctime", "--mtime=@1500000050.5", "--owner=0"]

@@ -16,7 +16,7 @@ import pytest
 
 from layerstore.drivers.mountinfo import mount_points
 from tests.make_image import NAME, make_image, run
-from tests.trees import Facts, differences, read_tree
+from tests.trees import Facts, differences, in_whole_seconds, read_tree
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -98,11 +98,11 @@ def test_a_real_image_becomes_mounted_root_file_systems(image: Path, root_dir: P
     again = root_dir / "again"
     again.mkdir()
     theirs = unpack_with_umoci(out, "changed:1", again)
-    ours = _shown(paths["web7"])
-    assert differences(ours, _shown(theirs)) == []
+    ours = in_whole_seconds(_shown(paths["web7"]))
+    assert differences(ours, in_whole_seconds(_shown(theirs))) == []
     layerstore("create", "from-commit", "--image", "changed:1")
     shown = layerstore("mount", "from-commit").strip()
-    assert differences(ours, _shown(shown)) == []
+    assert differences(ours, in_whole_seconds(_shown(shown))) == []
     layerstore("umount", "from-commit")
     _remove_everything(layerstore, [*names, "from-commit"], loaded["id"], root_dir / "store")
 

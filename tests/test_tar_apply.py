@@ -15,7 +15,7 @@ import pytest
 from layerstore.drivers.protocol import LayerTree, WhiteoutFormat
 from layerstore.drivers.tar_apply import apply_tar
 from tests.tar_builder import Layer, directory, file, link, symlink, tar
-from tests.trees import differences, read_tree
+from tests.trees import differences, in_whole_seconds, read_tree
 
 pytestmark = pytest.mark.root
 
@@ -175,7 +175,8 @@ def _some_tree(root: Path) -> None:
 
 
 def _assert_same_trees(given: Path, made: Path) -> None:
-    assert differences(read_tree(given), read_tree(made)) == []
+    ours, theirs = in_whole_seconds(read_tree(given)), in_whole_seconds(read_tree(made))
+    assert differences(ours, theirs) == []
 
 
 def test_a_later_member_replaces_an_earlier_one_of_another_kind(layer: Layer) -> None:

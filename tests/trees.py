@@ -49,6 +49,13 @@ def read_tree(root: str | os.PathLike[str]) -> dict[str, Facts]:
     return found
 
 
+def in_whole_seconds(tree: dict[str, Facts]) -> dict[str, Facts]:
+    """Cut times to what a diff that a layer exports holds of them."""
+    return {
+        path: replace(facts, mtime=facts.mtime // 10**9 * 10**9) for path, facts in tree.items()
+    }
+
+
 def differences(
     ours: dict[str, Facts], theirs: dict[str, Facts], *, ignore: frozenset[str] = frozenset()
 ) -> list[str]:
