@@ -40,9 +40,17 @@ class ContainersStorage:
     """A store of containers-storage; a layer's name is what `add` returned."""
 
     def __init__(self, place: Path, driver: str) -> None:
+        self.driver = driver
         self._place = place
-        options = ["--graph", place / "graph", "--run", place / "run", "--storage-driver", driver]
-        self._options: list[str | Path] = list(options)
+        options: list[str | Path] = [
+            "--graph",
+            place / "graph",
+            "--run",
+            place / "run",
+            "--storage-driver",
+            driver,
+        ]
+        self._options = options
 
     def _run(self, command: str, *arguments: str | Path, given: bytes = b"") -> bytes:
         return run("containers-storage", *self._options, command, *arguments, given=given)

@@ -63,13 +63,6 @@ def theirs(
 
 
 @pytest.fixture
-def their_driver(request: pytest.FixtureRequest) -> str:
-    """The driver of `theirs`."""
-    name: str = request.node.callspec.params["theirs"]
-    return name
-
-
-@pytest.fixture
 def ours(root_dir: Path, driver_name: str) -> Iterator[LayerStore]:
     with LayerStore(root_dir / "ours", driver=driver_name, durability="relaxed") as store:
         yield store
@@ -128,12 +121,12 @@ def test_umoci_unpacks_the_same_tree(
 
 
 def test_containers_storage_mounts_the_same_tree(
-    ours: LayerStore, theirs: ContainersStorage, their_driver: str
+    ours: LayerStore, theirs: ContainersStorage
 ) -> None:
     """Without the link across layers, which its overlay driver, as moby's, can't make."""
     tree = shown_by_ours(ours, add_to_ours(ours, LAYERS))
     shown = shown_by_theirs(theirs, add_to_theirs(theirs, LAYERS))
-    assert differing(tree, shown, THEIRS[their_driver]) == []
+    assert differing(tree, shown, THEIRS[theirs.driver]) == []
 
 
 def test_a_diff_keeps_its_digest_from_engine_to_engine(
@@ -188,7 +181,7 @@ def change(root: Path) -> None:
 
 
 def test_changes_exported_by_either_engine_are_the_same_in_the_other(
-    ours: LayerStore, theirs: ContainersStorage, their_driver: str
+    ours: LayerStore, theirs: ContainersStorage
 ) -> None:
     chain, layer = add_to_ours(ours, LAYERS), add_to_theirs(theirs, LAYERS)
     with ours.create_rw_layer("changed", chain) as rw, rw.mounted() as path:
@@ -199,19 +192,16 @@ def test_changes_exported_by_either_engine_are_the_same_in_the_other(
     new = theirs.new(layer)
     with theirs.mounted(new) as their_path:
         change(their_path)
+        seen = [(without_root(their_path), THEIRS[theirs.driver])]
     their_diff = theirs.diff(new)
-    seen = [
-        shown_by_ours(ours, add_to_ours(ours, [*LAYERS, our_diff])),
-        shown_by_ours(ours, add_to_ours(ours, [*LAYERS, their_diff])),
-    ]
+    for diff, but in ((our_diff, set()), (their_diff, THEIRS[theirs.driver])):
+        made = ours.register(diff, chain, expected_diff_id=digest_of(diff))
+        seen.append((shown_by_ours(ours, made.chain_id), but))
     applied, diff_id = theirs.add(our_diff, layer)
     assert diff_id == digest_of(our_diff)
-    seen.append(shown_by_theirs(theirs, applied))
-    for tree in seen:
-        assert (
-            differing(in_whole_seconds(expected), in_whole_seconds(tree), THEIRS[their_driver])
-            == []
-        )
+    seen.append((shown_by_theirs(theirs, applied), THEIRS[theirs.driver]))
+    for tree, but in seen:
+        assert differing(in_whole_seconds(expected), in_whole_seconds(tree), but) == []
 
 
 def test_what_umoci_repacks_is_the_same_here(
@@ -224,4 +214,5 @@ def test_what_umoci_repacks_is_the_same_here(
     diff_ids = engine.repack()
     (image,) = ours.images.load(engine.layout)
     assert ours.images.config(image.id)["rootfs"]["diff_ids"] == diff_ids
+    assert image.chain_id is not None
     assert differing(expected, shown_by_ours(ours, image.chain_id), UMOCI) == []
