@@ -79,6 +79,13 @@ class ContainersStorage:
         """Export a layer as an uncompressed tar."""
         return self._run("diff", "--uncompressed", layer)
 
+    def pass_on(self, layout: Path, target: Path) -> None:
+        """Copy the image of an OCI layout into the store, and from the store to another layout."""
+        graph, state = self._place / "graph", self._place / "run"
+        image = f"containers-storage:[{self.driver}@{graph}+{state}]localhost/passed-on:1"
+        run("skopeo", "copy", f"oci:{layout}:latest", image)
+        run("skopeo", "copy", image, f"oci:{target}:latest")
+
     def new(self, parent: str) -> str:
         """Make a layer to write in."""
         (made,) = _json_lines(self._run("create-layer", "--json", parent))
@@ -105,12 +112,16 @@ def _json_lines(output: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
+def make_layout(layers: Sequence[bytes], place: Path) -> Path:
+    """Write an OCI layout with one image, `latest`."""
+    return as_directory(oci_layout(layers, {"org.opencontainers.image.ref.name": "latest"}), place)
+
+
 class Umoci:
     """An OCI layout and what umoci unpacked from it."""
 
     def __init__(self, place: Path, layers: Sequence[bytes]) -> None:
-        tag = {"org.opencontainers.image.ref.name": "latest"}
-        self.layout = as_directory(oci_layout(layers, tag), place / "layout")
+        self.layout = make_layout(layers, place / "layout")
         self._bundle = place / "bundle"
         run("umoci", "unpack", "--image", f"{self.layout}:latest", self._bundle)
         self.tree = self._bundle / "rootfs"

@@ -17,7 +17,7 @@ import pytest
 from layerstore import LayerStore
 from tests.archives import digest_of
 from tests.nasty_image import link_across_layers, nasty_layers
-from tests.other_engines import ContainersStorage, Umoci, need
+from tests.other_engines import ContainersStorage, Umoci, make_layout, need
 from tests.trees import Facts, differences, in_whole_seconds, read_tree
 
 pytestmark = pytest.mark.root
@@ -144,6 +144,20 @@ def test_a_diff_keeps_its_digest_from_engine_to_engine(
             exported = ours.register(theirs.diff(parent), below)
             assert exported.diff_id == theirs.diff_id(parent)
         below = layer.chain_id
+
+
+def test_an_image_passed_on_by_containers_storage_is_the_same_image(
+    ours: LayerStore, theirs: ContainersStorage, root_dir: Path, pytestconfig: pytest.Config
+) -> None:
+    """Without the sparse member, for the same reason. skopeo compresses what it copies out."""
+    need(pytestconfig, "skopeo")
+    layout = make_layout(LAYERS[:-1], root_dir / "given")
+    theirs.pass_on(layout, root_dir / "passed-on")
+    (passed_on,) = ours.images.load(root_dir / "passed-on")  # first, so that its layers are read
+    (given,) = ours.images.load(layout)
+    assert passed_on.id == given.id
+    diff_ids = ours.images.config(passed_on.id)["rootfs"]["diff_ids"]
+    assert diff_ids == [digest_of(tar) for tar in LAYERS[:-1]]
 
 
 def change(root: Path) -> None:
