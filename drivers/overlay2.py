@@ -38,14 +38,21 @@ class Overlay2Driver:
         )
 
     def prepare(self) -> None:
-        """Make the home's directories, and take down views that a crash left."""
+        """Make the home's directories."""
         self._layout.prepare()
         try:
             os.makedirs(self._views, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise DriverError.from_os_error("mkdir", self._views, error) from error
+
+    def tidy(self) -> None:
+        """See GraphDriver. Takes down views, and removes short links without a layer."""
+        try:
             for name in os.listdir(self._views):
                 unmount(f"{self._views}/{name}")
         except OSError as error:
             raise DriverError.from_os_error("clean", self._views, error) from error
+        self._layout.tidy()
 
     def status(self) -> list[tuple[str, str]]:
         """See GraphDriver."""

@@ -7,6 +7,7 @@ daemon/graphdriver/overlay2.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import re
 import secrets
@@ -14,13 +15,15 @@ from collections.abc import Callable, Iterator
 
 from layerstore.drivers.durable import sync_directory, write_new
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerDoesNotExist
-from layerstore.drivers.ids import check_layer_id
+from layerstore.drivers.ids import check_layer_id, is_layer_store_id
 
 MAX_LOWERS = 128
 """moby: overlay2.maxDepth."""
 _LINK = re.compile(r"[A-Z2-7]{26}\Z")
 _LOWER = re.compile(r"l/[A-Z2-7]{26}\Z")
+_TARGET = re.compile(r"\.\./([0-9a-z]+(?:-init)?)/diff\Z")
 _MAX_LOWER_FILE = 16_384
+_log = logging.getLogger("layerstore")
 
 
 class Layout:
@@ -156,11 +159,13 @@ class Layout:
         return os.path.lexists(f"{self.path(layer_id)}/committed")
 
     def take_away(self, layer_id: str, trash: str) -> None:
-        """Move a layer into the trash, short link first."""
+        """Move a layer into the trash, then remove its short link.
+
+        In this order a failure leaves the layer whole. What stays of the link after a crash, or
+        where it can't be removed, leads nowhere and is removed by `tidy`.
+        """
         path = self.path(layer_id)
         link = _read(f"{path}/link")
-        if link is not None and _LINK.match(link):
-            _gone(os.unlink, f"{self.links}/{link}")
         target = f"{trash}/{layer_id}-{secrets.token_hex(8)}"
         try:
             os.rename(path, target)
@@ -168,6 +173,33 @@ class Layout:
             return
         except OSError as error:
             raise DriverError.from_os_error("rename", path, error, f"to {target}") from error
+        if link is not None and _LINK.match(link):
+            _remove_link(f"{self.links}/{link}")
+
+    def tidy(self) -> None:
+        """Remove short links that a crash left without their layer; others' are left alone."""
+        for name, layer_id in self.short_links():
+            ours = layer_id is not None and is_layer_store_id(layer_id)
+            if ours and not os.path.lexists(f"{self.home}/{layer_id}"):
+                _remove_link(f"{self.links}/{name}")
+
+    def short_links(self) -> Iterator[tuple[str, str | None]]:
+        """Yield what lies among the short links: a name, and the ID of the layer it leads to.
+
+        The ID is None for what is no short link.
+        """
+        try:
+            names = sorted(os.listdir(self.links))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DriverError.from_os_error("list", self.links, error) from error
+        for name in names:
+            try:
+                found = _TARGET.match(os.readlink(f"{self.links}/{name}"))
+            except OSError:
+                found = None  # no symbolic link, or gone meanwhile
+            yield name, found[1] if found and _LINK.match(name) else None
 
 
 def _read(path: str) -> str | None:
@@ -183,6 +215,16 @@ def _read(path: str) -> str | None:
         return content.decode("ascii")
     except UnicodeDecodeError as error:
         raise InvalidMetadata(path, "not ASCII") from error
+
+
+def _remove_link(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        # The layer has been moved already, so its removal has not failed.
+        _log.warning("a short link without a layer stays for now: %s", error)
 
 
 def _gone(remove: Callable[[str], None], path: str) -> None:

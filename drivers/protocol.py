@@ -123,7 +123,10 @@ class GraphDriver(Protocol):
         """The name in the layout: `overlay2`, `vfs`."""
 
     def prepare(self) -> None:
-        """Make the driver's home and tidy it after a crash. Called once, under the root's lock."""
+        """Make the driver's home. Called once, under the root's lock. Idempotent."""
+
+    def tidy(self) -> None:
+        """Remove what a crash left beside the layers. Called once, under the root's lock."""
 
     def status(self) -> list[tuple[str, str]]:
         """Pairs for people to read, as in `docker info`. Reads probed facts only."""

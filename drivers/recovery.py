@@ -133,6 +133,7 @@ def _reap(
         if layer_id in mounted:
             _tried(disk.driver.put, layer_id)
         reaped += _tried(disk.driver.remove, layer_id, disk.trash)
+    disk.driver.tidy()
     for mount in mounts:
         # An init layer is mounted only while its init function runs.
         if mount.init_id is not None and mount.init_id in mounted:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from layerstore import LayerDoesNotExist, LayerStore, MountDoesNotExist
+from layerstore import DriverError, LayerDoesNotExist, LayerStore, MountDoesNotExist
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.syscalls import mount, umount
 from tests.conftest import OpenStore
 from tests.tars import layer_tar
 
@@ -131,3 +132,30 @@ def test_a_mount_that_outlived_its_process_is_found(root_dir: Path) -> None:
         assert os.listdir(mount.path) == ["a"]
         store.get_rw_layer("web").release()
         assert not [point for point in mount_points() if str(root_dir) in point.path]
+
+
+@pytest.mark.root
+def test_a_layer_whose_removal_failed_can_be_mounted_on(root_dir: Path) -> None:
+    with LayerStore(root_dir, driver="overlay2") as store:
+        base = store.register(layer_tar({"a": b"1"}))
+        trash = f"{root_dir}/layerstore/trash"
+        mount("tmpfs", trash, "tmpfs", 0, "")  # another file system takes no renames
+        try:
+            with pytest.raises(DriverError):
+                base.release()
+        finally:
+            umount(trash)
+        with store.create_rw_layer("web", base.chain_id) as rw, rw.mounted() as path:
+            assert os.listdir(path) == ["a"]
+
+
+@pytest.mark.root
+def test_short_links_that_lead_nowhere_are_removed(root_dir: Path) -> None:
+    with LayerStore(root_dir, driver="overlay2") as store:
+        store.register(layer_tar({"a": b"1"}))
+        links = root_dir / "overlay2/l"
+        (kept,) = os.listdir(links)
+    (links / ("A" * 26)).symlink_to(f"../{secrets.token_hex(32)}/diff")
+    (links / ("B" * 26)).symlink_to("../x2k3j4h5g6f7d8s9a0q1w2e3r/diff")
+    with LayerStore(root_dir):
+        assert sorted(os.listdir(links)) == sorted([kept, "B" * 26])
