@@ -14,6 +14,7 @@ import msgspec
 from layerstore.drivers.durable import write_file
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.ids import check_layer_id
+from layerstore.drivers.small_file import read_small
 
 _MAX_RECORD = 1 << 16
 _SUFFIX = ".json"
@@ -49,13 +50,11 @@ class ContainerRecords:
         """Return the record of a read-write layer, or None where there is no usable one."""
         path = self._path(mount_id)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            content = read_small(path, _MAX_RECORD)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise DriverError.from_os_error("open", path, error) from error
-        with os.fdopen(fd, "rb") as file:
-            content = file.read(_MAX_RECORD)
+            raise DriverError.from_os_error("read", path, error) from error
         try:
             return msgspec.json.decode(content, type=ContainerRecord)
         except (msgspec.MsgspecError, UnicodeDecodeError):

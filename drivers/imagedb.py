@@ -31,6 +31,7 @@ from layerstore.drivers.image_config import (
     image_id_of,
     parse_config,
 )
+from layerstore.drivers.small_file import read_small
 
 _MAX_SMALL_FILE = 4096
 _MAX_REPOSITORIES = 64 << 20
@@ -62,14 +63,15 @@ class ImageDatabase:
 
     def __init__(self, root: str, driver: str, *, durable: bool) -> None:
         home = f"{root}/image/{driver}"
-        self._names = f"{home}/repositories.json"
-        self._contents = f"{home}/imagedb/content/sha256"
-        self._metadata = f"{home}/imagedb/metadata/sha256"
+        self.home = home
+        self.names_path = f"{home}/repositories.json"
+        self.contents = f"{home}/imagedb/content/sha256"
+        self.metadata = f"{home}/imagedb/metadata/sha256"
         self._durable = durable
 
     def prepare(self) -> None:
         """Make the directories that are missing."""
-        for path in (self._contents, self._metadata):
+        for path in (self.contents, self.metadata):
             try:
                 os.makedirs(path, mode=0o700, exist_ok=True)
             except OSError as error:
@@ -97,9 +99,9 @@ class ImageDatabase:
     def images(self) -> Iterator[StoredImage | InvalidMetadata]:
         """Read every image; one that can't be used comes as the error that says why."""
         try:
-            names = sorted(os.listdir(self._contents))
+            names = sorted(os.listdir(self.contents))
         except OSError as error:
-            raise DriverError.from_os_error("list", self._contents, error) from error
+            raise DriverError.from_os_error("list", self.contents, error) from error
         for name in names:
             if name.endswith(".tmp"):
                 continue  # a write that a crash cut off
@@ -107,17 +109,17 @@ class ImageDatabase:
                 found = image_id(f"sha256:{name}")
                 yield StoredImage(
                     facts=parse_config(self.config(found), f"sha256:{name}"),
-                    parent=self._parent(found),
+                    parent=self.parent(found),
                 )
             except LayerStoreError as error:
-                yield InvalidMetadata(f"{self._contents}/{name}", str(error))
+                yield InvalidMetadata(f"{self.contents}/{name}", str(error))
 
     def config(self, image: ImageID) -> bytes:
         """Return an image's configuration, verified to be what its ID says.
 
         Raises ImageDoesNotExist, IntegrityError, InvalidMetadata.
         """
-        content = _read(f"{self._contents}/{hex_of(image)}", MAX_CONFIG)
+        content = _read(f"{self.contents}/{hex_of(image)}", MAX_CONFIG)
         if content is None:
             raise ImageDoesNotExist(image)
         actual = image_id_of(content)
@@ -125,8 +127,12 @@ class ImageDatabase:
             raise IntegrityError("the configuration of an image", image, actual)
         return content
 
-    def _parent(self, image: ImageID) -> ImageID | None:
-        path = f"{self._metadata}/{hex_of(image)}/parent"
+    def parent(self, image: ImageID) -> ImageID | None:
+        """Return the image that one was made from, where that is recorded.
+
+        Raises InvalidMetadata.
+        """
+        path = f"{self.metadata}/{hex_of(image)}/parent"
         content = _read(path, _MAX_SMALL_FILE)
         if content is None:
             return None
@@ -141,22 +147,22 @@ class ImageDatabase:
         `last_updated` is RFC 3339. Idempotent.
         """
         name = hex_of(image_id_of(config))
-        home = f"{self._metadata}/{name}"
+        home = f"{self.metadata}/{name}"
         try:
             os.makedirs(home, mode=0o700, exist_ok=True)
         except OSError as error:
             raise DriverError.from_os_error("mkdir", home, error) from error
         if self._durable:
-            sync_directory(self._metadata)
+            sync_directory(self.metadata)
         if parent is not None:
             write_file(f"{home}/parent", parent.encode(), durable=self._durable)
         write_file(f"{home}/lastUpdated", last_updated.encode(), durable=self._durable)
-        write_file(f"{self._contents}/{name}", config, durable=self._durable)
+        write_file(f"{self.contents}/{name}", config, durable=self._durable)
 
     def remove(self, image: ImageID) -> None:
         """Delete an image's files. Idempotent; a crash leaves the image without metadata."""
-        home = f"{self._metadata}/{hex_of(image)}"
-        content = f"{self._contents}/{hex_of(image)}"
+        home = f"{self.metadata}/{hex_of(image)}"
+        content = f"{self.contents}/{hex_of(image)}"
         try:
             for name in _METADATA_FILES:
                 _unlink_if_there(f"{home}/{name}")
@@ -165,13 +171,13 @@ class ImageDatabase:
         except OSError as error:
             raise DriverError.from_os_error("delete", content, error) from error
         if self._durable:
-            sync_directory(self._contents)
+            sync_directory(self.contents)
 
     # Names
 
     def repositories(self) -> Repositories:
         """Read all names. Raises InvalidMetadata."""
-        content = _read(self._names, _MAX_REPOSITORIES)
+        content = _read(self.names_path, _MAX_REPOSITORIES)
         if content is None:
             return {}
         try:
@@ -181,27 +187,22 @@ class ImageDatabase:
                 for repository, names in decoded.items()
             }
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, InvalidName) as error:
-            raise InvalidMetadata(self._names, str(error)) from error
+            raise InvalidMetadata(self.names_path, str(error)) from error
 
     def write_repositories(self, repositories: Mapping[str, Mapping[str, str]]) -> None:
         """Replace all names."""
         document = {"Repositories": {key: dict(names) for key, names in repositories.items()}}
         content = msgspec.json.encode(document, order="sorted")
-        write_file(self._names, content, durable=self._durable)
+        write_file(self.names_path, content, durable=self._durable)
 
 
 def _read(path: str, limit: int) -> bytes | None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        content = read_small(path, limit + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidMetadata(path, error.strerror or str(error)) from error
-    with os.fdopen(fd, "rb") as file:
-        try:
-            content = file.read(limit + 1)
-        except OSError as error:
-            raise InvalidMetadata(path, error.strerror or str(error)) from error
     if len(content) > limit:
         raise InvalidMetadata(path, f"longer than {limit} bytes")
     return content

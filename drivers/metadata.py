@@ -27,11 +27,12 @@ from layerstore.drivers.ids import (
     hex_of,
     is_transaction,
 )
+from layerstore.drivers.small_file import read_small
 from layerstore.drivers.stored import StoredLayer, StoredMount
 
-_MAX_SMALL_FILE = 4096
-_MAX_DESCRIPTOR = 1 << 20
-_REMOVING = "-removing"
+MAX_SMALL_FILE = 4096
+MAX_DESCRIPTOR = 1 << 20
+REMOVING = "-removing"
 
 
 class MetadataStore:
@@ -99,7 +100,7 @@ class MetadataStore:
         Returns the orphan's path, `<chain hex>-<random>-removing` as in moby's deleteLayer.
         """
         name = hex_of(chain)
-        orphan = f"{self._layers}/{name}-{secrets.token_hex(32)}{_REMOVING}"
+        orphan = f"{self._layers}/{name}-{secrets.token_hex(32)}{REMOVING}"
         _rename(f"{self._layers}/{name}", orphan)
         if self.durable:
             sync_directory(self._layers)
@@ -138,7 +139,7 @@ class MetadataStore:
     def layers(self) -> Iterator[StoredLayer | InvalidMetadata]:
         """Read every layer's metadata; what can't be read comes as the error that says why."""
         for name in _names(self._layers):
-            if name.endswith(_REMOVING):
+            if name.endswith(REMOVING):
                 continue
             try:
                 yield self._read_layer(name)
@@ -156,7 +157,7 @@ class MetadataStore:
     def orphans(self) -> Iterator[tuple[str, str | None]]:
         """Yield the path of each `-removing` directory, and its cache ID where that can be read."""
         for name in _names(self._layers):
-            if name.endswith(_REMOVING):
+            if name.endswith(REMOVING):
                 path = f"{self._layers}/{name}"
                 try:
                     yield path, check_layer_id(_read(f"{path}/cache-id"))
@@ -172,20 +173,20 @@ class MetadataStore:
         size = _read(f"{path}/size")
         if not size.isascii() or not size.isdigit():
             raise InvalidMetadata(f"{path}/size", "not a decimal number")
-        parent = _read_optional(f"{path}/parent", _MAX_SMALL_FILE)
+        parent = _read_optional(f"{path}/parent", MAX_SMALL_FILE)
         return StoredLayer(
             chain_id=chain_id(f"sha256:{name}"),
             diff_id=diff_id(_read(f"{path}/diff")),
             parent=chain_id(parent) if parent is not None else None,
             cache_id=check_layer_id(_read(f"{path}/cache-id")),
             size=int(size),
-            descriptor=_read_optional(f"{path}/descriptor.json", _MAX_DESCRIPTOR),
+            descriptor=_read_optional(f"{path}/descriptor.json", MAX_DESCRIPTOR),
         )
 
     def _read_mount(self, name: str) -> StoredMount:
         path = f"{self._mounts}/{check_mount_name(name)}"
-        init = _read_optional(f"{path}/init-id", _MAX_SMALL_FILE)
-        parent = _read_optional(f"{path}/parent", _MAX_SMALL_FILE)
+        init = _read_optional(f"{path}/init-id", MAX_SMALL_FILE)
+        parent = _read_optional(f"{path}/parent", MAX_SMALL_FILE)
         return StoredMount(
             name=name,
             mount_id=check_layer_id(_read(f"{path}/mount-id")),
@@ -203,7 +204,7 @@ def _names(path: str) -> list[str]:
         raise DriverError.from_os_error("list", path, error) from error
 
 
-def _read(path: str, limit: int = _MAX_SMALL_FILE) -> str:
+def _read(path: str, limit: int = MAX_SMALL_FILE) -> str:
     text = _read_optional(path, limit)
     if text is None:
         raise InvalidMetadata(path, "missing")
@@ -212,19 +213,17 @@ def _read(path: str, limit: int = _MAX_SMALL_FILE) -> str:
 
 def _read_optional(path: str, limit: int) -> str | None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        content = read_small(path, limit + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidMetadata(path, error.strerror or str(error)) from error
-    with os.fdopen(fd, "rb") as file:
-        try:
-            content = file.read(limit + 1)
-            if len(content) > limit:
-                raise InvalidMetadata(path, f"longer than {limit} bytes")
-            return content.decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidMetadata(path, str(error)) from error
+    if len(content) > limit:
+        raise InvalidMetadata(path, f"longer than {limit} bytes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidMetadata(path, str(error)) from error
 
 
 def _fresh(trash: str, hint: str) -> str:

@@ -116,6 +116,23 @@ def test_a_metadata_file_that_is_a_link_is_not_followed(open_store: OpenStore) -
     assert store.map() == {}
 
 
+@pytest.mark.parametrize("damaged", ["size", "repositories.json"])
+def test_a_directory_in_the_place_of_a_metadata_file_is_told(
+    damaged: str, open_store: OpenStore
+) -> None:
+    store = open_store()
+    layer = store.register(layer_tar({"a": b"1"}))
+    store.close()
+    place = layerdb(store).parent
+    if damaged == "size":
+        place = layerdb(store) / "sha256" / layer.chain_id.removeprefix("sha256:")
+        (place / damaged).unlink()
+    (place / damaged).mkdir()
+    store = open_store()
+    (fault,) = store.faults
+    assert str(place) in fault.path
+
+
 @pytest.mark.root
 def test_a_mount_that_outlived_its_process_is_found(root_dir: Path) -> None:
     pid = os.fork()
