@@ -11,7 +11,6 @@ import hashlib
 import io
 import lzma
 import os
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
@@ -20,6 +19,7 @@ from isal import igzip
 
 from layerstore.drivers import work
 from layerstore.drivers.errors import IntegrityError, InvalidTar, JobCancelled, LimitExceeded
+from layerstore.drivers.gzip_errors import BROKEN_GZIP
 from layerstore.drivers.protocol import Limits
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _INFLATERS: tuple[tuple[bytes, Callable[[io.BufferedReader], BinaryIO]], ...] = 
     (b"BZh", lambda raw: cast("BinaryIO", bz2.BZ2File(raw))),
     (b"\xfd7zXZ\x00", lambda raw: cast("BinaryIO", lzma.LZMAFile(raw))),  # noqa: SIM115
 )
-_BROKEN = (EOFError, zlib.error, igzip.BadGzipFile, zstandard.ZstdError, lzma.LZMAError)
+_BROKEN: tuple[type[Exception], ...] = (*BROKEN_GZIP, zstandard.ZstdError, lzma.LZMAError)
 
 
 class _Given(io.RawIOBase):

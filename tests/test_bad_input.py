@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from layerstore import (
     DriverError,
     DriverNotSupported,
     InvalidName,
+    InvalidTar,
     LayerStore,
     ReadOnlyStorage,
     StorageFull,
@@ -164,3 +166,12 @@ def test_a_root_may_have_any_name(name: str, root_dir: Path) -> None:
             path = rw.mount()
             assert os.listdir(path) == ["a"]
         assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("place", [20, 15_000, -30])
+def test_a_compressed_tar_that_is_damaged_anywhere_is_told(place: int, store: LayerStore) -> None:
+    damaged = bytearray(gzip.compress(layer_tar({"a": os.urandom(30_000)})))
+    damaged[place : place + 20] = b"\xff" * 20
+    with pytest.raises(InvalidTar):
+        store.register(bytes(damaged), compression="auto")
+    assert store.map() == {}
