@@ -139,6 +139,10 @@ class LayerBooks:
         """Yield the entries of the layers that are there."""
         return (entry for entry in self._entries.values() if entry.state is LayerState.READY)
 
+    def changing(self) -> Iterator[LayerEntry]:
+        """Yield the entries of the layers that are being made or removed."""
+        return (e for e in self._entries.values() if e.state is not LayerState.READY)
+
     def open_entry(
         self,
         parent: LayerEntry | None,

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+from layerstore.actors import check_messages as cm
 from layerstore.actors import messages as m
 from layerstore.actors.base import BookKeeper, Continuation, Identity, Promise, Ref, log
 from layerstore.actors.layer_books import LayerBooks, LayerEntry, LayerState
 from layerstore.drivers import work
+from layerstore.drivers.check_work import VerifyLayer
 from layerstore.drivers.errors import (
     JobCancelled,
     LayerDoesNotExist,
@@ -90,6 +92,14 @@ class LayerRegistry(BookKeeper):
                 return self._read(message)
             case m.InspectLayer():
                 return self._inspect(message)
+            case cm.CheckLayer():
+                return self._check(message)
+            case cm.CheckDisk():
+                promise = self.promise()
+                self._submit(message.job, partial(self.settle, promise))
+                return promise
+            case cm.Underway():
+                return self._underway()
         return super().asked(message)
 
     def _submit(
@@ -326,6 +336,22 @@ class LayerRegistry(BookKeeper):
     def _inspect(self, message: m.InspectLayer) -> Promise:
         entry = self._books.find_held(message.chain_id, message.reference)
         return self._use(entry, work.DriverMetadata(layer_id=entry.cache_id))
+
+    def _check(self, message: cm.CheckLayer) -> Promise:
+        entry = self._books.find(message.chain_id)
+        job = VerifyLayer(
+            chain_id=entry.chain_id,
+            cache_id=entry.cache_id,
+            diff_id=entry.diff_id,
+            size=entry.diff_size,
+        )
+        return self._use(entry, job)
+
+    def _underway(self) -> set[str]:
+        names = {name for r in self._registrations.values() for name in (r.transaction, r.cache_id)}
+        for entry in self._books.changing():
+            names |= {entry.chain_id, entry.cache_id}
+        return names
 
     def _use(self, entry: LayerEntry, job: work.Job, descriptors: work.Descriptors = ()) -> Promise:
         promise = self.promise()

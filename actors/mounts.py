@@ -8,9 +8,10 @@ entry, never a lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
+from layerstore.actors import check_messages as cm
 from layerstore.actors import messages as m
 from layerstore.actors.base import BookKeeper, Continuation, Identity, Promise, Ref
 from layerstore.actors.mount_books import MountBooks, MountEntry, MountState
@@ -22,7 +23,7 @@ from layerstore.drivers.errors import (
     MountDoesNotExist,
     NotMounted,
 )
-from layerstore.drivers.ids import ChainID, check_mount_name, new_id
+from layerstore.drivers.ids import ChainID, check_mount_name, new_id, new_transaction
 from layerstore.drivers.stored import StoredMount
 
 
@@ -33,6 +34,7 @@ class _Creation:
     message: m.CreateRWLayer
     entry: MountEntry
     promise: Promise
+    transaction: str = field(default_factory=new_transaction)
     abandoned: bool = False
 
 
@@ -101,6 +103,8 @@ class MountRegistry(BookKeeper):
                 return self._unmount(message)
             case m.WorkOnMount():
                 return self._work(message)
+            case cm.Underway():
+                return self._underway()
         return super().asked(message)
 
     def _submit(
@@ -110,6 +114,13 @@ class MountRegistry(BookKeeper):
         self.send(
             self._pool, m.Submit(token=token, job=job, descriptors=descriptors, reply_to=self.ref)
         )
+
+    def _underway(self) -> set[str]:
+        names = {creation.transaction for creation in self._creations.values()}
+        for entry in self._books.all():
+            if entry.state is not MountState.READY:
+                names |= {entry.name, entry.mount_id, entry.init_id or entry.mount_id}
+        return names
 
     # Creating
 
@@ -151,6 +162,7 @@ class MountRegistry(BookKeeper):
             mount_label=message.mount_label,
             storage_opt=message.storage_opt,
             init=message.init,
+            transaction=creation.transaction,
         )
         self._submit(job, partial(self._made, creation))
 

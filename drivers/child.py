@@ -16,12 +16,17 @@ import threading
 from dataclasses import asdict
 
 from layerstore.drivers import work
+from layerstore.drivers.check_work import HEAVY_CHECKS
+from layerstore.drivers.disk import Disk, DiskConfig, make_disk
 from layerstore.drivers.errors import to_wire
+from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
-from layerstore.drivers.perform import Disk, DiskConfig, make_disk, perform
+from layerstore.drivers.perform import perform
+from layerstore.drivers.protocol import Change
+from layerstore.drivers.repair_step import RepairStep
 
 _PR_SET_PDEATHSIG = 1
-_CHANGES_PER_FRAME = 10_000
+_ITEMS_PER_FRAME = 10_000
 
 
 def main(fd: int, parent: int) -> None:
@@ -59,7 +64,7 @@ def _answer(sock: socket.socket, disk: Disk, request: object, numbers: list[int]
 
 def _job(request: object) -> work.Job:
     name, fields = convert(request, tuple[str, dict[str, object]])
-    cls = work.HEAVY_JOBS.get(name)
+    cls = work.HEAVY_JOBS.get(name) or HEAVY_CHECKS.get(name)
     if cls is None:
         raise BadFrame(f"no such job: {name!r}")
     return convert(fields, cls)
@@ -69,12 +74,16 @@ def _send_outcome(sock: socket.socket, outcome: work.Outcome) -> None:
     if isinstance(outcome, work.AppliedLayer):
         send_frame(sock, {"ok": asdict(outcome)})
     elif isinstance(outcome, list):
-        for start in range(0, len(outcome), _CHANGES_PER_FRAME):
-            part = outcome[start : start + _CHANGES_PER_FRAME]
-            send_frame(sock, {"part": [(change.path, int(change.kind)) for change in part]})
+        for start in range(0, len(outcome), _ITEMS_PER_FRAME):
+            part = outcome[start : start + _ITEMS_PER_FRAME]
+            send_frame(sock, {"part": [_flat(item) for item in part]})
         send_frame(sock, {"ok": None})
     else:
         send_frame(sock, {"ok": outcome})
+
+
+def _flat(item: Change | Fault | RepairStep) -> object:
+    return (item.path, int(item.kind)) if isinstance(item, Change) else asdict(item)
 
 
 def _die_with(parent: int) -> None:

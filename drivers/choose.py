@@ -56,6 +56,18 @@ def open_driver(
     return _vfs(root), f"overlay2 can't be used: {objection}"
 
 
+def find_driver(name: str | None, root: str, *, durable: bool) -> tuple[GraphDriver, str]:
+    """Open the driver that a root was used with, without trying it; else as open_driver.
+
+    So nothing is written or mounted where only the layout is to be looked at.
+    """
+    for candidate in PREFERENCE if name is None else (name,):
+        if candidate in PREFERENCE and _was_used(candidate, root):
+            why = "the root was used with it before"
+            return reopen_driver(candidate, root, durable=durable), why
+    return open_driver(name, root, durable=durable)
+
+
 def reopen_driver(name: str, root: str, *, durable: bool) -> GraphDriver:
     """Open a driver that open_driver has chosen for this root, without trying it again."""
     if name == "vfs":

@@ -6,8 +6,9 @@ Owns at most one child, spawned when first wanted and replaced after it died.
 from __future__ import annotations
 
 from layerstore.drivers import work
+from layerstore.drivers.disk import Disk, DiskConfig
 from layerstore.drivers.errors import WorkerDied
-from layerstore.drivers.perform import Disk, DiskConfig, perform
+from layerstore.drivers.perform import perform
 from layerstore.drivers.process import ChildProcess
 
 

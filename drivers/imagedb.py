@@ -100,6 +100,8 @@ class ImageDatabase:
         """Read every image; one that can't be used comes as the error that says why."""
         try:
             names = sorted(os.listdir(self.contents))
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise DriverError.from_os_error("list", self.contents, error) from error
         for name in names:

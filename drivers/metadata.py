@@ -132,9 +132,13 @@ class MetadataStore:
 
     # Reading
 
+    def layer_path(self, chain: ChainID) -> str:
+        """Return the directory of a layer's metadata."""
+        return f"{self._layers}/{hex_of(chain)}"
+
     def tar_split_path(self, chain: ChainID) -> str:
         """Return the path of a layer's `tar-split.json.gz`."""
-        return f"{self._layers}/{hex_of(chain)}/tar-split.json.gz"
+        return f"{self.layer_path(chain)}/tar-split.json.gz"
 
     def layers(self) -> Iterator[StoredLayer | InvalidMetadata]:
         """Read every layer's metadata; what can't be read comes as the error that says why."""

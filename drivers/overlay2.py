@@ -12,8 +12,9 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
-from layerstore.drivers import changes, tar_apply, tar_write
-from layerstore.drivers.errors import DriverError, InvalidName
+from layerstore.drivers import changes, overlay2_check, tar_apply, tar_write
+from layerstore.drivers.errors import DriverError, InternalError, InvalidName
+from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.overlay2_layout import Layout
 from layerstore.drivers.overlay2_mount import MountOptions, check_label, mount_overlay, unmount
@@ -36,6 +37,11 @@ class Overlay2Driver:
         self._whiteouts = (
             WhiteoutFormat.OVERLAY_USER if options.userxattr else WhiteoutFormat.OVERLAY
         )
+
+    @property
+    def home(self) -> str:
+        """See GraphDriver."""
+        return self._layout.home
 
     def prepare(self) -> None:
         """Make the home's directories."""
@@ -238,6 +244,20 @@ class Overlay2Driver:
             yield f"/proc/self/fd/{fd}"
         finally:
             os.close(fd)
+
+    def faults(self, layers: Mapping[str, str | None]) -> Iterable[Fault]:
+        """See GraphDriver."""
+        return overlay2_check.OverlayCheck(self._layout, layers).faults()
+
+    def mend(self, kind: FaultKind, layer_id: str) -> None:
+        """See GraphDriver."""
+        match kind:
+            case FaultKind.OVERLAY_SHORT_LINK:
+                overlay2_check.mend_short_link(self._layout, layer_id)
+            case FaultKind.OVERLAY_WORK:
+                overlay2_check.mend_work(self._layout, layer_id)
+            case _:
+                raise InternalError("overlay2", f"no fault {kind} can be mended")
 
     def cleanup(self) -> None:
         """See GraphDriver. Opening leaves nothing behind that would have to be undone."""

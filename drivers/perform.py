@@ -7,15 +7,15 @@ only what the next open reaps. Runs in a worker's thread or in its child process
 from __future__ import annotations
 
 import io
-import logging
 import os
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from isal import igzip
 
-from layerstore.drivers import tar_split, work
-from layerstore.drivers.choose import reopen_driver
+from layerstore.drivers import work
+from layerstore.drivers.check_perform import perform_check
+from layerstore.drivers.check_work import CheckJob
+from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import (
     CallerError,
     DriverError,
@@ -23,54 +23,20 @@ from layerstore.drivers.errors import (
     InternalError,
     LayerStoreError,
 )
-from layerstore.drivers.ids import DiffID, new_transaction
+from layerstore.drivers.ids import DiffID
 from layerstore.drivers.image_perform import perform_on_images
 from layerstore.drivers.image_work import ImageJob
 from layerstore.drivers.imagedb import ImageDatabase
-from layerstore.drivers.metadata import MetadataStore
-from layerstore.drivers.protocol import Applied, GraphDriver, Limits
+from layerstore.drivers.protocol import Applied, GraphDriver
+from layerstore.drivers.removal import remove_layer, remove_mount
+from layerstore.drivers.replay import replay_layer
 from layerstore.drivers.syscalls import syncfs
 from layerstore.drivers.tar_source import open_source
-from layerstore.drivers.trash import make_room, sweep, trash_path
+from layerstore.drivers.trash import make_room, sweep
 
 _TAR_SPLIT_LEVEL = 1
 _ROOM = 1 << 30
 """Bytes that should be free before something is made whose size isn't known."""
-_log = logging.getLogger("layerstore")
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """Everything a job may touch."""
-
-    root: str
-    driver: GraphDriver
-    metadata: MetadataStore
-    trash: str
-    durable: bool
-    limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class DiskConfig:
-    """Plain data from which two processes make the same Disk."""
-
-    root: str
-    driver: str
-    durable: bool
-    limits: Limits
-
-
-def make_disk(config: DiskConfig, driver: GraphDriver | None = None) -> Disk:
-    """Make the Disk of a root, whose driver has been chosen, from its configuration."""
-    return Disk(
-        root=config.root,
-        driver=driver or reopen_driver(config.driver, config.root, durable=config.durable),
-        metadata=MetadataStore(config.root, config.driver, durable=config.durable),
-        trash=trash_path(config.root),
-        durable=config.durable,
-        limits=config.limits,
-    )
 
 
 def perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
@@ -100,9 +66,10 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
         case work.DiscardLayer():
             _discard_layer(disk, job.transaction, job.cache_id)
         case work.RemoveLayer():
-            _remove_layer(disk, job)
+            remove_layer(disk, job.chain_id, job.cache_id)
         case work.StreamLayer():
-            _stream_layer(disk, job, descriptors)
+            with _writer(descriptors) as out:
+                replay_layer(disk, job.chain_id, job.cache_id, job.diff_id, out)
         case work.StreamDifference():
             with _writer(descriptors) as out:
                 driver.diff(job.layer_id, job.parent_id, out)
@@ -110,7 +77,7 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
             make_room(disk.root, disk.trash, _ROOM)
             _create_mount(disk, job)
         case work.RemoveMount():
-            _remove_mount(disk, job)
+            remove_mount(disk, job.name, job.mount_id, job.init_id)
         case work.MountLayer():
             return driver.get(job.mount_id, job.mount_label)
         case work.UnmountLayer():
@@ -129,6 +96,8 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
         case ImageJob():
             database = ImageDatabase(disk.root, driver.name, durable=disk.durable)
             return perform_on_images(database, job)
+        case CheckJob():
+            return perform_check(disk, job)
         case _:
             raise InternalError("perform", f"no such job: {type(job).__name__}")
     return None
@@ -205,31 +174,9 @@ def _discard_layer(disk: Disk, transaction: str, cache_id: str) -> None:
     disk.metadata.discard(transaction, disk.trash)
 
 
-def _remove_layer(disk: Disk, job: work.RemoveLayer) -> None:
-    orphan = disk.metadata.orphan_layer(job.chain_id)
-    try:
-        disk.driver.remove(job.cache_id, disk.trash)
-    except BaseException:
-        disk.metadata.restore_layer(orphan, job.chain_id)
-        raise
-    disk.metadata.discard_orphan(orphan, disk.trash)
-
-
-def _stream_layer(disk: Disk, job: work.StreamLayer, descriptors: work.Descriptors) -> None:
-    what = f"the content of layer {job.chain_id}"
-    try:
-        packed = igzip.open(disk.metadata.tar_split_path(job.chain_id), "rb")
-    except FileNotFoundError as error:
-        raise IntegrityError(what, job.diff_id, "a layer without its tar-split file") from error
-    with packed, _writer(descriptors) as out:
-        actual = tar_split.assemble(packed, disk.driver.tree(job.cache_id).root, out)
-    if actual != job.diff_id:
-        raise IntegrityError(what, job.diff_id, actual)
-
-
 def _create_mount(disk: Disk, job: work.CreateMount) -> None:
     driver, metadata = disk.driver, disk.metadata
-    transaction = new_transaction()
+    transaction = job.transaction
     metadata.begin(transaction)
     try:
         parent = job.parent_cache_id
@@ -269,21 +216,6 @@ def _create_init(driver: GraphDriver, job: work.CreateMount, init_id: str) -> No
         ) from error
     finally:
         driver.put(init_id)
-
-
-def _remove_mount(disk: Disk, job: work.RemoveMount) -> None:
-    discarded = disk.metadata.discard_mount(job.name, disk.trash)
-    try:
-        disk.driver.remove(job.mount_id, disk.trash)
-    except BaseException:
-        disk.metadata.restore_mount(discarded, job.name)
-        raise
-    if job.init_id is not None:
-        try:
-            disk.driver.remove(job.init_id, disk.trash)
-        except LayerStoreError as error:
-            # Nothing names the init layer any more, so the next open reaps it.
-            _log.warning("mount %s: its init layer stays for now: %s", job.name, error)
 
 
 def _writer(descriptors: work.Descriptors) -> BinaryIO:

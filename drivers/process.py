@@ -15,10 +15,13 @@ from dataclasses import asdict
 from typing import Any
 
 from layerstore.drivers import work
+from layerstore.drivers.check_work import InspectRoot, PlanRepair, VerifyLayer
+from layerstore.drivers.disk import DiskConfig
 from layerstore.drivers.errors import DriverError, InternalError, Wire, WorkerDied, from_wire
+from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
-from layerstore.drivers.perform import DiskConfig
 from layerstore.drivers.protocol import Change, ChangeKind
+from layerstore.drivers.repair_step import RepairStep
 
 # The child gets a package of the same name and place without running the front door's __init__,
 # so it imports no actors, whatever way the package was installed.
@@ -79,19 +82,18 @@ class ChildProcess:
             raise WorkerDied(f"{type(job).__name__} {job.summary()}", self.pid, status) from error
 
     def _outcome(self, job: work.Job) -> work.Outcome:
-        changes: list[Change] = []
+        parts: list[object] = []
         while True:
             frame, extra = receive_frame(self._sock)
             for fd in extra:
                 os.close(fd)
             reply = convert(frame, dict[str, Any])
             if "part" in reply:
-                pairs = convert(reply["part"], list[tuple[str, ChangeKind]])
-                changes.extend(Change(path, kind) for path, kind in pairs)
+                parts.extend(convert(reply["part"], list[Any]))
             elif "error" in reply:
                 raise from_wire(convert(reply["error"], Wire))
             elif "ok" in reply:
-                return _typed(job, reply["ok"], changes)
+                return _typed(job, reply["ok"], parts)
             else:
                 raise BadFrame("a reply is neither part, error nor ok")
 
@@ -114,12 +116,17 @@ class ChildProcess:
         return f"exit status {code}"
 
 
-def _typed(job: work.Job, value: object, changes: list[Change]) -> work.Outcome:
+def _typed(job: work.Job, value: object, parts: list[object]) -> work.Outcome:
     match job:
         case work.ApplyLayer():
             return convert(value, work.AppliedLayer)
         case work.ListChanges():
-            return changes
+            pairs = convert(parts, list[tuple[str, ChangeKind]])
+            return [Change(path, kind) for path, kind in pairs]
+        case InspectRoot() | VerifyLayer():
+            return convert(parts, list[Fault])
+        case PlanRepair():
+            return convert(parts, list[RepairStep])
         case work.MeasureMount() | work.ApplyToMount() | work.SweepTrash():
             return convert(value, int)
         case work.StreamLayer() | work.StreamDifference():

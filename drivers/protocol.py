@@ -41,6 +41,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from layerstore.drivers.faults import Fault, FaultKind
+
 
 class ChangeKind(enum.IntEnum):
     """What happened to a path, numbered as moby's archive.ChangeType."""
@@ -121,6 +123,10 @@ class GraphDriver(Protocol):
     @property
     def name(self) -> str:
         """The name in the layout: `overlay2`, `vfs`."""
+
+    @property
+    def home(self) -> str:
+        """The directory that has a directory for each layer, named by its ID."""
 
     def prepare(self) -> None:
         """Make the driver's home. Called once, under the root's lock. Idempotent."""
@@ -204,6 +210,17 @@ class GraphDriver(Protocol):
 
     def diff_size(self, layer_id: str, parent: str | None) -> int:
         """Bytes of the layer's own files, each inode counted once. moby: Driver.DiffSize."""
+
+    def faults(self, layers: Mapping[str, str | None]) -> Iterable[Fault]:
+        """What is wrong with the directories that are there, and with what lies beside them.
+
+        `layers` has the ID of every layer that should be there with its parent's: None for no
+        parent, an empty string where that isn't known. That a directory is missing, or nobody's,
+        is told by others.
+        """
+
+    def mend(self, kind: FaultKind, layer_id: str) -> None:
+        """Make again what follows from the rest: repair a fault of a kind that loses nothing."""
 
     def cleanup(self) -> None:
         """Undo what opening the driver did to the system. Idempotent."""

@@ -7,15 +7,16 @@ left alone, because the unreadable file may be what names them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerStoreError
 from layerstore.drivers.ids import ChainID, chain_of, is_layer_store_id
-from layerstore.drivers.perform import Disk
 from layerstore.drivers.stored import StoredLayer, StoredMount
 
 _log = logging.getLogger("layerstore")
@@ -36,8 +37,10 @@ class Recovered:
     """What a crash had left and is in the trash now."""
 
 
-def prepare_root(root: str) -> None:
-    """Make the root and the store's own directory in it."""
+def prepare_root(root: str, *, create: bool = True) -> None:
+    """Make the root, unless it has to be there, and the store's own directory in it."""
+    if not create and not os.path.isdir(root):
+        raise DriverError("open", root, errno.ENOENT)
     for path, mode in ((root, 0o710), (f"{root}/layerstore", 0o700)):
         try:
             os.makedirs(path, mode=mode, exist_ok=True)
@@ -45,8 +48,8 @@ def prepare_root(root: str) -> None:
             raise DriverError.from_os_error("mkdir", path, error) from error
 
 
-def recover(disk: Disk) -> Recovered:
-    """Read all metadata and reap orphans; the root's lock must be held."""
+def recover(disk: Disk, *, reap: bool = True) -> Recovered:
+    """Read all metadata and, if wanted, reap orphans; the root's lock must be held."""
     faults: list[InvalidMetadata] = []
     layers = _in_order(_sorted_out(disk.metadata.layers(), faults), faults)
     known = {layer.chain_id for layer in layers}
@@ -60,7 +63,7 @@ def recover(disk: Disk) -> Recovered:
     for fault in faults:
         _log.warning("%s", fault)
     mounted = disk.driver.mounted()
-    reaped = _reap(disk, layers, mounts, mounted, all_read=not faults)
+    reaped = _reap(disk, layers, mounts, mounted, all_read=not faults) if reap else 0
     paths = {
         mount.mount_id: disk.driver.metadata(mount.mount_id)["MergedDir"]
         for mount in mounts

@@ -36,6 +36,8 @@ def sweep(trash: str) -> int:
     """
     swept = 0
     first: OSError | None = None
+    if not os.path.isdir(trash):
+        return swept  # of a root that nothing was removed from
     with os.scandir(trash) as entries:
         for entry in entries:
             try:

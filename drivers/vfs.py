@@ -16,7 +16,8 @@ from typing import BinaryIO
 
 from layerstore.drivers import changes, tar_apply, tar_write
 from layerstore.drivers.copy_tree import copy_tree
-from layerstore.drivers.errors import DriverError, InvalidName
+from layerstore.drivers.errors import DriverError, InternalError, InvalidName
+from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import check_layer_id
 from layerstore.drivers.protocol import (
     Applied,
@@ -34,21 +35,21 @@ class VfsDriver:
     name = "vfs"
 
     def __init__(self, root: str, status: list[tuple[str, str]]) -> None:
-        self._home = f"{root}/vfs/dir"
+        self.home = f"{root}/vfs/dir"
         self._status = status
 
     def prepare(self) -> None:
         """Make the home."""
         try:
-            os.makedirs(self._home, mode=0o710, exist_ok=True)
+            os.makedirs(self.home, mode=0o710, exist_ok=True)
         except OSError as error:
-            raise DriverError.from_os_error("mkdir", self._home, error) from error
+            raise DriverError.from_os_error("mkdir", self.home, error) from error
 
     def tidy(self) -> None:
         """See GraphDriver. A crash leaves nothing beside directories that nothing names."""
 
     def _path(self, layer_id: str) -> str:
-        return f"{self._home}/{check_layer_id(layer_id)}"
+        return f"{self.home}/{check_layer_id(layer_id)}"
 
     def status(self) -> list[tuple[str, str]]:
         """See GraphDriver."""
@@ -56,7 +57,7 @@ class VfsDriver:
 
     def ids(self) -> Iterator[str]:
         """See GraphDriver."""
-        with os.scandir(self._home) as entries:
+        with os.scandir(self.home) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     yield entry.name
@@ -159,6 +160,14 @@ class VfsDriver:
                 if not stat.S_ISDIR(status.st_mode):
                     seen[status.st_dev, status.st_ino] = status.st_size
         return sum(seen.values())
+
+    def faults(self, layers: Mapping[str, str | None]) -> Iterable[Fault]:  # noqa: ARG002
+        """See GraphDriver. A directory is all that a layer has."""
+        return ()
+
+    def mend(self, kind: FaultKind, layer_id: str) -> None:
+        """See GraphDriver. Nothing follows from anything else."""
+        raise InternalError("vfs", f"no fault {kind} of layer {layer_id} can be mended")
 
     def cleanup(self) -> None:
         """See GraphDriver. Opening leaves nothing behind that would have to be undone."""

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from layerstore.drivers.faults import Fault
 from layerstore.drivers.ids import ChainID, DiffID
 from layerstore.drivers.protocol import Change
+from layerstore.drivers.repair_step import RepairStep
 
 
 class OwnedDescriptor:
@@ -185,6 +187,7 @@ class CreateMount(Job):
     init_id: str | None
     parent: ChainID | None
     parent_cache_id: str | None
+    transaction: str
     mount_label: str = ""
     storage_opt: Mapping[str, str] = field(default_factory=dict)
     init: Init | None = None
@@ -295,7 +298,9 @@ class SweepTrash(Job):
     heavy: ClassVar[bool] = True
 
 
-Outcome = AppliedLayer | list[Change] | dict[str, str] | str | int | None
+Outcome = (
+    AppliedLayer | list[Change] | list[Fault] | list[RepairStep] | dict[str, str] | str | int | None
+)
 
 HEAVY_JOBS: dict[str, type[Job]] = {
     cls.__name__: cls

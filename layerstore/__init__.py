@@ -41,7 +41,9 @@ from layerstore.drivers.errors import (
     StoreLocked,
     WorkerDied,
 )
+from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.protocol import Change, ChangeKind, Limits
+from layerstore.drivers.repair_step import RepairStep
 from layerstore.image import Image
 from layerstore.images import ImageStore
 from layerstore.layer import Layer
@@ -57,6 +59,8 @@ __all__ = [
     "ChangeKind",
     "DriverError",
     "DriverNotSupported",
+    "Fault",
+    "FaultKind",
     "Image",
     "ImageDoesNotExist",
     "ImageInUse",
@@ -86,6 +90,7 @@ __all__ = [
     "ReadOnlyStorage",
     "Region",
     "RemovedImage",
+    "RepairStep",
     "StorageFull",
     "StoreBusy",
     "StoreClosed",

@@ -22,11 +22,11 @@ from layerstore.actors.mounts import MountRegistry
 from layerstore.actors.pool import DriverPool
 from layerstore.actors.trace import Tracer
 from layerstore.actors.worker import Reaper
+from layerstore.drivers.disk import Disk, DiskConfig
 from layerstore.drivers.errors import CallerError, CallTimeout, LayerStoreError, StoreClosed
 from layerstore.drivers.hands import WorkerHands
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.imagedb import RecoveredImages
-from layerstore.drivers.perform import Disk, DiskConfig
 from layerstore.drivers.recovery import Recovered
 from layerstore.drivers.stored import StoredLayer
 from layerstore.drivers.work import Descriptors, OwnedDescriptor, TarSource
@@ -64,8 +64,9 @@ class Core:
         staff: Staff,
     ) -> None:
         self.disk = disk
+        self.config = config
+        self.staff = staff
         self.tracer = Tracer(staff.trace_size)
-        self._config = config
         self._children = staff.workers > 0
         self._hands: list[WorkerHands] = []
         self._references = itertools.count(1)
@@ -108,14 +109,16 @@ class Core:
             layers=self.layers,
             pool=self.pool,
         )
-        if recovered.reaped or os.listdir(disk.trash):
-            self.reaper.tell(m.Sweep(), None, "opening")
+
+    def sweep(self) -> None:
+        """Have the trash emptied in the background."""
+        self.reaper.tell(m.Sweep(), None, "opening")
 
     def _worker_hands(self) -> WorkerHands:
-        return self._remember(WorkerHands(self.disk, self._config, children=self._children))
+        return self._remember(WorkerHands(self.disk, self.config, children=self._children))
 
     def _reaper_hands(self) -> WorkerHands:
-        hands = WorkerHands(self.disk, self._config, children=self._children, nice=_REAPER_NICENESS)
+        hands = WorkerHands(self.disk, self.config, children=self._children, nice=_REAPER_NICENESS)
         return self._remember(hands)
 
     def _remember(self, hands: WorkerHands) -> WorkerHands:

@@ -5,29 +5,34 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
+from layerstore import checking
 from layerstore.actors import messages as m
 from layerstore.actors.trace import TraceRecord
 from layerstore.core import Core, Staff
-from layerstore.drivers.choose import open_driver
-from layerstore.drivers.errors import InvalidMetadata, LayerNotRetained
+from layerstore.drivers.choose import find_driver, open_driver
+from layerstore.drivers.disk import DiskConfig, make_disk
+from layerstore.drivers.errors import LayerNotRetained
+from layerstore.drivers.faults import Fault
 from layerstore.drivers.ids import ChainID, chain_id, diff_id
-from layerstore.drivers.imagedb import ImageDatabase
 from layerstore.drivers.lock import RootLock
-from layerstore.drivers.perform import DiskConfig, make_disk
 from layerstore.drivers.protocol import Limits
-from layerstore.drivers.recovery import prepare_root, recover
-from layerstore.drivers.trash import prepare_trash
+from layerstore.drivers.recovery import prepare_root
+from layerstore.drivers.repair_step import RepairStep
 from layerstore.drivers.work import Init, TarSource
+from layerstore.image_load import Progress
 from layerstore.images import ImageStore
 from layerstore.layer import Layer
+from layerstore.repairing import Announce, repair
 from layerstore.rwlayer import RWLayer
 from layerstore.source import Source
+from layerstore.startup import start
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+Finalizer: TypeAlias = "weakref.finalize[..., LayerStore]"
 Durability = Literal["durable", "relaxed"]
 
 
@@ -51,6 +56,7 @@ class LayerStore:
         prespawn: bool = True,
         limits: Limits | None = None,
         trace_size: int = 10_000,
+        recover: bool = True,
     ) -> None:
         """Open a root, making what is missing.
 
@@ -62,49 +68,42 @@ class LayerStore:
         that are read and written at once, `max_queued` the jobs that wait. With `prespawn` the
         children start now, else with their first job. `limits` bound what one tar may unpack to.
         `trace_size` is how many messages `trace` remembers; 0 turns tracing off.
+        Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
+        crash left stays where it is, to be told by `check`.
 
         Raises StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage, DriverError.
         """
         self.root = os.path.realpath(root)
-        prepare_root(self.root)
+        prepare_root(self.root, create=recover)
         lock = RootLock(self.root)
         try:
             durable = durability == "durable"
-            graph_driver, self.driver_reason = open_driver(
-                driver, self.root, durable=durable, options=driver_options
-            )
+            if recover:
+                graph_driver, self.driver_reason = open_driver(
+                    driver, self.root, durable=durable, options=driver_options
+                )
+            else:
+                graph_driver, self.driver_reason = find_driver(driver, self.root, durable=durable)
             config = DiskConfig(
                 root=self.root,
                 driver=graph_driver.name,
                 durable=durable,
                 limits=limits or Limits(),
             )
-            disk = make_disk(config, graph_driver)
-            graph_driver.prepare()
-            disk.metadata.prepare()
-            prepare_trash(disk.trash)
-            recovered = recover(disk)
-            database = ImageDatabase(self.root, graph_driver.name, durable=config.durable)
-            database.prepare()
-            images = database.recover()
-            count = workers if workers is not None else os.cpu_count() or 1
             staff = Staff(
-                workers=count,
+                workers=workers if workers is not None else os.cpu_count() or 1,
                 max_heavy=max_streams,
                 max_queued=max_queued,
                 prespawn=prespawn,
                 trace_size=trace_size,
             )
-            self._core = Core(disk, config, recovered, images, staff)
+            disk = make_disk(config, graph_driver)
+            self._core, self.faults = start(disk, config, staff, recovering=recover)
         except BaseException:
             lock.release()
             raise
         self._lock = lock
-        self.faults: list[InvalidMetadata] = [*recovered.faults, *images.faults]
-        # Whoever forgets to close still leaves no child, no mount and no thread at exit.
-        self._finalizer = weakref.finalize(
-            self, _close, self._core, lock, keep_mounts=False, timeout=10.0
-        )
+        self._finalizer = self._close_in_the_end()
 
     @property
     def driver_name(self) -> str:
@@ -266,6 +265,73 @@ class LayerStore:
         Raises CallTimeout, or DriverError where something can't be deleted.
         """
         self._core.call(self._core.reaper, m.Drain(), timeout)
+
+    def check(self, *, full: bool = False, progress: Progress | None = None) -> list[Fault]:
+        """Compare the disk with the metadata and return what is wrong; nothing is changed.
+
+        With `full` every layer's files are read, and must give the tar that was registered;
+        `progress` is called with the bytes of the layers done. The store may be used meanwhile:
+        what is just being made or removed is no fault. Raises CallTimeout, WorkerDied, DriverError
+        where the disk can't be looked at.
+        """
+        return checking.check(self._core, full=full, progress=progress)
+
+    def repair(
+        self,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        announce: Announce | None = None,
+        progress: Progress | None = None,
+    ) -> list[RepairStep]:
+        """Remove what nothing names and make again what follows from the rest; returns all steps.
+
+        Without `force` nothing is lost, and steps whose `force` is set are only told. With it every
+        layer is verified first, and layers, mounts and images that aren't whole go, with all that
+        is made on them; layers beneath them stay. `announce` is called with the steps before the
+        first is taken; `dry_run` takes none.
+
+        A repair has the store to itself: where there is something to do, it lets go of all
+        references, as closing does, keeps mounts (found again by get_rw_layer, and no longer
+        unmounted by `close`), and opens the store anew. Waits until what was removed is deleted.
+        Raises DriverError where a step fails; those before it are done, and it may be tried again.
+        """
+        faults = self.check(full=force, progress=progress)
+        if dry_run or not faults:
+            steps = checking.plan(self._core, faults) if faults else []
+            if announce is not None:
+                announce(steps)
+        else:
+            steps = self._repair(faults, force=force, announce=announce)
+        if not dry_run:
+            self.drain()
+        return steps
+
+    def _repair(
+        self, faults: list[Fault], *, force: bool, announce: Announce | None
+    ) -> list[RepairStep]:
+        core = self._core
+        core.check_open()
+        self._finalizer.detach()
+        try:
+            core.close(keep_mounts=True, timeout=10.0)
+            children = core.staff.workers > 0
+            return repair(
+                core.disk, core.config, faults, force=force, children=children, announce=announce
+            )
+        finally:
+            try:
+                self._core, self.faults = start(core.disk, core.config, core.staff, recovering=True)
+            except BaseException:
+                self._lock.release()
+                raise
+            self._finalizer = self._close_in_the_end()
+
+    def _close_in_the_end(self) -> Finalizer:
+        """Have whoever forgets to close leave no child, no mount and no thread at exit."""
+        return weakref.finalize(
+            self, _close, self._core, self._lock, keep_mounts=False, timeout=10.0
+        )
 
     def close(self, *, keep_mounts: bool = False, timeout: float = 10.0) -> None:
         """Unmount what was mounted through this store, finish what was begun, end all of it.

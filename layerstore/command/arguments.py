@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TypeAlias
 
-from layerstore.command import listings, verbs
+from layerstore.command import listings, upkeep, verbs
 from layerstore.store import LayerStore
 
 _ROOT = "/var/lib/layerstore"
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add(commands: Commands, name: str, run: Verb, about: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=about, description=about)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, recover=True)
     return parser
 
 
@@ -134,3 +134,18 @@ def _add_store(commands: Commands) -> None:
     du.add_argument("-v", "--verbose", action="store_true", help="list every layer and mount")
     _add_json(du)
     _add_json(_add(commands, "info", listings.info, "Tell about the store and its driver"))
+
+    check = _add(commands, "check", upkeep.check, "Compare the disk with the metadata")
+    check.add_argument("--full", action="store_true", help="read and verify every layer")
+    repair = _add(commands, "repair", upkeep.repair, "Repair what check finds, losing nothing")
+    repair.add_argument(
+        "--force",
+        action="store_true",
+        help="verify all layers, and remove what isn't whole with all that is made on it",
+    )
+    repair.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    for parser in (check, repair):
+        # What a crash left is to be told before an open tidies it up.
+        parser.set_defaults(recover=False)
+        parser.add_argument("-q", "--quiet", action="store_true", help="draw no progress bar")
+        _add_json(parser)

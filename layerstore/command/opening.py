@@ -35,6 +35,7 @@ def opened(options: argparse.Namespace) -> Iterator[LayerStore]:
         durability=options.durability,
         prespawn=False,
         trace_size=0,
+        recover=options.recover,
     )
     try:
         yield store

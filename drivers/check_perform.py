@@ -1,0 +1,128 @@
+"""Doing the jobs of a check and the steps of a repair.
+
+Owns what each step does to the disk. Everything that goes, goes through the trash by a rename, so
+every step can be taken again after a crash in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+
+from layerstore.drivers import check, syscalls
+from layerstore.drivers import check_work as work
+from layerstore.drivers.disk import Disk
+from layerstore.drivers.durable import sync_directory
+from layerstore.drivers.errors import InternalError
+from layerstore.drivers.faults import Fault
+from layerstore.drivers.ids import chain_id
+from layerstore.drivers.imagedb import ImageDatabase, image_id
+from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.removal import remove_layer, remove_mount
+from layerstore.drivers.repair_plan import plan
+from layerstore.drivers.repair_step import Action, RepairStep
+from layerstore.drivers.replay import verify_layer
+
+
+def perform_check(disk: Disk, job: work.CheckJob) -> list[Fault] | list[RepairStep] | None:
+    """Do one job."""
+    match job:
+        case work.InspectRoot():
+            return check.faults(disk, check.survey(disk))
+        case work.VerifyLayer():
+            return verify_layer(disk, job.chain_id, job.cache_id, job.diff_id, job.size)
+        case work.PlanRepair():
+            return plan(disk, check.survey(disk), job.faults, job.busy)
+        case work.Repair():
+            _take(disk, job.step)
+        case _:
+            raise InternalError("perform_check", f"no such job: {type(job).__name__}")
+    return None
+
+
+def _take(disk: Disk, step: RepairStep) -> None:
+    match step.action:
+        case Action.SET_ASIDE:
+            _set_aside(disk, step.path)
+        case Action.REMOVE_NAME:
+            _remove_names(_images(disk), name=step.target)
+        case Action.REMOVE_IMAGE:
+            _remove_image(disk, step)
+        case Action.REMOVE_MOUNT:
+            mount, *init = step.ids
+            for layer_id in step.ids:
+                _unmount_beneath(f"{disk.driver.home}/{layer_id}")
+            remove_mount(disk, step.target, mount, init[0] if init else None)
+        case Action.REMOVE_LAYER:
+            _unmount_beneath(f"{disk.driver.home}/{step.ids[0]}")
+            remove_layer(disk, chain_id(step.target), step.ids[0])
+        case Action.UNMOUNT:
+            _unmount(step.path)
+        case Action.FINISH_REMOVAL:
+            _remove_directories(disk, step.ids)
+            disk.metadata.discard_orphan(step.path, disk.trash)
+        case Action.DISCARD_TRANSACTION:
+            disk.metadata.discard(step.target, disk.trash)
+        case Action.REMOVE_DIRECTORY:
+            _remove_directories(disk, step.ids)
+        case Action.MEND:
+            if step.kind is not None and disk.driver.exists(step.target):
+                disk.driver.mend(step.kind, step.target)
+
+
+def _images(disk: Disk) -> ImageDatabase:
+    return ImageDatabase(disk.root, disk.driver.name, durable=disk.durable)
+
+
+def _set_aside(disk: Disk, path: str) -> None:
+    try:
+        os.rename(path, f"{disk.trash}/repaired-{secrets.token_hex(16)}")
+    except FileNotFoundError:
+        return
+    if disk.durable:
+        sync_directory(os.path.dirname(path))
+
+
+def _remove_names(database: ImageDatabase, *, name: str = "", image: str = "") -> None:
+    before = database.repositories()
+    after = {
+        repository: {given: to for given, to in names.items() if given != name and to != image}
+        for repository, names in before.items()
+    }
+    after = {repository: names for repository, names in after.items() if names}
+    if after != before:
+        database.write_repositories(after)
+
+
+def _remove_image(disk: Disk, step: RepairStep) -> None:
+    database = _images(disk)
+    _remove_names(database, image=step.target)
+    if os.path.isfile(step.path) and not os.path.islink(step.path):
+        database.remove(image_id(step.target))
+    else:
+        _set_aside(disk, step.path)
+
+
+def _remove_directories(disk: Disk, ids: tuple[str, ...]) -> None:
+    for layer_id in ids:
+        _unmount_beneath(f"{disk.driver.home}/{layer_id}")
+        disk.driver.remove(layer_id, disk.trash)
+
+
+def _unmount_beneath(directory: str) -> None:
+    """Unmount all that is mounted in a directory that goes, lest its deletion reach further."""
+    for point in reversed(list(mount_points())):
+        if point.path == directory or point.path.startswith(f"{directory}/"):
+            _unmount(point.path)
+
+
+def _unmount(path: str) -> None:
+    try:
+        syscalls.umount(path, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+    with contextlib.suppress(OSError):
+        os.rmdir(path)  # a mount point; where more lies in it, that stays

@@ -1,0 +1,81 @@
+"""Checking an open store: what is wrong on its disk, whatever else goes on meanwhile.
+
+Owns how a check stays consistent. The disk is compared with the metadata twice, and between the two
+the registries are asked what is just being made or removed. What was seen both times was there all
+the time between; so if a registry didn't know of it then, it is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterable
+
+from layerstore.actors import check_messages as cm
+from layerstore.actors import messages as m
+from layerstore.actors.calls import Call
+from layerstore.core import Core
+from layerstore.drivers.check_work import InspectRoot, PlanRepair
+from layerstore.drivers.errors import LayerDoesNotExist
+from layerstore.drivers.faults import Fault
+from layerstore.drivers.repair_step import RepairStep
+from layerstore.image_load import Progress
+
+_VERIFYING = "Verifying layers"
+
+
+def check(core: Core, *, full: bool, progress: Progress | None = None) -> list[Fault]:
+    """Return what is wrong; with `full` every layer's content is read and verified."""
+    found = _inspect(core)
+    if found:
+        busy = underway(core)
+        before = set(found)
+        found = [f for f in _inspect(core) if f in before and not busy.intersection(f.about)]
+    if full:
+        found += _verify(core, found, progress)
+    return found
+
+
+def underway(core: Core) -> set[str]:
+    """Return the names and IDs of all that is just being made or removed."""
+    busy: set[str] = set()
+    for registry in (core.layers, core.mounts):
+        busy |= core.call(registry, cm.Underway())
+    return busy
+
+
+def plan(core: Core, faults: Iterable[Fault]) -> list[RepairStep]:
+    """Return what a repair would do about faults."""
+    job = PlanRepair(faults=tuple(faults), busy=tuple(underway(core)))
+    steps: list[RepairStep] = core.call(core.layers, cm.CheckDisk(job=job))
+    return steps
+
+
+def _inspect(core: Core) -> list[Fault]:
+    found: list[Fault] = core.call(core.layers, cm.CheckDisk(job=InspectRoot()))
+    return found
+
+
+def _verify(core: Core, known: Iterable[Fault], progress: Progress | None) -> list[Fault]:
+    """Verify the layers that nothing is known against, as many at once as there are workers."""
+    bad = {about for fault in known if not fault.repairable for about in fault.about}
+    layers: dict[str, m.LayerMetadata] = core.call(core.layers, m.MapLayers())
+    good = [layer for layer in layers.values() if not bad & {layer.chain_id, layer.cache_id}]
+    waiting = deque(sorted(good, key=lambda layer: layer.diff_size, reverse=True))
+    total = sum(layer.diff_size for layer in good)
+    running: deque[tuple[m.LayerMetadata, Call]] = deque()
+    found: list[Fault] = []
+    done = 0
+    while waiting or running:
+        while waiting and len(running) < (core.staff.workers or os.cpu_count() or 1):
+            layer = waiting.popleft()
+            core.check_open()
+            running.append((layer, Call(core.layers, cm.CheckLayer(chain_id=layer.chain_id))))
+        layer, call = running.popleft()
+        with contextlib.suppress(LayerDoesNotExist):  # removed meanwhile
+            found += call.result()
+        done += layer.diff_size
+        if progress is not None:
+            progress(_VERIFYING, done, total)
+    return sorted(found, key=lambda fault: fault.path)
