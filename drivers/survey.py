@@ -81,6 +81,10 @@ class _Place:
             self._fd = -1
             self.add(kind, path, f"not a directory that can be read: {error.strerror}")
 
+    def tell(self, faults: list[Fault]) -> None:
+        """Have faults put into this list from now on."""
+        self._faults = faults
+
     def add(self, kind: FaultKind, path: str, reason: str) -> None:
         self._faults.append(Fault(kind=kind, path=path, reason=reason, about=(self._about,)))
 
@@ -220,20 +224,30 @@ def _cache_id_of(path: str) -> str | None:
 
 def survey_mounts(home: str) -> Iterator[SurveyedMount]:
     """Read every read-write layer beneath a layer database's `mounts`."""
-    kinds = FaultKind
     for name in names_in(home):
-        mount = SurveyedMount(name, f"{home}/{name}")
-        place = _Place(mount.path, name, mount.faults, kinds.MOUNT_NAME)
-        try:
-            if place.is_open:
-                mount.mount_id = place.read("mount-id", kinds.MOUNT_ID, check_layer_id)
-                mount.init_id = place.read(
-                    "init-id", kinds.MOUNT_INIT_ID, check_layer_id, optional=True
-                )
-                mount.parent = place.read("parent", kinds.MOUNT_PARENT, chain_id, optional=True)
-                check_mount_name(name)
-        except LayerStoreError as error:
-            place.add(kinds.MOUNT_NAME, mount.path, str(error))
-        finally:
-            place.close()
-        yield mount
+        yield _survey_mount(f"{home}/{name}", name)
+
+
+def _survey_mount(path: str, name: str) -> SurveyedMount:
+    kinds = FaultKind
+    mount = SurveyedMount(name, path)
+    found: list[Fault] = []
+    place = _Place(path, name, mount.faults, kinds.MOUNT_NAME)
+    try:
+        if place.is_open:
+            place.tell(found)
+            mount.mount_id = place.read("mount-id", kinds.MOUNT_ID, check_layer_id)
+            mount.init_id = place.read(
+                "init-id", kinds.MOUNT_INIT_ID, check_layer_id, optional=True
+            )
+            mount.parent = place.read("parent", kinds.MOUNT_PARENT, chain_id, optional=True)
+            check_mount_name(name)
+            mount.faults.extend(found)
+    except LayerStoreError as error:
+        # What isn't a mount has whatever files it has.
+        mount.faults.append(
+            Fault(kind=kinds.MOUNT_NAME, path=path, reason=str(error), about=(name,))
+        )
+    finally:
+        place.close()
+    return mount
