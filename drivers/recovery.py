@@ -60,8 +60,9 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
         else:
             reason = f"its parent {mount.parent} is not there"
             faults.append(InvalidMetadata(f"mount {mount.name}", reason))
-    for fault in faults:
-        _log.warning("%s", fault)
+    if reap:
+        for fault in faults:
+            _log.warning("%s", fault)
     mounted = disk.driver.mounted()
     reaped = _reap(disk, layers, mounts, mounted, all_read=not faults) if reap else 0
     paths = {

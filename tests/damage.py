@@ -236,7 +236,7 @@ OVERLAY: dict[str, tuple[FaultKind, Damage]] = {
     "other short link": (K.OVERLAY_SHORT_LINK, _relink),
     "dangling link": (
         K.OVERLAY_STRAY_LINK,
-        lambda p: (p.home / "l" / ("A" * 26)).symlink_to(f"../{_ID}/diff"),
+        lambda p: (p.home / "l" / ("C" * 26)).symlink_to(f"../{_ID}/diff"),
     ),
     "second link": (
         K.OVERLAY_STRAY_LINK,

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,12 @@ from tests.damage import ANY, CASES, OVERLAY, Place, damages, furnish
 from tests.processes import children_of, kill
 from tests.tars import layer_tar, many_files
 
+CHEAP: dict[str, Any] = {"workers": 0, "durability": "relaxed", "trace_size": 0}
+"""Options for what is done many times."""
+
 
 def closed_store(root: Path, driver: str) -> Place:
-    with LayerStore(root, driver=driver, prespawn=False) as store:
+    with LayerStore(root, driver=driver, **CHEAP) as store:
         place = furnish(store)
         store.drain()
     return place
@@ -63,7 +67,7 @@ def test_each_damage_is_told_as_one_fault(
     kind, do = damages(driver, full=full)[damage]
     do(place)
     before = snapshot(root_dir)
-    with LayerStore(root_dir, recover=False, prespawn=False, workers=0) as store:
+    with LayerStore(root_dir, recover=False, **CHEAP) as store:
         if full:
             assert store.check() == []
         (fault,) = store.check(full=full)
