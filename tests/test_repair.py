@@ -10,10 +10,16 @@ import pytest
 
 from layerstore import DriverError, FaultKind, LayerNotRetained, LayerStore, StoreClosed
 from layerstore.command import main
+from layerstore.drivers.check import survey
+from layerstore.drivers.check_work import Repair
+from layerstore.drivers.disk import DiskConfig, make_disk
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.perform import perform
+from layerstore.drivers.protocol import Limits
+from layerstore.drivers.repair_plan import plan
 from layerstore.drivers.syscalls import mount, umount
 from tests.conftest import OpenStore
-from tests.damage import ANY, CASES, OVERLAY, damages, furnish
+from tests.damage import ANY, CASES, OVERLAY, Place, damages, furnish
 from tests.test_check import CHEAP, closed_store, snapshot
 
 
@@ -81,17 +87,44 @@ def test_with_a_layer_go_the_mounts_and_images_on_it_and_no_other(
             assert sorted(os.listdir(path)) == ["big", "etc"]
 
 
-def test_everything_at_once_is_repaired(root_dir: Path, driver_name: str) -> None:
-    place = closed_store(root_dir, driver_name)
+def test_a_repair_that_is_cut_off_between_steps_is_finished_by_the_next(
+    root_dir: Path, driver_name: str
+) -> None:
+    place = damaged_in_many_ways(root_dir, driver_name)
+    rounds = 0
+    while True:
+        with LayerStore(root_dir, recover=False, **CHEAP) as store:
+            faults = store.check(full=True)
+            disk = make_disk(DiskConfig(str(root_dir), driver_name, True, Limits()))
+            steps = plan(disk, survey(disk), faults, ())
+        if not steps:
+            break
+        perform(disk, Repair(step=steps[0]), ())  # and then it is killed
+        with LayerStore(root_dir, driver=driver_name, **CHEAP):
+            rounds += 1
+    assert rounds > 5
+    with LayerStore(root_dir, recover=False, **CHEAP) as store:
+        assert store.check(full=True) == []
+        assert place.base in store.map()
+        assert "empty" in {kept.name for kept in store.mounts()}
+
+
+def damaged_in_many_ways(root: Path, driver: str) -> Place:
+    place = closed_store(root, driver)
     for name in (
         "changed file", "evil layer", "evil mount", "evil image", "cut-off removal", "orphan",
         "transaction", "dangling name", "unfinished", "bad init ID", "no such parent",
         "no such layers", "mounted",
     ):  # fmt: skip
-        (ANY | damages(driver_name, full=True))[name][1](place)
-    if driver_name == "overlay2":
+        (ANY | damages(driver, full=True))[name][1](place)
+    if driver == "overlay2":
         for name in ("no short link", "dangling link", "no work"):
             OVERLAY[name][1](place)
+    return place
+
+
+def test_everything_at_once_is_repaired(root_dir: Path, driver_name: str) -> None:
+    place = damaged_in_many_ways(root_dir, driver_name)
     with LayerStore(root_dir, recover=False) as store:
         assert len(store.check()) > 10
         store.repair(force=True)
