@@ -62,7 +62,7 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
             faults.append(InvalidMetadata(f"mount {mount.name}", reason))
     if reap:
         for fault in faults:
-            _log.warning("%s", fault)
+            _log.warning("%s", _printable(str(fault)))
     mounted = disk.driver.mounted()
     reaped = _reap(disk, layers, mounts, mounted, all_read=not faults) if reap else 0
     paths = {
@@ -71,6 +71,11 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
         if mount.mount_id in mounted
     }
     return Recovered(layers=layers, mounts=mounts, mounted=paths, faults=faults, reaped=reaped)
+
+
+def _printable(text: str) -> str:
+    """Return a text for people, though names from the disk stand in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 T = TypeVar("T")

@@ -297,12 +297,11 @@ class LayerStore:
         Raises DriverError where a step fails; those before it are done, and it may be tried again.
         """
         faults = self.check(full=force, progress=progress)
-        if dry_run or not faults:
-            steps = checking.plan(self._core, faults) if faults else []
-            if announce is not None:
-                announce(steps)
-        else:
+        steps = checking.plan(self._core, faults) if faults else []
+        if not dry_run and any(force or not step.force for step in steps):
             steps = self._repair(faults, force=force, announce=announce)
+        elif announce is not None:
+            announce(steps)
         if not dry_run:
             self.drain()
         return steps

@@ -157,15 +157,18 @@ def test_a_repair_lets_go_of_references_only_where_something_is_to_be_done(
     path = web.mount()
     assert store.repair() == []
     assert layer.tar_stream().read(10) != b""
-    ANY["transaction"][1](place)
+    ANY["evil image"][1](place)
     assert len(store.repair()) == 1
+    assert layer.tar_stream().read(10) != b""
+    ANY["transaction"][1](place)
+    assert len(store.repair()) == 2
     with pytest.raises(StoreClosed):
         web.unmount()
     with pytest.raises(LayerNotRetained):
         store.release(layer)
     again = store.get_rw_layer("web")
     assert again.mount() == path
-    assert store.check() == []
+    assert [fault.kind for fault in store.check()] == [FaultKind.IMAGE_NAME]
     again.release()
 
 
