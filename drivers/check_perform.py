@@ -6,12 +6,10 @@ every step can be taken again after a crash in it.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import secrets
 
-from layerstore.drivers import check, syscalls
+from layerstore.drivers import check
 from layerstore.drivers import check_work as work
 from layerstore.drivers.disk import Disk
 from layerstore.drivers.durable import sync_directory
@@ -19,11 +17,11 @@ from layerstore.drivers.errors import InternalError
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.ids import chain_id
 from layerstore.drivers.imagedb import ImageDatabase, image_id
-from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.removal import remove_layer, remove_mount
 from layerstore.drivers.repair_plan import plan
 from layerstore.drivers.repair_step import Action, RepairStep
 from layerstore.drivers.replay import verify_layer
+from layerstore.drivers.trash import unmount_beneath
 
 
 def perform_check(disk: Disk, job: work.CheckJob) -> list[Fault] | list[RepairStep] | None:
@@ -53,13 +51,13 @@ def _take(disk: Disk, step: RepairStep) -> None:
         case Action.REMOVE_MOUNT:
             mount, *init = step.ids
             for layer_id in step.ids:
-                _unmount_beneath(f"{disk.driver.home}/{layer_id}")
+                unmount_beneath(f"{disk.driver.home}/{layer_id}")
             remove_mount(disk, step.target, mount, init[0] if init else None)
         case Action.REMOVE_LAYER:
-            _unmount_beneath(f"{disk.driver.home}/{step.ids[0]}")
+            unmount_beneath(f"{disk.driver.home}/{step.ids[0]}")
             remove_layer(disk, chain_id(step.target), step.ids[0])
         case Action.UNMOUNT:
-            _unmount(step.path)
+            unmount_beneath(step.path)
         case Action.FINISH_REMOVAL:
             _remove_directories(disk, step.ids)
             disk.metadata.discard_orphan(step.path, disk.trash)
@@ -107,22 +105,5 @@ def _remove_image(disk: Disk, step: RepairStep) -> None:
 
 def _remove_directories(disk: Disk, ids: tuple[str, ...]) -> None:
     for layer_id in ids:
-        _unmount_beneath(f"{disk.driver.home}/{layer_id}")
+        unmount_beneath(f"{disk.driver.home}/{layer_id}")
         disk.driver.remove(layer_id, disk.trash)
-
-
-def _unmount_beneath(directory: str) -> None:
-    """Unmount all that is mounted in a directory that goes, lest its deletion reach further."""
-    for point in reversed(list(mount_points())):
-        if point.path == directory or point.path.startswith(f"{directory}/"):
-            _unmount(point.path)
-
-
-def _unmount(path: str) -> None:
-    try:
-        syscalls.umount(path, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOENT):
-            raise
-    with contextlib.suppress(OSError):
-        os.rmdir(path)  # a mount point; where more lies in it, that stays

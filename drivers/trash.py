@@ -6,11 +6,15 @@ so deleting it needs no order and can be begun again after any crash.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import stat
 
+from layerstore.drivers import syscalls
 from layerstore.drivers.errors import DriverError
+from layerstore.drivers.mountinfo import mount_points
 
 _FEW_INODES = 100_000
 
@@ -31,13 +35,18 @@ def prepare_trash(trash: str) -> None:
 def sweep(trash: str) -> int:
     """Delete all entries of the trash and return how many there were.
 
-    Symbolic links are removed, never followed. An entry that can't be deleted doesn't keep the
-    others from going; the first such error is raised in the end, as DriverError.
+    Symbolic links are removed, never followed, and what is mounted in there is unmounted first. An
+    entry that can't be deleted doesn't keep the others from going; the first such error is raised
+    in the end, as DriverError.
     """
     swept = 0
     first: OSError | None = None
     if not os.path.isdir(trash):
         return swept  # of a root that nothing was removed from
+    try:
+        unmount_beneath(trash, itself=False)
+    except OSError as error:
+        raise DriverError.from_os_error("unmount what is mounted in", trash, error) from error
     with os.scandir(trash) as entries:
         for entry in entries:
             try:
@@ -49,6 +58,22 @@ def sweep(trash: str) -> int:
     if first is not None:
         raise DriverError.from_os_error("delete", first.filename or trash, first) from first
     return swept
+
+
+def unmount_beneath(directory: str, *, itself: bool = True) -> None:
+    """Unmount all that is mounted in (and on) a directory, lest its deletion reach further.
+
+    Lazily, the innermost first, as moby's EnsureRemoveAll. Raises OSError.
+    """
+    for point in reversed(list(mount_points())):
+        if (itself and point.path == directory) or point.path.startswith(f"{directory}/"):
+            try:
+                syscalls.umount(point.path, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOENT):  # gone already
+                    raise
+            with contextlib.suppress(OSError):
+                os.rmdir(point.path)  # a mount point; where more lies in it, that stays
 
 
 def make_room(root: str, trash: str, wanted: int) -> None:

@@ -25,6 +25,7 @@ from layerstore import (
     NotMounted,
     RWLayer,
 )
+from layerstore.drivers import syscalls
 from layerstore.drivers.ids import chain_id
 from tests.conftest import OpenStore
 from tests.tars import layer_tar
@@ -326,3 +327,17 @@ def test_two_creations_of_one_name_make_one(store: LayerStore, base: str) -> Non
     for thread in threads:
         thread.join()
     assert (len(made), len(refused)) == (1, 9)
+
+
+@pytest.mark.root
+def test_what_is_mounted_in_a_removed_layer_is_not_deleted(
+    store: LayerStore, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    base = store.register(layer_tar({"inside": None}))
+    rw = store.create_rw_layer("web", base.chain_id)
+    syscalls.mount(str(tmp_path), f"{rw.mount()}/inside", "", syscalls.MS_BIND, "")
+    rw.release()
+    store.drain()
+    assert (tmp_path / "file").read_text() == "kept"
+    assert os.listdir(f"{store.root}/layerstore/trash") == []
