@@ -1,7 +1,7 @@
-"""A dockerd of one's own, to compare with: started for a benchmark, spoken to over its HTTP API.
+"""A dockerd of one's own, for benchmarks and tests to compare with, spoken to over its HTTP API.
 
 Owns one daemon process and the directory it works in. Never touches another daemon, the network
-or the machine's own Docker data.
+or the machine's own Docker data. What tests ask of it beyond this is tests/docker_api.py's.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ class DockerdUnavailable(Exception):
     """No dockerd runs here; the message says why."""
 
 
+class DockerdRefused(Exception):
+    """It answered a request with an error; the message is its own."""
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("dockerd", timeout=timeout)
@@ -47,72 +51,79 @@ class Dockerd:
     """The API of one daemon; every call has a connection of its own, so threads may share it."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
+        self.address = address
+        """Path of its unix socket."""
 
     def load(self, archive: str) -> None:
         """Load a docker-archive. API: POST /images/load."""
         with open(archive, "rb") as body:
-            answer = self._call("POST", "/images/load?quiet=1", body, "application/x-tar")
+            answer = self.call("POST", "/images/load?quiet=1", body, "application/x-tar")
         if b'"error"' in answer:
-            raise RuntimeError(answer.decode())
+            raise DockerdRefused(answer.decode())
 
     def save(self, image: str) -> int:
         """Read an image's docker-archive and return its size. API: GET /images/x/get."""
         size = 0
-        with self._answer("GET", f"/images/{quote(image)}/get") as answer:
+        with self.answer("GET", f"/images/{quote(image)}/get") as answer:
             while piece := answer.read(_PIECE):
                 size += len(piece)
         return size
 
     def remove_image(self, image: str) -> None:
         """Remove an image. API: DELETE /images/x."""
-        self._call("DELETE", f"/images/{quote(image)}?force=1")
+        self.call("DELETE", f"/images/{quote(image)}?force=1")
 
     def create(self, name: str, image: str) -> None:
         """Make a container that never runs. API: POST /containers/create."""
         body = json.dumps({"Image": image, "Cmd": ["/none"], "NetworkDisabled": True}).encode()
-        self._call("POST", f"/containers/create?name={quote(name)}", body, "application/json")
+        self.call("POST", f"/containers/create?name={quote(name)}", body, "application/json")
 
     def upper_directory(self, name: str) -> str:
         """Return where a container's own files lie. API: GET /containers/x/json."""
-        facts = json.loads(self._call("GET", f"/containers/{quote(name)}/json"))
+        facts = json.loads(self.call("GET", f"/containers/{quote(name)}/json"))
         directory: str = facts["GraphDriver"]["Data"]["UpperDir"]
         return directory
 
     def remove(self, name: str) -> None:
         """Remove a container. API: DELETE /containers/x."""
-        self._call("DELETE", f"/containers/{quote(name)}")
+        self.call("DELETE", f"/containers/{quote(name)}")
 
     def about(self) -> str:
         """Return its version and its graph driver. API: GET /info."""
-        facts: dict[str, Any] = json.loads(self._call("GET", "/info"))
+        facts: dict[str, Any] = json.loads(self.call("GET", "/info"))
         return f"dockerd {facts['ServerVersion']}, {facts['Driver']}"
 
-    def _call(
+    def call(
         self, method: str, path: str, body: bytes | BinaryIO | None = None, kind: str = ""
     ) -> bytes:
-        with self._answer(method, path, body, kind) as answer:
+        """Make one request and return its whole answer. Raises DockerdRefused."""
+        with self.answer(method, path, body, kind) as answer:
             return answer.read()
 
     @contextlib.contextmanager
-    def _answer(
+    def answer(
         self, method: str, path: str, body: bytes | BinaryIO | None = None, kind: str = ""
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = _UnixConnection(self._address, timeout=300)
+        """Make one request, and give its answer to be read. Raises DockerdRefused."""
+        connection = _UnixConnection(self.address, timeout=300)
         connection.blocksize = _PIECE
         with contextlib.closing(connection):
             connection.request(method, _API + path, body, {"Content-Type": kind} if kind else {})
             answer = connection.getresponse()
             if answer.status >= 400:
-                raise RuntimeError(f"{method} {path}: {answer.status} {answer.read().decode()}")
+                reason = answer.read().decode()
+                raise DockerdRefused(f"{method} {path}: {answer.status} {reason}")
             yield answer
 
 
 @contextlib.contextmanager
-def private_dockerd(place: str) -> Iterator[Dockerd]:
+def private_dockerd(
+    place: str, *, data_root: str | None = None, driver: str | None = None
+) -> Iterator[Dockerd]:
     """Run a dockerd with all its files in a new directory in `place`, for a `with` block.
 
-    Raises DockerdUnavailable where it isn't installed or doesn't start.
+    With `data_root` its images and containers are there instead, and stay. `driver` names its
+    storage driver. Raises DockerdUnavailable where it isn't installed or doesn't start.
     """
     program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
@@ -120,23 +131,25 @@ def private_dockerd(place: str) -> Iterator[Dockerd]:
     if os.geteuid() != 0:
         raise DockerdUnavailable("dockerd needs root")
     directory = tempfile.mkdtemp(prefix="dockerd-", dir=place)
+    data = data_root or f"{directory}/data"
+    options = [f"--data-root={data}", *([f"--storage-driver={driver}"] if driver else [])]
     process = None
     try:
-        process = _start(program, directory)
+        process = _start(program, directory, options)
         yield _ready(directory)
     finally:
         if process is not None:
             _stop(process)
-        _unmount_all(directory)
+        for used in (directory, data):
+            _unmount_all(used)
         shutil.rmtree(directory)
 
 
-def _start(program: str, directory: str) -> subprocess.Popen[bytes]:
+def _start(program: str, directory: str, options: list[str]) -> subprocess.Popen[bytes]:
     """Start it with a socket that listens already: a request waits until the daemon is up."""
     options = [
         *("--host=fd://", "--bridge=none", "--iptables=false", "--ip6tables=false"),
-        *(f"--data-root={directory}/data", f"--exec-root={directory}/exec"),
-        f"--pidfile={directory}/pid",
+        *(f"--exec-root={directory}/exec", f"--pidfile={directory}/pid", *options),
     ]
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,

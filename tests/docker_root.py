@@ -1,0 +1,79 @@
+"""A Docker data root that dockerd and layerstore open in turn.
+
+Owns where it lies and who may start on it: never both at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.dockerd import DockerdUnavailable, private_dockerd
+from layerstore import LayerStore
+from tests.docker_api import Docker
+from tests.reachable import DiskView
+
+_CGROUPS = "/sys/fs/cgroup"
+
+
+@dataclass(frozen=True)
+class DockerRoot:
+    """A data root for one storage driver."""
+
+    place: Path
+    driver: str
+
+    @property
+    def data(self) -> Path:
+        return self.place / "data"
+
+    @contextlib.contextmanager
+    def docker(self) -> Iterator[Docker]:
+        """Run a dockerd on it for a `with` block."""
+        with private_dockerd(
+            str(self.place), data_root=str(self.data), driver=self.driver
+        ) as daemon:
+            yield Docker(daemon)
+
+    def store(self) -> LayerStore:
+        """Open it with layerstore."""
+        return LayerStore(self.data, driver=self.driver, workers=1, durability="relaxed")
+
+    def view(self) -> DiskView:
+        """Read what lies on the disk."""
+        return DiskView(self.data, self.driver)
+
+    def copy_to(self, place: Path) -> DockerRoot:
+        """Return a copy of it, of which a test can do what it wants."""
+        subprocess.run(["cp", "-a", self.data, place / "data"], check=True)
+        return DockerRoot(place, self.driver)
+
+
+def need_dockerd(request: pytest.FixtureRequest, place: Path) -> None:
+    """Skip, or fail where CI wants no skips, if no dockerd runs here."""
+    try:
+        with private_dockerd(str(place)):
+            pass
+    except DockerdUnavailable as error:
+        if request.config.getoption("--require-root-tests"):
+            raise
+        pytest.skip(str(error))
+
+
+@contextlib.contextmanager
+def control_groups() -> Iterator[None]:
+    """Mount control groups, which containers need, where a bare machine has none."""
+    if os.path.ismount(_CGROUPS):
+        yield
+        return
+    subprocess.run(["mount", "-t", "cgroup2", "none", _CGROUPS], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", _CGROUPS], check=True)
