@@ -91,8 +91,8 @@ class LayerBooks:
     def __init__(self, stored: Iterable[StoredLayer], kept: Iterable[ChainID]) -> None:
         """Fill the books from disk.
 
-        `stored` has every layer's parent before it; `kept` has the parent of every mount and the
-        top layer of every image, each as often as it is kept.
+        `stored` has every layer's parent before it; `kept` has the parent of every mount, the
+        top layer of every image and what a build cache holds, each as often as it is kept.
         """
         self._entries: dict[ChainID, LayerEntry] = {}
         for layer in stored:

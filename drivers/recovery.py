@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from layerstore.drivers.buildkit import cached_layers
 from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerStoreError
 from layerstore.drivers.ids import ChainID, chain_of, is_layer_store_id
@@ -28,6 +29,8 @@ class Recovered:
 
     layers: list[StoredLayer]
     """Every layer that can be used, parents before their children."""
+    cached: set[ChainID]
+    """Layers that a dockerd's build cache keeps."""
     mounts: list[StoredMount]
     mounted: dict[str, str]
     """Mount ID -> path of what is mounted."""
@@ -70,7 +73,14 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
         for mount in mounts
         if mount.mount_id in mounted
     }
-    return Recovered(layers=layers, mounts=mounts, mounted=paths, faults=faults, reaped=reaped)
+    return Recovered(
+        layers=layers,
+        cached=cached_layers(disk.root, layers),
+        mounts=mounts,
+        mounted=paths,
+        faults=faults,
+        reaped=reaped,
+    )
 
 
 def _printable(text: str) -> str:

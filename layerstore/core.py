@@ -251,8 +251,12 @@ def _chain_sizes(layers: Iterable[StoredLayer]) -> dict[ChainID, int]:
 
 
 def _kept(recovered: Recovered, images: RecoveredImages) -> list[ChainID]:
-    """Return the layers that mounts and images keep, each as often as it is kept."""
+    """Return the layers that mounts, images and builds keep, each as often as it is kept."""
     known = {layer.chain_id for layer in recovered.layers}
     tops = [image.facts.chain_id for image in images.images]
     parents = [mount.parent for mount in recovered.mounts]
-    return [chain for chain in (*parents, *tops) if chain is not None and chain in known]
+    return [
+        chain
+        for chain in (*parents, *tops, *recovered.cached)
+        if chain is not None and chain in known
+    ]
