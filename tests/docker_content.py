@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.tar_builder import Member, directory, file, link, symlink, tar
 
-APPLETS = "sh ls cat echo rm mkdir rmdir ln mkfifo mknod chmod chown dd mv cp touch truncate".split()
+APPLETS = "sh ls cat rm mkdir rmdir ln mkfifo mknod chmod chown dd mv cp touch truncate"
 CAPABILITY = b"\x01\x00\x00\x02\x00\x04" + bytes(14)
 LONG_NAME = "n" * 250
 NON_ASCII_NAME = "grün-日本語"
@@ -19,10 +19,12 @@ SPARSE_SIZE = 5 << 20
 
 ADD = f"""
 mkdir -p /srv/deep/er /srv/own && echo one > /srv/deep/one && echo two > /srv/deep/er/two
-echo long > /srv/{LONG_NAME} && echo accents > '/srv/{NON_ASCII_NAME}' && ln -s '{NON_ASCII_NAME}' /srv/to
-echo run > /srv/setuid && chown 1000:1001 /srv/setuid && chmod 6755 /srv/setuid && chmod 1777 /srv/own
+echo long > /srv/{LONG_NAME} && echo accents > '/srv/{NON_ASCII_NAME}'
+echo run > /srv/setuid && chown 1000:1001 /srv/setuid && chmod 6755 /srv/setuid
+chmod 1777 /srv/own && ln -s '{NON_ASCII_NAME}' /srv/to
 mkfifo -m 640 /srv/fifo && mknod /srv/null c 1 3 && mknod /srv/disk b 7 99
 dd if=/dev/zero of=/srv/sparse bs=1 count=1 seek={SPARSE_SIZE - 1} 2> /dev/null
+echo pair > /srv/pair && ln /srv/pair /srv/pair-too
 ln /base/file /srv/linked-below && ln /srv/deep/one /srv/deep/same
 """
 """Adds one of everything, hard links to what lies in a lower layer among it."""
@@ -46,7 +48,7 @@ chmod 700 /base/emptied && echo accents again > '/srv/{NON_ASCII_NAME}'
 """Changes what ADD and REMOVE have made, in a layer of its own."""
 
 INSIDE = """
-echo mine > /tmp-file && rm /base/keep/file0 && echo changed > /base/keep/file1
+echo mine > /mine && rm /base/keep/file0 && echo changed > /base/keep/file1
 rm -r /base/remade && mkdir /base/remade && ln /base/file /base/linked-again
 mkdir /etc/own && echo own > /etc/own/file && mkfifo /etc/own/pipe && rm -r /srv
 """
@@ -58,7 +60,7 @@ def base_tar() -> bytes:
     busybox = shutil.which("busybox")
     assert busybox is not None, "busybox-static is not installed"
     members = [directory("bin"), file("bin/busybox", Path(busybox).read_bytes(), mode=0o755)]
-    members += [symlink(f"bin/{applet}", "busybox") for applet in APPLETS]
+    members += [symlink(f"bin/{applet}", "busybox") for applet in APPLETS.split()]
     members += [directory("tmp", mode=0o1777), directory("base")]
     for name in ("emptied", "vanishes", "remade", "keep", "becomes-file"):
         members += [directory(f"base/{name}")]
