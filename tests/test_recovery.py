@@ -176,3 +176,21 @@ def test_short_links_that_lead_nowhere_are_removed(root_dir: Path) -> None:
     (links / ("B" * 26)).symlink_to("../x2k3j4h5g6f7d8s9a0q1w2e3r/diff")
     with LayerStore(root_dir):
         assert sorted(os.listdir(links)) == sorted([kept, "B" * 26])
+
+
+def test_layers_that_a_build_cache_mentions_stay_when_nothing_else_keeps_them(
+    open_store: OpenStore,
+) -> None:
+    with open_store() as store:
+        cached = store.register(layer_tar({"cached": b"x"}))
+        store.register(layer_tar({"other": b"x"}), cached.chain_id)
+        top = store.register(layer_tar({"top": b"x"}))
+        database = Path(store.root, "buildkit/snapshots.db")
+        database.parent.mkdir()
+        cache_id = store.map()[top.chain_id].cache_id
+        database.write_bytes(b"\0chainid" + cached.chain_id.encode() + b"\xff" + cache_id.encode())
+    with open_store() as store:
+        assert {layer.references for layer in store.map().values()} == {0, 1, 2}
+        for chain in list(store.map()):
+            store.get(chain).release()
+        assert store.map().keys() == {cached.chain_id, top.chain_id}
