@@ -155,15 +155,21 @@ class ImageBooks:
         """Decide what a RemoveImage takes away.
 
         Raises ImageDoesNotExist, or ImageInUse without force where read-write layers would lose
-        their image, or an ID stands for names of several repositories.
+        their image, or an ID stands for names of several repositories; with force too where an ID
+        stands for an image that others were made from. Such a one loses its names only.
         """
         entry = self.find(message.query)
         image_id, asked = entry.facts.image_id, message.query.asked
         names = self.names_of(image_id)
+        if message.nameless and names:
+            raise ImageInUse(asked, f"it is named {', '.join(names)}")
+        children = [str(e.facts.image_id) for e in self._entries.values() if e.parent == image_id]
         gone: tuple[str, ...] = ()
         if message.query.name is not None and message.query.digits != hex_of(image_id):
             gone = tuple(names_meant(message.query.name, names))
         if not gone:
+            if children:
+                raise ImageInUse(asked, f"{', '.join(children)} is made from it")
             gone = names
             owners = {repo for repo, known in self.repositories.items() if set(known) & set(names)}
             if len(owners) > 1 and not message.force:
@@ -174,4 +180,4 @@ class ImageBooks:
             return Removal(entry=entry, names=gone, delete=False)
         if message.used_by and not message.force:
             raise ImageInUse(asked, f"{', '.join(message.used_by)} is made from it")
-        return Removal(entry=entry, names=names, delete=True)
+        return Removal(entry=entry, names=names, delete=not children)

@@ -39,6 +39,8 @@ class RemovedImage:
     deleted: ImageID | None
     layers: tuple[LayerMetadata, ...]
     """The layers that went with it, top first."""
+    parents: tuple[ImageID, ...] = ()
+    """Nameless images that it was made from and that went with it, nearest first."""
 
 
 # Asked of the ImageRegistry
@@ -123,6 +125,8 @@ class RemoveImage(Message):
     force: bool
     used_by: tuple[str, ...]
     """Read-write layers made from it, which keep it unless `force`."""
+    nameless: bool = False
+    """Only where it has no name; else it is in use."""
 
     def summary(self) -> str:
         """Return what was asked for."""

@@ -7,6 +7,7 @@ ImageRegistry's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +18,12 @@ from layerstore.archive_open import ArchiveSource, open_archive, spool_directory
 from layerstore.archive_read import read_images
 from layerstore.archive_write import SavedImage
 from layerstore.drivers.containers import ContainerRecord, ContainerRecords
-from layerstore.drivers.errors import InvalidImage, LayerDoesNotExist
+from layerstore.drivers.errors import (
+    ImageDoesNotExist,
+    ImageInUse,
+    InvalidImage,
+    LayerDoesNotExist,
+)
 from layerstore.drivers.image_config import HistoryEntry, ImageID, parse_config
 from layerstore.drivers.work import Init
 from layerstore.image import Image, make_query
@@ -153,14 +159,38 @@ class ImageStore:
     def remove(self, name: str, *, force: bool = False) -> im.RemovedImage:
         """Take a name away; the last one takes the image, and the layers that nothing else keeps.
 
-        By ID an image goes with all its names. Raises ImageDoesNotExist, and without `force`
-        ImageInUse where a read-write layer is made from it or the ID stands for names of several
-        repositories. moby: ImageDelete.
+        By ID an image goes with all its names. With it go the nameless images it was made from, if
+        nothing else needs them; an image that others are made from loses its name only. Raises
+        ImageDoesNotExist, and ImageInUse where the ID is that of such a one, and without `force`
+        where a read-write layer is made from it or the ID stands for names of several repositories.
+        moby: ImageDelete.
         """
         image = self.get(name)
-        message = im.RemoveImage(
-            query=make_query(name), force=force, used_by=tuple(self._users_of(image))
+        removed = self._remove(image, make_query(name), force=force)
+        if removed.deleted is None:
+            return removed
+        gone = list(self._remove_nameless(image.parent))
+        return replace(
+            removed,
+            parents=tuple(parent.deleted for parent in gone if parent.deleted is not None),
+            layers=tuple(layer for part in (removed, *gone) for layer in part.layers),
         )
+
+    def _remove_nameless(self, parent: str | None) -> Iterator[im.RemovedImage]:
+        """Remove an image and those that it was made from, up to one that has a name or a use."""
+        while parent is not None:
+            try:
+                image = self.get(parent)
+                yield self._remove(image, make_query(image.id), nameless=True)
+            except (ImageDoesNotExist, ImageInUse):
+                return  # it is needed, or gone already: that is no failure
+            parent = image.parent
+
+    def _remove(
+        self, image: Image, query: im.ImageQuery, *, force: bool = False, nameless: bool = False
+    ) -> im.RemovedImage:
+        users = tuple(self._users_of(image))
+        message = im.RemoveImage(query=query, force=force, used_by=users, nameless=nameless)
         removed: im.RemovedImage = self._ask(message)
         return removed
 

@@ -250,6 +250,45 @@ def test_a_commit_is_a_new_image_on_the_old_one(store: LayerStore) -> None:
     assert store.images.config("changed")["author"] == "A. Person"
 
 
+def commit_change(store: LayerStore, image: str, name: str) -> str:
+    with store.images.create("changing", image) as rw:
+        with rw.mounted() as path:
+            Path(path, name).write_bytes(b"added")
+        return store.images.commit(rw, name).id
+
+
+def test_an_image_goes_with_the_nameless_ones_that_it_was_made_from(store: LayerStore) -> None:
+    base_id = load(store, docker_archive(LAYERS))
+    middle_id = commit_change(store, NAME, "middle")
+    top_id = commit_change(store, "middle", "top")
+    for name in (NAME, "middle"):
+        removed = store.images.remove(name, force=True)
+        assert (removed.deleted, removed.layers) == (None, ()), "others are made from it"
+    for image_id in (base_id, middle_id):
+        assert store.images.get(image_id).names == ()
+        with pytest.raises(ImageInUse, match="is made from it"):
+            store.images.remove(image_id, force=True)
+    removed = store.images.remove("top")
+    assert (removed.deleted, removed.parents) == (top_id, (middle_id, base_id))
+    assert len(removed.layers) == 4
+    assert store.images.list() == []
+    assert disk(store) == []
+
+
+def test_what_an_image_was_made_from_stays_while_it_is_named_or_used(store: LayerStore) -> None:
+    base_id = load(store, docker_archive(LAYERS))
+    commit_change(store, NAME, "top")
+    assert store.images.remove("top").parents == ()
+    assert store.images.get(NAME).id == base_id
+    commit_change(store, NAME, "top")
+    rw = store.images.create("user", NAME)
+    store.images.remove(NAME, force=True)
+    assert store.images.remove("top").parents == ()
+    assert [image.id for image in store.images.list()] == [base_id]
+    rw.release()
+    assert store.images.remove(base_id).deleted == base_id
+
+
 def test_a_commit_without_changes_has_no_new_layer(store: LayerStore) -> None:
     load(store, docker_archive(LAYERS))
     with store.images.create("web", NAME) as rw:

@@ -82,7 +82,7 @@ def remove_images(store: LayerStore, options: argparse.Namespace) -> int:
         for untagged in removed.untagged:
             print(f"Untagged: {untagged}")
         if removed.deleted is not None:
-            print(f"Deleted: {removed.deleted}")
+            print(*(f"Deleted: {image}" for image in (removed.deleted, *removed.parents)), sep="\n")
         for layer in removed.layers:
             print(f"Deleted: {layer.chain_id}")
 
