@@ -122,7 +122,7 @@ class Unpacker:
             return
         status = self._place.status(directory, name)
         if status is None:
-            os.mknod(name, stat.S_IFCHR | 0o600, 0, dir_fd=directory)
+            os.mknod(name, stat.S_IFCHR, 0, dir_fd=directory)
             os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
         elif stat.S_ISDIR(status.st_mode):
             opaque = self._place.directory(join(above, name))
