@@ -130,7 +130,7 @@ def private_dockerd(
         raise DockerdUnavailable("dockerd is not installed (Debian: docker.io)")
     if os.geteuid() != 0:
         raise DockerdUnavailable("dockerd needs root")
-    directory = tempfile.mkdtemp(prefix="dockerd-", dir=place)
+    directory = tempfile.mkdtemp(prefix="d-", dir=place)
     data = data_root or f"{directory}/data"
     options = [f"--data-root={data}", *([f"--storage-driver={driver}"] if driver else [])]
     process = None
