@@ -40,6 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--examples", type=int, default=300, help="how many tars each property is tried on"
     )
+    parser.addoption(
+        "--docker-seed", type=int, default=1, help="seed of the operations in turn with dockerd"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

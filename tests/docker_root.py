@@ -6,6 +6,7 @@ Owns where it lies and who may start on it: never both at once.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -55,15 +56,22 @@ class DockerRoot:
         return DockerRoot(place, self.driver)
 
 
-def need_dockerd(request: pytest.FixtureRequest, place: Path) -> None:
+def need_dockerd(request: pytest.FixtureRequest, base_directory: Path) -> None:
     """Skip, or fail where CI wants no skips, if no dockerd runs here."""
+    reason = _why_no_dockerd(str(base_directory))
+    if reason and request.config.getoption("--require-root-tests"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@functools.cache
+def _why_no_dockerd(place: str) -> str:
     try:
-        with private_dockerd(str(place)):
-            pass
+        with private_dockerd(place):
+            return ""
     except DockerdUnavailable as error:
-        if request.config.getoption("--require-root-tests"):
-            raise
-        pytest.skip(str(error))
+        return str(error)
 
 
 @contextlib.contextmanager

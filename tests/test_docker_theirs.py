@@ -63,7 +63,7 @@ class Theirs:
 def theirs(request: pytest.FixtureRequest, base_directory: Path) -> Iterator[Theirs]:
     place = Path(tempfile.mkdtemp(prefix="docker-", dir=base_directory))
     try:
-        need_dockerd(request, place)
+        need_dockerd(request, base_directory)
         root = DockerRoot(place, request.param)
         with control_groups(), root.docker() as docker:
             made = _make(docker, root)
