@@ -68,7 +68,7 @@ def need_dockerd(request: pytest.FixtureRequest, base_directory: Path) -> None:
 @functools.cache
 def _why_no_dockerd(place: str) -> str:
     try:
-        with private_dockerd(place):
+        with control_groups(), private_dockerd(place):
             return ""
     except DockerdUnavailable as error:
         return str(error)

@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def commit_ours(store: LayerStore) -> str:
         return store.images.commit(rw, "ours:1").id
 
 
-def check_saved(docker: Docker, name: str, diff_ids: set[str]) -> None:
+def check_saved(docker: Docker, name: str, diff_ids: AbstractSet[str]) -> None:
     saved = docker.saved_layers(name)
     assert saved.keys() == diff_ids
     for diff_id, layer in saved.items():

@@ -270,6 +270,7 @@ def test_both_agree_after_every_turn_on_one_root(
                     done.append(f"docker {player.play()}")
                 theirs = ask_docker(docker, save=False)
             before = _layerstore_turn(root, game, theirs, done)
+        assert before is not None
         with root.docker() as docker:
             check_same(ask_docker(docker, save=True), before)
     except BaseException:
