@@ -159,6 +159,8 @@ def test_both_write_the_same_files_for_the_same_archive(seed: Seed, root_dir: Pa
     assert len(mine) == 3 * 3 + 2
     for chain in ours.view().chains:
         trees = [read_tree(_own_directory(root, chain)) for root in (ours, theirs)]
+        for tree in trees:
+            del tree["."]  # made by the driver, now, and not from the tar
         # dockerd's vfs copies no attributes but capabilities.
         ignore = {"xattrs"} if ours.driver == "vfs" else set()
         assert differences(*trees, ignore=frozenset(ignore)) == []
