@@ -6,8 +6,9 @@ image, and when the read-write layer was made.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -60,17 +61,25 @@ class ContainerRecords:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None  # the layer store's own metadata says nearly as much
 
-    def keep_only(self, mount_ids: Container[str]) -> None:
-        """Delete the records of all others, which are gone."""
+    def keep_only(self, mount_ids: Callable[[], Container[str]]) -> None:
+        """Delete the records of all others, which are gone.
+
+        `mount_ids` is called once the records are listed: what is made meanwhile keeps its own.
+        """
         try:
             names = os.listdir(self._home)
+            present = mount_ids()
             for name in names:
-                if name.removesuffix(_SUFFIX) not in mount_ids:
-                    os.unlink(f"{self._home}/{name}")
+                if name.removesuffix(_SUFFIX) not in present:
+                    self._delete(name)
         except FileNotFoundError:
             return
         except OSError as error:
             raise DriverError.from_os_error("delete", self._home, error) from error
+
+    def _delete(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another caller was quicker
+            os.unlink(f"{self._home}/{name}")
 
     def _path(self, mount_id: str) -> str:
         return f"{self._home}/{check_layer_id(mount_id)}{_SUFFIX}"

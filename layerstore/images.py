@@ -221,7 +221,7 @@ class ImageStore:
         )
         try:
             records = self._records()
-            records.keep_only({mount.mount_id for mount in self._store.mounts()})
+            records.keep_only(lambda: {mount.mount_id for mount in self._store.mounts()})
             records.write(
                 rw.mount_id, ContainerRecord(image_id=found.id, image=image, created=now())
             )
