@@ -47,8 +47,9 @@ class ChildProcess:
 
         Raises DriverError where the system has no process or descriptor left.
         """
+        ours: socket.socket | None = None
         try:
-            self._sock, theirs = socket.socketpair()
+            ours, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(
                     _command(theirs.fileno(), nice),
@@ -58,7 +59,10 @@ class ChildProcess:
                     cwd="/",
                 )
         except OSError as error:
+            if ours is not None:
+                ours.close()
             raise DriverError.from_os_error("spawn", sys.executable, error) from error
+        self._sock = ours
         self.pid = self._process.pid
         with contextlib.suppress(OSError):  # a child that is dead already shows at the first job
             send_frame(self._sock, asdict(config))

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from layerstore import LayerStore, LayerStoreError, StoreBusy, StoreClosed, WorkerDied
+from layerstore import (
+    DriverError,
+    LayerStore,
+    LayerStoreError,
+    Limits,
+    StoreBusy,
+    StoreClosed,
+    WorkerDied,
+)
+from layerstore.drivers.perform import DiskConfig
+from layerstore.drivers.process import ChildProcess
 from tests.conftest import OpenStore
 from tests.processes import children_of, ends, kill
 from tests.tars import layer_tar, many_files
@@ -238,3 +248,15 @@ def test_a_store_nobody_closed_ends_with_its_process(root_dir: Path, driver_name
     assert (done.stdout, done.stderr) == (b"", b"")
     with LayerStore(root_dir, driver=driver_name) as store:
         assert [(mount.name, mount.mount_count) for mount in store.mounts()] == [("web", 0)]
+
+
+def test_a_child_that_cannot_be_spawned_leaves_no_descriptor(
+    root_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DiskConfig(root=str(root_dir), driver="vfs", durable=False, limits=Limits())
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(DriverError) as caught:
+        ChildProcess(config)
+    assert caught.value.path == "/no/such/python"
+    assert os.listdir("/proc/self/fd") == before
