@@ -413,6 +413,13 @@ class PoolFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CutOff(Message):
+    """Fail the heavy jobs that wait, and from now on admit only what ends something."""
+
+    public: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopWorkers(Message):
     """Fail what is queued and stop every worker; answered with the Refs of those that end."""
 

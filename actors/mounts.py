@@ -257,6 +257,7 @@ class MountRegistry(BookKeeper):
             return
         self._books.strike(entry)
         self.send(self._reaper, m.Sweep())
+        entry.free()  # whoever came in the meantime finds it gone
         if entry.parent is None:
             self.fulfil(removal.promise, [])
         else:

@@ -51,6 +51,7 @@ class DriverPool(BookKeeper):
         self._leaving: list[Ref] = []
         self._numbers = count(1)
         self._keep = max(workers, warm)
+        self._cutting_off = False
         self._stopping = False
 
     def on_start(self) -> None:
@@ -77,13 +78,15 @@ class DriverPool(BookKeeper):
         match message:
             case m.PoolStatus():
                 return self._status()
+            case m.CutOff():
+                return self._cut_off()
             case m.StopWorkers():
                 return self._stop_workers()
         return super().asked(message)
 
     def _submit(self, submit: m.Submit) -> None:
         queue = self._heavy if submit.job.heavy else self._short
-        if self._stopping:
+        if self._stopping or (self._cutting_off and not submit.job.follows):
             self._refuse(submit, StoreClosed(self.name))
         elif not submit.job.follows and len(queue) >= self._max_queued:
             self._refuse(submit, StoreBusy(len(queue)))
@@ -157,11 +160,16 @@ class DriverPool(BookKeeper):
             queued=len(self._short) + len(self._heavy),
         )
 
+    def _cut_off(self) -> None:
+        self._cutting_off = True
+        while self._heavy:
+            self._refuse(self._heavy.popleft(), StoreClosed(self.name))
+
     def _stop_workers(self) -> list[Ref]:
+        self._cut_off()
         self._stopping = True
-        for queue in (self._short, self._heavy):
-            while queue:
-                self._refuse(queue.popleft(), StoreClosed(self.name))
+        while self._short:
+            self._refuse(self._short.popleft(), StoreClosed(self.name))
         for worker in self._workers.values():
             worker.stop()
         return [*self._workers.values(), *self._leaving]

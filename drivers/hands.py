@@ -5,6 +5,8 @@ Owns at most one child, spawned when first wanted and replaced after it died.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from layerstore.drivers import work
 from layerstore.drivers.disk import Disk, DiskConfig
 from layerstore.drivers.errors import WorkerDied
@@ -16,12 +18,20 @@ class WorkerHands:
     """Hands for one worker; with `children` False everything runs in the worker's thread."""
 
     def __init__(
-        self, disk: Disk, config: DiskConfig, *, children: bool = True, nice: int = 0
+        self,
+        disk: Disk,
+        config: DiskConfig,
+        *,
+        children: bool = True,
+        nice: int = 0,
+        on_close: Callable[[WorkerHands], None] | None = None,
     ) -> None:
+        """Make hands without a child; `on_close` is called with them when they are closed."""
         self._disk = disk
         self._config = config
         self._children = children
         self._nice = nice
+        self._on_close = on_close
         self._child: ChildProcess | None = None
 
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
@@ -70,3 +80,5 @@ class WorkerHands:
         child, self._child = self._child, None
         if child is not None:
             child.close()
+        if self._on_close is not None:
+            self._on_close(self)

@@ -34,6 +34,7 @@ from layerstore.source import Handover, Pump, Source, hand_over, make_pipe
 from layerstore.stream import TarStream
 
 _REAPER_NICENESS = 10
+_CUT_OFF_INTERVAL = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class Core:
         self.staff = staff
         self.tracer = Tracer(staff.trace_size)
         self._children = staff.workers > 0
-        self._hands: list[WorkerHands] = []
+        self._hands: dict[WorkerHands, None] = {}
         self._references = itertools.count(1)
         self._pid = os.getpid()
         self._closing = False
@@ -115,15 +116,32 @@ class Core:
         self.reaper.tell(m.Sweep(), None, "opening")
 
     def _worker_hands(self) -> WorkerHands:
-        return self._remember(WorkerHands(self.disk, self.config, children=self._children))
+        hands = WorkerHands(
+            self.disk, self.config, children=self._children, on_close=self._forget
+        )
+        return self._remember(hands)
 
     def _reaper_hands(self) -> WorkerHands:
-        hands = WorkerHands(self.disk, self.config, children=self._children, nice=_REAPER_NICENESS)
+        hands = WorkerHands(
+            self.disk,
+            self.config,
+            children=self._children,
+            nice=_REAPER_NICENESS,
+            on_close=self._forget,
+        )
         return self._remember(hands)
 
     def _remember(self, hands: WorkerHands) -> WorkerHands:
-        self._hands.append(hands)
+        self._hands[hands] = None
         return hands
+
+    def _forget(self, hands: WorkerHands) -> None:
+        self._hands.pop(hands, None)
+
+    @property
+    def staff_count(self) -> int:
+        """How many workers, the reaper among them, could have a child now."""
+        return len(self._hands)
 
     # Asking
 
@@ -166,9 +184,14 @@ class Core:
         message = make_message(given)
         try:
             request = Call(ref, message, timeout)
+            # Nobody reads what is pumped for an actor that never took the request.
+            request.accepted()
             if given.pump is not None:
                 self._pump(given.pump, request)
             return request.result()
+        except StoreClosed:
+            _close_all(given.descriptors)
+            raise
         except BaseException:
             self._abandon(ref, message)
             raise
@@ -188,10 +211,13 @@ class Core:
         """Ask an actor to have a tar written, and return the end to read it from."""
         self.check_open()
         reader, writer = make_pipe()
-        stream = OwnedDescriptor(reader)
+        stream, sink = OwnedDescriptor(reader), OwnedDescriptor(writer)
         try:
-            request = Call(ref, make_message((OwnedDescriptor(writer),)))
+            request = Call(ref, make_message((sink,)))
             request.accepted()
+        except StoreClosed:
+            _close_all((stream, sink))
+            raise
         except BaseException:
             stream.close()
             raise
@@ -207,9 +233,12 @@ class Core:
         deadline = time.monotonic() + timeout
         failures: dict[str, LayerStoreError] = {}
         try:
-            if not keep_mounts:
-                failures = call(self.mounts, m.UnmountAll(), timeout)
-            self._close_books(deadline)
+            try:
+                self._close_books(deadline)
+            finally:
+                # Only now is no mount under way that would be missed.
+                if not keep_mounts:
+                    failures = call(self.mounts, m.UnmountAll(), _at_least(5.0, deadline))
         finally:
             self._stop(deadline)
         for error in failures.values():
@@ -221,11 +250,29 @@ class Core:
             try:
                 closing.result()
             except CallTimeout:
-                # Whoever keeps a worker busy for longer (a tar that never ends, a stream that
-                # nobody reads) loses its child; the job then fails and is undone.
-                for hands in self._hands:
-                    hands.kill()
-                call(registry, m.CloseBooks(), timeout=max(deadline - time.monotonic(), 5.0))
+                self._cut_off(registry, _at_least(5.0, deadline))
+
+    def _cut_off(self, registry: Ref, timeout: float) -> None:
+        """End whatever keeps workers busy: a tar that never ends, a stream that nobody reads.
+
+        It loses its child, so that the job fails and is undone. What still waits is refused.
+        """
+        call(self.pool, m.CutOff())
+        deadline = time.monotonic() + timeout
+        while True:
+            self._kill_children()
+            try:
+                # A child that was only just being spawned is found the next time.
+                call(registry, m.CloseBooks(), timeout=_CUT_OFF_INTERVAL)
+            except CallTimeout:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+    def _kill_children(self) -> None:
+        for hands in list(self._hands):
+            hands.kill()
 
     def _stop(self, deadline: float) -> None:
         workers: list[Ref] = []
@@ -236,9 +283,18 @@ class Core:
             actor.stop()
         for actor in staff:
             if not actor.join(max(deadline - time.monotonic(), 0.1)):
-                for hands in self._hands:
-                    hands.kill()
+                self._kill_children()
                 actor.join(1.0)
+
+
+def _at_least(seconds: float, deadline: float) -> float:
+    return max(deadline - time.monotonic(), seconds)
+
+
+def _close_all(descriptors: Descriptors) -> None:
+    """Close descriptors on their way to an actor that has stopped, or has refused them."""
+    for descriptor in descriptors:
+        descriptor.close()
 
 
 def _chain_sizes(layers: Iterable[StoredLayer]) -> dict[ChainID, int]:
