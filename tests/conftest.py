@@ -43,6 +43,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--docker-seed", type=int, default=1, help="seed of the operations in turn with dockerd"
     )
+    parser.addoption(
+        "--history-steps", type=int, default=2_000, help="steps of random histories, all in all"
+    )
+    parser.addoption(
+        "--history-rounds", type=int, default=10, help="concurrent histories of each kind"
+    )
+    parser.addoption(
+        "--leak-cycles", type=int, default=1_000, help="cycles after which nothing may have grown"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
