@@ -246,7 +246,7 @@ def _rename(source: str, target: str) -> None:
 def _rename_if_there(source: str, target: str) -> None:
     try:
         os.rename(source, target)
-    except FileNotFoundError:
-        return
     except OSError as error:
+        if not os.path.lexists(source):
+            return
         raise DriverError.from_os_error("rename", source, error, f"to {target}") from error

@@ -169,9 +169,9 @@ class Layout:
         target = f"{trash}/{layer_id}-{secrets.token_hex(8)}"
         try:
             os.rename(path, target)
-        except FileNotFoundError:
-            return
         except OSError as error:
+            if not os.path.lexists(path):
+                return
             raise DriverError.from_os_error("rename", path, error, f"to {target}") from error
         if link is not None and _LINK.match(link):
             _remove_link(f"{self.links}/{link}")

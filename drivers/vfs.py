@@ -101,9 +101,9 @@ class VfsDriver:
         target = f"{trash}/{layer_id}-{secrets.token_hex(8)}"
         try:
             os.rename(path, target)
-        except FileNotFoundError:
-            return
         except OSError as error:
+            if not os.path.lexists(path):
+                return
             raise DriverError.from_os_error("rename", path, error, f"to {target}") from error
 
     def get(self, layer_id: str, mount_label: str = "") -> str:  # noqa: ARG002

@@ -159,8 +159,22 @@ def test_a_failed_removal_leaves_the_layer_retained(store: LayerStore) -> None:
     trash.mkdir()
     with layer.tar_stream() as stream:
         assert stream.read()
+    with store.create_rw_layer("web", layer.chain_id) as rw, rw.mounted() as path:
+        assert os.listdir(path) == ["a"]
     assert [found.chain_id for found in layer.release()] == [layer.chain_id]
     assert store.map() == {}
+
+
+def test_a_removal_without_a_trash_fails_too(store: LayerStore) -> None:
+    layer = store.register(layer_tar({"a": b"1"}))
+    store.drain()
+    trash = Path(store.root, "layerstore/trash")
+    trash.rmdir()
+    with pytest.raises(DriverError):
+        layer.release()
+    trash.mkdir()
+    assert [found.chain_id for found in layer.release()] == [layer.chain_id]
+    assert _driver_layers(store) == 0
 
 
 def test_a_parent_that_is_retained_stays(store: LayerStore) -> None:
