@@ -8,8 +8,6 @@ specification allows with the outcomes that were recorded. The search is that of
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,33 +24,6 @@ class Operation:
     outcome: Hashable
     start: int
     end: int
-
-
-class Recorder:
-    """Collects the operations of all threads, by key."""
-
-    def __init__(self) -> None:
-        self._operations: dict[str, list[Operation]] = {}
-
-    def __call__(
-        self,
-        key: str,
-        kind: str,
-        argument: Hashable,
-        call: Callable[[], Hashable],
-    ) -> Hashable:
-        """Make a call, whose result is its outcome, and record it."""
-        start = time.monotonic_ns()
-        outcome = call()
-        end = time.monotonic_ns()
-        operation = Operation(kind, argument, outcome, start, end)
-        self._operations.setdefault(key, []).append(operation)
-        return outcome
-
-    def histories(self) -> dict[str, list[Operation]]:
-        """Return every key's operations; no thread may be recording any more."""
-        assert threading.active_count() >= 1
-        return self._operations
 
 
 Step = Callable[[State, Operation, int], State | None]

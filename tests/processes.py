@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -12,7 +13,8 @@ def children_of(pid: int) -> list[int]:
     """Return the process IDs of a process's children, of all its threads."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found.extend(int(child) for child in (task / "children").read_text().split())
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            found.extend(int(child) for child in (task / "children").read_text().split())
     return found
 
 
