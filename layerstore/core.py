@@ -116,9 +116,7 @@ class Core:
         self.reaper.tell(m.Sweep(), None, "opening")
 
     def _worker_hands(self) -> WorkerHands:
-        hands = WorkerHands(
-            self.disk, self.config, children=self._children, on_close=self._forget
-        )
+        hands = WorkerHands(self.disk, self.config, children=self._children, on_close=self._forget)
         return self._remember(hands)
 
     def _reaper_hands(self) -> WorkerHands:

@@ -23,7 +23,6 @@ from tests.history_mounts import MountRules
 from tests.processes import children_of, ends, kill
 from tests.tars import layer_tar
 
-
 # More than a pipe holds, so that a child is reading when the source is asked for the rest.
 _LONG = layer_tar({"never": b"1" * (5 << 18)})
 

@@ -55,9 +55,7 @@ class ImageRules(HistoryBase):
         assert f"{image.id.removeprefix('sha256:')}.json" in members
 
     @rule(stack=STACKS, files=contents())
-    def load_what_is_not_what_it_says(
-        self, stack: list[bytes], files: dict[str, Content]
-    ) -> None:
+    def load_what_is_not_what_it_says(self, stack: list[bytes], files: dict[str, Content]) -> None:
         members = docker_archive(stack, ["app:1"])
         last = max(name for name in members if name.endswith("/layer.tar"))
         members[last] = layer_tar({**files, "more": b""})

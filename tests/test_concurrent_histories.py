@@ -88,9 +88,7 @@ def test_what_threads_see_could_have_happened_in_turn(open_store: OpenStore, rou
         assert (store.map(), store.mounts()) == ({}, [])
 
 
-def test_so_it_could_when_children_are_killed_at_random(
-    open_store: OpenStore, rounds: int
-) -> None:
+def test_so_it_could_when_children_are_killed_at_random(open_store: OpenStore, rounds: int) -> None:
     store = open_store(durability="relaxed")
     over = threading.Event()
     killing = threading.Thread(target=kill_now_and_then, args=(over,))

@@ -20,7 +20,7 @@ from layerstore import (
     StoreClosed,
     WorkerDied,
 )
-from layerstore.drivers.perform import DiskConfig
+from layerstore.drivers.disk import DiskConfig
 from layerstore.drivers.process import ChildProcess
 from tests.conftest import OpenStore
 from tests.processes import children_of, ends, kill
