@@ -79,7 +79,8 @@ class DriverPool(BookKeeper):
             case m.PoolStatus():
                 return self._status()
             case m.CutOff():
-                return self._cut_off()
+                self._cut_off()
+                return None
             case m.StopWorkers():
                 return self._stop_workers()
         return super().asked(message)

@@ -211,7 +211,12 @@ class User:
 
     def _unmount(self) -> Hashable:
         rw = self._random.choice(self._rws)
-        return self._recorded(rw.name, "unmount", lambda: rw.unmount() is None)
+
+        def unmount() -> Hashable:
+            rw.unmount()
+            return "ok"
+
+        return self._recorded(rw.name, "unmount", unmount)
 
     def _release(self) -> Hashable:
         rw = self._rws.pop(self._random.randrange(len(self._rws)))

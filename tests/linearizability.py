@@ -27,8 +27,8 @@ class Operation:
 
 
 Step = Callable[[State, Operation, int], State | None]
-"""The specification: from a state, by an operation's step (0, 1, ...), to the next state; None where
-that can't happen with the recorded outcome."""
+"""The specification: from a state, by an operation's step (0, 1, ...), to the next state; None
+where that can't happen with the recorded outcome."""
 Steps = Callable[[Operation], int]
 """How many steps an operation takes, as its outcome says."""
 

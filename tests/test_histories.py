@@ -32,7 +32,8 @@ def test_the_store_does_what_its_model_does(
     driver: str, place: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wanted = request.config.getoption("--history-steps") // len(_DRIVERS)
-    machine = type("History", (Histories,), {"place": place, "driver": driver, "steps": 0})
+    fields = {"place": place, "driver": driver, "steps": 0}
+    machine: type[Histories] = type("History", (Histories,), fields)
     while machine.steps < wanted:
         before = machine.steps
         run_state_machine_as_test(
