@@ -1,31 +1,33 @@
 """The child process of a driver worker: it gets jobs as frames and answers each with frames.
 
-Owns nothing that outlives it. It ends when its parent's end of the socket closes, at once even in
-the middle of a job, because whoever asked is gone and the next open of the root reaps the rest.
+Owns nothing that outlives it. It confines itself before its first job and forks for each tar that
+it unpacks, so it keeps no thread between jobs. It ends with its parent, at once even in the middle
+of a job, because whoever asked is gone and the next open of the root reaps the rest.
 """
 
 from __future__ import annotations
 
-import ctypes
+import gc
 import os
-import select
 import signal
 import socket
 import sys
-import threading
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
-from layerstore.drivers import work
+from layerstore.drivers import seccomp, syscalls, work
+from layerstore.drivers.apart import in_own_process
 from layerstore.drivers.check_work import HEAVY_CHECKS
+from layerstore.drivers.confine import FILTER, VISIBLE, Confinement, confine, limit_resources
 from layerstore.drivers.disk import Disk, DiskConfig, make_disk
-from layerstore.drivers.errors import to_wire
+from layerstore.drivers.errors import NotConfined, to_wire
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
+from layerstore.drivers.narrow import see_only_tree
 from layerstore.drivers.perform import perform
-from layerstore.drivers.protocol import Change
+from layerstore.drivers.protocol import Change, LayerTree
 from layerstore.drivers.repair_step import RepairStep
 
-_PR_SET_PDEATHSIG = 1
 _ITEMS_PER_FRAME = 10_000
 
 
@@ -34,15 +36,24 @@ def main(fd: int, parent: int) -> None:
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     sock = socket.socket(fileno=fd)
-    _watch_peer(sock)
     try:
         hello, _ = receive_frame(sock)
         config = convert(hello, DiskConfig)
-        disk = None
+        disk = make_disk(config)
+        os.umask(0o022)
+        limit_resources(config.limits)
+        confinement = Confinement((), ("everything (turned off)",))
+        if config.confine != "off":
+            confinement = confine(config.root)
+            disk = replace(disk, apart=in_own_process(sock, _narrower(confinement)))
+        gc.freeze()  # what is there now stays, and a fork shares it
+        send_frame(sock, asdict(confinement))
         while True:
             request, descriptors = receive_frame(sock)
-            disk = disk or make_disk(config)
-            _answer(sock, disk, request, descriptors)
+            if config.confine == "required" and confinement.missing:
+                _refuse(sock, confinement, descriptors)
+            else:
+                _answer(sock, disk, request, descriptors)
     except (EndOfFrames, BrokenPipeError, ConnectionResetError):
         return
     except BadFrame as error:
@@ -86,21 +97,26 @@ def _flat(item: Change | Fault | RepairStep) -> object:
     return (item.path, int(item.kind)) if isinstance(item, Change) else asdict(item)
 
 
+def _refuse(sock: socket.socket, confinement: Confinement, numbers: list[int]) -> None:
+    for number in numbers:
+        os.close(number)
+    send_frame(sock, {"error": to_wire(NotConfined(", ".join(confinement.missing)), "worker")})
+
+
+def _narrower(confinement: Confinement) -> Callable[[LayerTree], None]:
+    """Return what a fork gives up beyond what this process has given up already."""
+
+    def narrow(tree: LayerTree) -> None:
+        if VISIBLE in confinement.done:
+            see_only_tree(tree.root, tree.lowers)
+        if FILTER in confinement.done:
+            seccomp.forbid(unpacking=True)
+
+    return narrow
+
+
 def _die_with(parent: int) -> None:
-    # The watch below sees a closed socket; this also covers a parent whose sockets live on in
-    # processes that it forked.
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # Not the closing of the socket, which lives on in processes that the parent has forked.
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def _watch_peer(sock: socket.socket) -> None:
-    poll = select.poll()
-    poll.register(sock, select.POLLRDHUP)
-
-    def watch() -> None:
-        poll.poll()
-        os._exit(0)
-
-    threading.Thread(target=watch, name="watch-parent", daemon=True).start()

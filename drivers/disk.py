@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from layerstore.drivers.apart import Apart, in_this_process
 from layerstore.drivers.choose import reopen_driver
+from layerstore.drivers.confine import Confine
 from layerstore.drivers.metadata import MetadataStore
 from layerstore.drivers.protocol import GraphDriver, Limits
 from layerstore.drivers.trash import trash_path
@@ -23,6 +25,8 @@ class Disk:
     trash: str
     durable: bool
     limits: Limits
+    apart: Apart = in_this_process
+    """Where a tar is unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class DiskConfig:
     driver: str
     durable: bool
     limits: Limits
+    confine: Confine = "auto"
 
 
 def make_disk(config: DiskConfig, driver: GraphDriver | None = None) -> Disk:

@@ -282,6 +282,17 @@ class WorkerDied(LayerStoreError):
         return f"worker process {self.pid} ended ({self.status}) during {self.job}"
 
 
+class NotConfined(LayerStoreError):
+    """The store was opened with confine="required", and the kernel doesn't let it be done whole."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"worker processes can't be confined as required: {self.reason}"
+
+
 class JobCancelled(_Named):
     """The caller gave up before the work was done, and it was undone."""
 

@@ -179,9 +179,10 @@ class Overlay2Driver:
         *,
         tar_split: BinaryIO | None = None,
         limits: Limits | None = None,
+        tree: LayerTree | None = None,
     ) -> Applied:
         """See GraphDriver."""
-        tree = self.tree(layer_id)
+        tree = tree or self.tree(layer_id)
         return tar_apply.apply_tar(source, tree, tar_split=tar_split, limits=limits)
 
     def diff(self, layer_id: str, parent: str | None, out: BinaryIO) -> None:

@@ -6,8 +6,10 @@ only what the next open reaps. Runs in a worker's thread or in its child process
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from isal import igzip
@@ -22,6 +24,7 @@ from layerstore.drivers.errors import (
     IntegrityError,
     InternalError,
     LayerStoreError,
+    LimitExceeded,
 )
 from layerstore.drivers.ids import DiffID
 from layerstore.drivers.image_perform import perform_on_images
@@ -44,13 +47,21 @@ def perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.Ou
 
     The descriptors stay open; they are the caller's to close.
     """
-    name = type(job).__name__
-    try:
+    with _failing_as(type(job).__name__, disk):
         return _perform(disk, job, descriptors)
+
+
+@contextlib.contextmanager
+def _failing_as(name: str, disk: Disk) -> Iterator[None]:
+    """Make every exception a LayerStoreError."""
+    try:
+        yield
     except LayerStoreError:
         raise
     except OSError as error:
         raise DriverError.from_os_error(name, error.filename or disk.root, error) from error
+    except MemoryError as error:
+        raise LimitExceeded("the memory of a worker in bytes", disk.limits.max_memory) from error
     except Exception as error:
         raise InternalError(name, f"{type(error).__name__}: {error}") from error
 
@@ -116,21 +127,12 @@ def _apply_layer(
     try:
         disk.driver.create(job.cache_id, job.parent_cache_id)
         path = f"{metadata.transaction_path(transaction)}/tar-split.json.gz"
-        with open(path, "xb") as raw:
-            with igzip.GzipFile(
-                fileobj=raw, mode="wb", compresslevel=_TAR_SPLIT_LEVEL, mtime=0
-            ) as packed:
-                applied = _apply(
-                    disk,
-                    job.cache_id,
-                    job.parent_cache_id,
-                    job.source,
-                    descriptors,
-                    cast("BinaryIO", packed),
-                )
+        with open(path, "xb") as split:
+            applied = _apply(
+                disk, job.cache_id, job.parent_cache_id, job.source, descriptors, split
+            )
             if disk.durable:
-                raw.flush()
-                os.fsync(raw.fileno())
+                os.fsync(split.fileno())
         metadata.write(transaction, "diff", applied.diff_id)
         metadata.write(transaction, "size", str(applied.size))
         metadata.write(transaction, "cache-id", job.cache_id)
@@ -158,15 +160,41 @@ def _apply(
     descriptors: work.Descriptors,
     split: BinaryIO | None = None,
 ) -> Applied:
-    with open_source(source, descriptors, disk.limits) as tar:
-        applied = disk.driver.apply_diff(
-            layer_id, parent_id, tar.stream, tar_split=split, limits=disk.limits
-        )
-        tar.finish()
+    tree = disk.driver.tree(layer_id)
+
+    def unpack() -> Applied:
+        with (
+            _failing_as("unpack", disk),
+            open_source(source, descriptors, disk.limits) as tar,
+            _packed(split) as records,
+        ):
+            applied = disk.driver.apply_diff(
+                layer_id,
+                parent_id,
+                tar.stream,
+                tar_split=records,
+                limits=disk.limits,
+                tree=tree,
+            )
+            tar.finish()
+        return applied
+
+    applied = disk.apart(tree, unpack)
     expected = source.expected_diff_id
     if expected is not None and applied.diff_id != expected:
         raise IntegrityError("the layer's diff ID", expected, applied.diff_id)
     return applied
+
+
+@contextlib.contextmanager
+def _packed(raw: BinaryIO | None) -> Iterator[BinaryIO | None]:
+    """Give a gzip writer into a file, all of which is handed to the kernel in the end."""
+    if raw is None:
+        yield None
+        return
+    with igzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_TAR_SPLIT_LEVEL, mtime=0) as packed:
+        yield cast("BinaryIO", packed)
+    raw.flush()
 
 
 def _discard_layer(disk: Disk, transaction: str, cache_id: str) -> None:

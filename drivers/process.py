@@ -16,12 +16,15 @@ from typing import Any
 
 from layerstore.drivers import work
 from layerstore.drivers.check_work import InspectRoot, PlanRepair, VerifyLayer
+from layerstore.drivers.confine import Confinement
 from layerstore.drivers.disk import DiskConfig
 from layerstore.drivers.errors import DriverError, InternalError, Wire, WorkerDied, from_wire
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
 from layerstore.drivers.protocol import Change, ChangeKind
 from layerstore.drivers.repair_step import RepairStep
+
+_ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
 
 # The child gets a package of the same name and place without running the front door's __init__,
 # so it imports no actors, whatever way the package was installed.
@@ -48,24 +51,47 @@ class ChildProcess:
         Raises DriverError where the system has no process or descriptor left.
         """
         ours: socket.socket | None = None
+        alive: socket.socket | None = None
         try:
             ours, theirs = socket.socketpair()
-            with theirs:
+            alive, held = socket.socketpair()
+            with theirs, held:
                 self._process = subprocess.Popen(
                     _command(theirs.fileno(), nice),
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), held.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     cwd="/",
+                    env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 )
         except OSError as error:
-            if ours is not None:
-                ours.close()
+            for end in (ours, alive):
+                if end is not None:
+                    end.close()
             raise DriverError.from_os_error("spawn", sys.executable, error) from error
-        self._sock = ours
+        self._sock, self._alive = ours, alive
         self.pid = self._process.pid
+        self._confinement: Confinement | None = None
         with contextlib.suppress(OSError):  # a child that is dead already shows at the first job
             send_frame(self._sock, asdict(config))
+
+    def confinement(self) -> Confinement:
+        """Wait until the child is ready, and return how it is confined. Raises WorkerDied."""
+        try:
+            return self._hear_confinement()
+        except (EndOfFrames, OSError, BadFrame) as error:
+            raise self._died("its start", error) from error
+
+    def _hear_confinement(self) -> Confinement:
+        if self._confinement is None:
+            self._confinement = convert(self._receive(), Confinement)
+        return self._confinement
+
+    def _receive(self) -> object:
+        frame, extra = receive_frame(self._sock)
+        for fd in extra:
+            os.close(fd)
+        return frame
 
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         """Have the child do a job; raises WorkerDied if it ends first, else what the job raised.
@@ -79,19 +105,20 @@ class ChildProcess:
                 descriptor.close()
             return self._outcome(job)
         except (EndOfFrames, OSError, BadFrame) as error:
-            self.kill()
-            status = self._reap()
-            if isinstance(error, BadFrame):
-                status = f"sent a bad frame: {error}"
-            raise WorkerDied(f"{type(job).__name__} {job.summary()}", self.pid, status) from error
+            raise self._died(f"{type(job).__name__} {job.summary()}", error) from error
+
+    def _died(self, during: str, error: Exception) -> WorkerDied:
+        self.kill()
+        status = self._reap()
+        if isinstance(error, BadFrame):
+            status = f"sent a bad frame: {error}"
+        return WorkerDied(during, self.pid, status)
 
     def _outcome(self, job: work.Job) -> work.Outcome:
+        self._hear_confinement()
         parts: list[object] = []
         while True:
-            frame, extra = receive_frame(self._sock)
-            for fd in extra:
-                os.close(fd)
-            reply = convert(frame, dict[str, Any])
+            reply = convert(self._receive(), dict[str, Any])
             if "part" in reply:
                 parts.extend(convert(reply["part"], list[Any]))
             elif "error" in reply:
@@ -115,6 +142,9 @@ class ChildProcess:
     def _reap(self) -> str:
         self._sock.close()
         code = self._process.wait()
+        # The kernel ends the child's forks with it; they work on the disk until they are gone.
+        with self._alive, contextlib.suppress(OSError):
+            self._alive.recv(1)
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return f"exit status {code}"

@@ -96,11 +96,19 @@ class Limits:
 
     max_entries: int = 10_000_000
     max_bytes: int = 1 << 40
-    """Content of all regular files together, holes included, in bytes."""
+    """Content of all regular files together, holes included, in bytes; also the inflated tar."""
     max_path: int = 4096
     """Bytes in one entry's name or link target."""
     max_header: int = 1 << 20
     """Bytes in one PAX header, GNU long name or sparse map."""
+    max_depth: int = 256
+    """Components of one entry's path."""
+    max_ratio: int = 2000
+    """Bytes of inflated tar for each compressed one. Gzip gives 1032 at most, so it never trips."""
+    ratio_from: int = 1 << 30
+    """Bytes of inflated tar that are free of max_ratio: as much as the store keeps room for."""
+    max_memory: int = 4 << 30
+    """Bytes of address space of a worker process (RLIMIT_AS)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +203,12 @@ class GraphDriver(Protocol):
         *,
         tar_split: BinaryIO | None = None,
         limits: Limits | None = None,
+        tree: LayerTree | None = None,
     ) -> Applied:
         """Unpack the tar that `source` yields (to its end) into the layer.
+
+        With `tree`, which is what `tree(layer_id)` has returned, it touches nothing outside of the
+        tree's `root` and reads nothing but its `lowers`: a confined process sees no more.
 
         `tar_split`, where given, gets the uncompressed JSON lines of vbatts/tar-split's format.
         On an error the layer is left half-made: the caller removes it.

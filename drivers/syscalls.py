@@ -1,7 +1,8 @@
 """System calls that Python's os module lacks, through the C library.
 
 Owns their numbers, constants and argument types; every failure is an OSError with the real errno.
-Sources: mount(2), umount2(2), openat2(2), syncfs(2) and the kernel's include/uapi headers.
+Sources: mount(2), umount2(2), pivot_root(2), unshare(2), prctl(2), capset(2), openat2(2), syncfs(2)
+and the kernel's include/uapi headers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
+MS_NOEXEC = 8
 MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
@@ -19,6 +21,14 @@ MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 CLONE_FS = 0x200
+CLONE_THREAD = 0x10000
+CLONE_NEWNS = 0x20000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
 
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -27,6 +37,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _SYS_OPENAT2 = 437  # the same on every architecture
+_CAPABILITY_VERSION = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (
@@ -37,6 +48,7 @@ _libc.mount.argtypes = (
     ctypes.c_char_p,
 )
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _libc.syncfs.argtypes = (ctypes.c_int,)
 _libc.syscall.restype = ctypes.c_long
 _openat2 = _libc.syscall
@@ -50,6 +62,19 @@ class _OpenHow(ctypes.Structure):
     )
 
 
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _CapabilitySet(ctypes.Structure):
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+_CapabilitySets = _CapabilitySet * 2
 _OPEN_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
 
 
@@ -69,6 +94,47 @@ def umount(target: str, flags: int = 0) -> None:
 def unshare(flags: int) -> None:
     """unshare(2), for the calling thread."""
     if _libc.unshare(flags):
+        raise _failure(None)
+
+
+def pivot_root_here() -> None:
+    """Make the working directory, a mount point, the root, and let go of the old one.
+
+    pivot_root(2), section "pivot_root(".", ".")".
+    """
+    if _libc.pivot_root(b".", b"."):
+        raise _failure(".")
+    umount(".", MNT_DETACH)
+    os.chdir("/")
+
+
+def prctl(option: int, argument: int) -> None:
+    """prctl(2) of one argument."""
+    if _libc.prctl(option, argument, 0, 0, 0):
+        raise _failure(None)
+
+
+def permitted_capabilities() -> int:
+    """Return the permitted set, a bit for each capability. capget(2)."""
+    header, sets = _CapabilityHeader(_CAPABILITY_VERSION, 0), _CapabilitySets()
+    if _libc.capget(ctypes.byref(header), ctypes.byref(sets)):
+        raise _failure(None)
+    return int(sets[0].permitted) | int(sets[1].permitted) << 32
+
+
+def set_capabilities(mask: int) -> None:
+    """Make `mask` the permitted and the effective set; nothing is inheritable. capset(2)."""
+    header, sets = _CapabilityHeader(_CAPABILITY_VERSION, 0), _CapabilitySets()
+    for half, part in zip(sets, (mask & 0xFFFFFFFF, mask >> 32), strict=True):
+        half.effective = half.permitted = part
+    if _libc.capset(ctypes.byref(header), ctypes.byref(sets)):
+        raise _failure(None)
+
+
+def syscall(number: int, first: int, second: int, structure: ctypes.Structure) -> None:
+    """Make a system call of two numbers and a structure, by its number."""
+    arguments = (ctypes.c_long(number), ctypes.c_long(first), ctypes.c_long(second))
+    if _libc.syscall(*arguments, ctypes.byref(structure)) < 0:
         raise _failure(None)
 
 

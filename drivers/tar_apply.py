@@ -127,6 +127,8 @@ class _Apply:
             raise InvalidTar(header.offset, "its name leads out of the layer", header.entry)
         if not path and header.type != th.DIRECTORY:
             raise InvalidTar(header.offset, "only a directory can be the root", header.entry)
+        if path.count(b"/") >= self._limits.max_depth:
+            raise LimitExceeded("the depth of a path in components", self._limits.max_depth)
         self._path = path
         self._place_member(header, path, known=not self._is_new(header, path))
         self._unpacker.known.add(path)

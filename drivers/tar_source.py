@@ -57,6 +57,8 @@ class _Given(io.RawIOBase):
         self._offset = source.offset
         self._left = source.size if source.size is not None else 0
         self._hash = hashlib.sha256() if source.expected_digest is not None else None
+        self.taken = 0
+        """Bytes read so far."""
 
     def readable(self) -> bool:
         return True
@@ -69,6 +71,7 @@ class _Given(io.RawIOBase):
             self._left -= count
         else:
             count = os.readv(self._fd, [view])
+        self.taken += count
         if self._hash is not None:
             self._hash.update(view[:count])
         return count
@@ -86,10 +89,11 @@ class _Given(io.RawIOBase):
 class _Inflated(io.RawIOBase):
     """An inflated stream whose errors are this package's."""
 
-    def __init__(self, inflater: BinaryIO, limit: int) -> None:
+    def __init__(self, inflater: BinaryIO, given: _Given, limits: Limits) -> None:
         self._inflater = inflater
+        self._given = given
         self._offset = 0
-        self._limit = limit
+        self._limits = limits
 
     def readable(self) -> bool:
         return True
@@ -104,16 +108,23 @@ class _Inflated(io.RawIOBase):
                 raise
             raise InvalidTar(self._offset, f"the compressed stream is broken: {error}") from error
         self._offset += count
-        if self._offset > self._limit:
-            raise LimitExceeded("the inflated tar's size in bytes", self._limit)
+        self._check_size()
         return int(count)
 
+    def _check_size(self) -> None:
+        limits = self._limits
+        if self._offset > limits.max_bytes:
+            raise LimitExceeded("the inflated tar's size in bytes", limits.max_bytes)
+        if self._offset > max(limits.ratio_from, limits.max_ratio * self._given.taken):
+            raise LimitExceeded("the inflated tar's ratio to its compressed size", limits.max_ratio)
 
-def _recognised(buffered: io.BufferedReader, limits: Limits) -> BinaryIO:
+
+def _recognised(given: _Given, limits: Limits) -> BinaryIO:
+    buffered = io.BufferedReader(given, _CHUNK)
     start = buffered.peek(8)
     for magic, inflater in _INFLATERS:
         if start.startswith(magic):
-            raw = _Inflated(inflater(buffered), limits.max_bytes)
+            raw = _Inflated(inflater(buffered), given, limits)
             return cast("BinaryIO", io.BufferedReader(raw, _CHUNK))
     return cast("BinaryIO", buffered)
 
@@ -129,7 +140,7 @@ class OpenSource:
         self._given = _Given(descriptors[0].fileno(), source)
         self.stream = cast("BinaryIO", self._given)
         if source.inflate:
-            self.stream = _recognised(io.BufferedReader(self._given, _CHUNK), limits)
+            self.stream = _recognised(self._given, limits)
 
     def finish(self) -> None:
         """Check the digest of the bytes as given, and that they were all given.

@@ -11,6 +11,7 @@ with LayerStore("/var/lib/layerstore") as store:
 from layerstore.actors.image_messages import RemovedImage
 from layerstore.actors.messages import LayerMetadata, MountMetadata
 from layerstore.actors.trace import TraceRecord
+from layerstore.drivers.confine import Confinement
 from layerstore.drivers.errors import (
     CallerError,
     CallTimeout,
@@ -32,6 +33,7 @@ from layerstore.drivers.errors import (
     MaxDepthExceeded,
     MountDoesNotExist,
     MountNameConflict,
+    NotConfined,
     NotMounted,
     NotPermitted,
     ReadOnlyStorage,
@@ -57,6 +59,7 @@ __all__ = [
     "CallerError",
     "Change",
     "ChangeKind",
+    "Confinement",
     "DriverError",
     "DriverNotSupported",
     "Fault",
@@ -84,6 +87,7 @@ __all__ = [
     "MountDoesNotExist",
     "MountMetadata",
     "MountNameConflict",
+    "NotConfined",
     "NotMounted",
     "NotPermitted",
     "RWLayer",

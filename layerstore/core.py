@@ -22,11 +22,13 @@ from layerstore.actors.mounts import MountRegistry
 from layerstore.actors.pool import DriverPool
 from layerstore.actors.trace import Tracer
 from layerstore.actors.worker import Reaper
+from layerstore.drivers.confine import Confinement
 from layerstore.drivers.disk import Disk, DiskConfig
 from layerstore.drivers.errors import CallerError, CallTimeout, LayerStoreError, StoreClosed
 from layerstore.drivers.hands import WorkerHands
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.imagedb import RecoveredImages
+from layerstore.drivers.process import ChildProcess
 from layerstore.drivers.recovery import Recovered
 from layerstore.drivers.stored import StoredLayer
 from layerstore.drivers.work import Descriptors, OwnedDescriptor, TarSource
@@ -73,6 +75,7 @@ class Core:
         self._references = itertools.count(1)
         self._pid = os.getpid()
         self._closing = False
+        self._confinement: Confinement | None = None
         self.reaper = Reaper.launch("reaper", self.tracer, make_hands=self._reaper_hands)
         self.pool = DriverPool.launch(
             "pool",
@@ -151,6 +154,19 @@ class Core:
         """Raise StoreClosed where the store can't be used (any more, or in a forked child)."""
         if self._closing or os.getpid() != self._pid:
             raise StoreClosed(self.disk.root)
+
+    def confinement(self) -> Confinement:
+        """Return how worker processes are confined, asking one that is spawned for it once."""
+        self.check_open()
+        if not self._children:
+            return Confinement((), ("everything (jobs run in threads of this process)",))
+        if self._confinement is None:
+            child = ChildProcess(self.config)
+            try:
+                self._confinement = child.confinement()
+            finally:
+                child.close()
+        return self._confinement
 
     def call(self, ref: Ref, message: m.Message, timeout: float | None = None) -> Any:
         """Ask an actor and wait for the answer; an interrupted caller's request is undone."""

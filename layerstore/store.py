@@ -12,8 +12,9 @@ from layerstore.actors import messages as m
 from layerstore.actors.trace import TraceRecord
 from layerstore.core import Core, Staff
 from layerstore.drivers.choose import find_driver, open_driver
+from layerstore.drivers.confine import Confine, Confinement
 from layerstore.drivers.disk import DiskConfig, make_disk
-from layerstore.drivers.errors import LayerNotRetained
+from layerstore.drivers.errors import LayerNotRetained, NotConfined
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.ids import ChainID, chain_id, diff_id
 from layerstore.drivers.lock import RootLock
@@ -55,6 +56,7 @@ class LayerStore:
         max_queued: int = 10_000,
         prespawn: bool = True,
         limits: Limits | None = None,
+        confine: Confine = "auto",
         trace_size: int = 10_000,
         recover: bool = True,
     ) -> None:
@@ -67,11 +69,14 @@ class LayerStore:
         (default: one for each CPU; 0 does everything in threads). `max_streams` bounds the tars
         that are read and written at once, `max_queued` the jobs that wait. With `prespawn` the
         children start now, else with their first job. `limits` bound what one tar may unpack to.
-        `trace_size` is how many messages `trace` remembers; 0 turns tracing off.
+        `confine`: children give up what their jobs don't need as far as the kernel lets them
+        (`auto`), or else the store isn't opened (`required`), or they don't (`off`); `confinement`
+        tells. `trace_size` is how many messages `trace` remembers; 0 turns tracing off.
         Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
         crash left stays where it is, to be told by `check`.
 
-        Raises StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage, DriverError.
+        Raises StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage, DriverError,
+        NotConfined.
         """
         self.root = os.path.realpath(root)
         prepare_root(self.root, create=recover)
@@ -89,6 +94,7 @@ class LayerStore:
                 driver=graph_driver.name,
                 durable=durable,
                 limits=limits or Limits(),
+                confine=confine,
             )
             staff = Staff(
                 workers=workers if workers is not None else os.cpu_count() or 1,
@@ -104,6 +110,17 @@ class LayerStore:
             raise
         self._lock = lock
         self._finalizer = self._close_in_the_end()
+        if confine == "required":
+            self._require_confinement()
+
+    def _require_confinement(self) -> None:
+        try:
+            missing = self.confinement().missing
+            if missing:
+                raise NotConfined(", ".join(missing))
+        except BaseException:
+            self.close(keep_mounts=True)
+            raise
 
     @property
     def driver_name(self) -> str:
@@ -113,6 +130,13 @@ class LayerStore:
     def driver_status(self) -> list[tuple[str, str]]:
         """Return pairs of what the graph driver says of itself. moby: Store.DriverStatus."""
         return self._core.disk.driver.status()
+
+    def confinement(self) -> Confinement:
+        """Return how the processes that unpack tars are confined, and what is missing, with why.
+
+        A process is spawned for the first call. Raises StoreClosed, WorkerDied, DriverError.
+        """
+        return self._core.confinement()
 
     # Read-only layers
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from typing import TypeAlias
 
 from layerstore.command import listings, upkeep, verbs
+from layerstore.drivers.protocol import Limits
 from layerstore.store import LayerStore
 
 _ROOT = "/var/lib/layerstore"
@@ -51,11 +53,36 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long to wait for another process that has the store open (default: %(default)g)",
     )
+    parser.add_argument(
+        "--limit",
+        dest="limits",
+        action="append",
+        default=[],
+        type=_limit,
+        metavar="NAME=NUMBER",
+        help="bound what one tar may unpack to: "
+        + ", ".join(f"{field.name} ({field.default})" for field in fields(Limits)),
+    )
+    parser.add_argument(
+        "--confine",
+        choices=("auto", "required", "off"),
+        default="auto",
+        help="how far processes that unpack give up what they don't need; info tells",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_images(commands)
     _add_mounts(commands)
     _add_store(commands)
     return parser
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in {field.name for field in fields(Limits)}:
+        raise argparse.ArgumentTypeError(f"there is no limit {name!r}")
+    if not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"{number!r} is no number")
+    return name, int(number)
 
 
 def _add(commands: Commands, name: str, run: Verb, about: str) -> argparse.ArgumentParser:

@@ -206,6 +206,7 @@ def info(store: LayerStore, options: argparse.Namespace) -> int:
         "Chosen because": store.driver_reason,
         **dict(store.driver_status()),
         "Durability": options.durability,
+        "Confinement": str(store.confinement()),
         "Images": len(store.images.list()),
         "Layers": len(store.map()),
         "Mounts": len(store.mounts()),

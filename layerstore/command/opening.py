@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from layerstore.drivers.errors import StoreLocked
+from layerstore.drivers.protocol import Limits
 from layerstore.store import LayerStore
 
 
@@ -33,6 +34,8 @@ def opened(options: argparse.Namespace) -> Iterator[LayerStore]:
         options.root,
         driver=options.driver,
         durability=options.durability,
+        limits=Limits(**dict(options.limits)),
+        confine=options.confine,
         prespawn=False,
         trace_size=0,
         recover=options.recover,
