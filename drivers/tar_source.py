@@ -120,7 +120,7 @@ class _Inflated(io.RawIOBase):
 
 
 def _recognised(given: _Given, limits: Limits) -> BinaryIO:
-    buffered = io.BufferedReader(given, _CHUNK)
+    buffered: io.BufferedReader = io.BufferedReader(given, _CHUNK)
     start = buffered.peek(8)
     for magic, inflater in _INFLATERS:
         if start.startswith(magic):
