@@ -14,7 +14,6 @@ from layerstore.drivers.disk import Disk
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import ChainID, is_layer_store_id
 from layerstore.drivers.imagedb import ImageDatabase
-from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.overlay2_check import is_directory
 from layerstore.drivers.survey import (
     Removing,
@@ -74,7 +73,7 @@ class Survey:
         return {layer.chain: layer for layer in self.layers if layer.chain is not None}
 
 
-def survey(disk: Disk) -> Survey:
+def survey(disk: Disk, mounted: Iterable[str]) -> Survey:
     """Read everything."""
     metadata, driver = disk.metadata, disk.driver
     database = ImageDatabase(disk.root, driver.name, durable=disk.durable)
@@ -86,20 +85,20 @@ def survey(disk: Disk) -> Survey:
         names=survey_names(database),
         images=list(survey_images(database)),
         directories={found for found in driver.ids() if is_layer_store_id(found)},
-        mounted=_mounted(disk),
+        mounted=_mounted(disk, mounted),
     )
 
 
-def _mounted(disk: Disk) -> dict[str, str | None]:
+def _mounted(disk: Disk, mounted: Iterable[str]) -> dict[str, str | None]:
     home, own = f"{disk.driver.home}/", f"{disk.root}/layerstore/"
     found: dict[str, str | None] = {}
-    for point in mount_points():
-        if point.path.startswith(own):
-            found[point.path] = None
-        elif point.path.startswith(home):
-            layer_id = point.path.removeprefix(home).partition("/")[0]
+    for path in mounted:
+        if path.startswith(own):
+            found[path] = None
+        elif path.startswith(home):
+            layer_id = path.removeprefix(home).partition("/")[0]
             if is_layer_store_id(layer_id):
-                found[point.path] = layer_id
+                found[path] = layer_id
     return found
 
 

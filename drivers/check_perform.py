@@ -28,11 +28,11 @@ def perform_check(disk: Disk, job: work.CheckJob) -> list[Fault] | list[RepairSt
     """Do one job."""
     match job:
         case work.InspectRoot():
-            return check.faults(disk, check.survey(disk))
+            return check.faults(disk, check.survey(disk, job.mounted))
         case work.VerifyLayer():
             return verify_layer(disk, job.chain_id, job.cache_id, job.diff_id, job.size)
         case work.PlanRepair():
-            return plan(disk, check.survey(disk), job.faults, job.busy)
+            return plan(disk, check.survey(disk, job.mounted), job.faults, job.busy)
         case work.Repair():
             _take(disk, job.step)
         case _:

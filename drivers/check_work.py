@@ -25,6 +25,9 @@ class InspectRoot(CheckJob):
 
     heavy: ClassVar[bool] = True
 
+    mounted: tuple[str, ...]
+    """Mount points as whoever asks sees them; a confined process sees none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyLayer(CheckJob):
@@ -50,6 +53,8 @@ class PlanRepair(CheckJob):
     heavy: ClassVar[bool] = True
 
     faults: tuple[Fault, ...]
+    mounted: tuple[str, ...]
+    """Mount points as whoever asks sees them; a confined process sees none."""
     busy: tuple[str, ...] = ()
     """IDs of what is just being made or removed."""
 

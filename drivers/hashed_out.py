@@ -6,6 +6,7 @@ Owns the buffers and the running sha256. It knows nothing of what is written.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -13,8 +14,20 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from _typeshed import ReadableBuffer
+
 _BUFFER = 1 << 20
 _BUFFERS = 3
+
+
+class Nowhere(io.RawIOBase):
+    """Takes everything and keeps nothing, where no /dev/null is to be seen."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        return memoryview(data).nbytes
 
 
 class HashedOut:

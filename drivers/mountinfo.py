@@ -47,3 +47,8 @@ def file_system_of(path: str) -> str:
         if beneath and len(point.path) >= longest:
             found, longest = point.fstype, len(point.path)
     return found
+
+
+def mount_paths() -> tuple[str, ...]:
+    """Return where something is mounted, as this process sees it."""
+    return tuple(point.path for point in mount_points())

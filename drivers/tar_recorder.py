@@ -17,28 +17,17 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast
 from fastcrc import crc64
 
 from layerstore.drivers.errors import IntegrityError, InvalidTar
+from layerstore.drivers.hashed_out import Nowhere
 from layerstore.drivers.tar_records import FILE, Record, file_line, read_records, segment_line
 from layerstore.drivers.tar_split import assemble, open_content
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from _typeshed import ReadableBuffer
-
 _IN_MEMORY = 1 << 24
 _CHUNK = 1 << 20
 _Lost = dict[tuple[int, bytes], int]
 """Size and CRC of content that the tree no longer has, and where it begins in the saved file."""
-
-
-class _Nowhere(io.RawIOBase):
-    """Takes everything and keeps nothing, where no /dev/null is to be seen."""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        return memoryview(data).nbytes
 
 
 class Recorder:
@@ -129,7 +118,7 @@ class Recorder:
     def _prove(self, root: str, records: BinaryIO, diff_id: str) -> None:
         records.seek(0)
         try:
-            actual = assemble(records, root, cast("BinaryIO", _Nowhere()))
+            actual = assemble(records, root, cast("BinaryIO", Nowhere()))
         except IntegrityError as error:
             raise InvalidTar(0, f"it cannot be given back: {error}") from error
         if actual != diff_id:

@@ -19,6 +19,7 @@ from layerstore.core import Core
 from layerstore.drivers.check_work import InspectRoot, PlanRepair
 from layerstore.drivers.errors import LayerDoesNotExist
 from layerstore.drivers.faults import Fault
+from layerstore.drivers.mountinfo import mount_paths
 from layerstore.drivers.repair_step import RepairStep
 from layerstore.image_load import Progress
 
@@ -47,13 +48,15 @@ def underway(core: Core) -> set[str]:
 
 def plan(core: Core, faults: Iterable[Fault]) -> list[RepairStep]:
     """Return what a repair would do about faults."""
-    job = PlanRepair(faults=tuple(faults), busy=tuple(underway(core)))
+    job = PlanRepair(faults=tuple(faults), mounted=mount_paths(), busy=tuple(underway(core)))
     steps: list[RepairStep] = core.call(core.layers, cm.CheckDisk(job=job))
     return steps
 
 
 def _inspect(core: Core) -> list[Fault]:
-    found: list[Fault] = core.call(core.layers, cm.CheckDisk(job=InspectRoot()))
+    found: list[Fault] = core.call(
+        core.layers, cm.CheckDisk(job=InspectRoot(mounted=mount_paths()))
+    )
     return found
 
 

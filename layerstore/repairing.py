@@ -13,6 +13,7 @@ from layerstore.drivers.check_work import PlanRepair, Repair
 from layerstore.drivers.disk import Disk, DiskConfig
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.hands import WorkerHands
+from layerstore.drivers.mountinfo import mount_paths
 from layerstore.drivers.repair_step import RepairStep
 from layerstore.drivers.trash import prepare_trash
 
@@ -35,7 +36,7 @@ def repair(
     """
     hands = WorkerHands(disk, config, children=children)
     try:
-        job = PlanRepair(faults=tuple(faults))
+        job = PlanRepair(faults=tuple(faults), mounted=mount_paths())
         steps = cast("list[RepairStep]", hands.perform(job, ()))
         if announce is not None:
             announce(steps)

@@ -20,8 +20,8 @@ import zstandard
 
 from layerstore import LayerStore, LayerStoreError, LimitExceeded, Limits, NotConfined
 from layerstore.drivers.confine import FILTER, VISIBLE
+from layerstore.drivers.disk import DiskConfig
 from layerstore.drivers.narrow import see_only_root, see_only_tree
-from layerstore.drivers.perform import DiskConfig
 from layerstore.drivers.process import ChildProcess
 from layerstore.drivers.seccomp import forbid
 from layerstore.drivers.syscalls import PR_SET_NO_NEW_PRIVS, mount, prctl, umount
