@@ -24,9 +24,11 @@ class Nowhere(io.RawIOBase):
     """Takes everything and keeps nothing, where no /dev/null is to be seen."""
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def write(self, data: ReadableBuffer, /) -> int:
+        """Take everything."""
         return memoryview(data).nbytes
 
 

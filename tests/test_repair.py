@@ -96,7 +96,7 @@ def test_a_repair_that_is_cut_off_between_steps_is_finished_by_the_next(
         with LayerStore(root_dir, recover=False, **CHEAP) as store:
             faults = store.check(full=True)
             disk = make_disk(DiskConfig(str(root_dir), driver_name, True, Limits()))
-            steps = plan(disk, survey(disk), faults, ())
+            steps = plan(disk, survey(disk, ()), faults, ())
         if not steps:
             break
         perform(disk, Repair(step=steps[0]), ())  # and then it is killed
