@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
+import secrets
 import stat
 
 from layerstore.drivers import syscalls
@@ -17,6 +17,8 @@ from layerstore.drivers.errors import DriverError
 from layerstore.drivers.mountinfo import mount_points
 
 _FEW_INODES = 100_000
+_DEPTH = 64
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def trash_path(root: str) -> str:
@@ -40,23 +42,27 @@ def sweep(trash: str) -> int:
     in the end, as DriverError.
     """
     swept = 0
-    first: OSError | None = None
+    first: tuple[str, OSError] | None = None
     if not os.path.isdir(trash):
         return swept  # of a root that nothing was removed from
     try:
         unmount_beneath(trash, itself=False)
     except OSError as error:
         raise DriverError.from_os_error("unmount what is mounted in", trash, error) from error
-    with os.scandir(trash) as entries:
-        for entry in entries:
+    top = os.open(trash, _DIRECTORY)
+    try:
+        for name in os.listdir(top):
             try:
-                _delete(entry.path)
+                _delete(top, name)
             except OSError as error:
-                first = first or error
+                first = first or (f"{trash}/{name}", error)
             else:
                 swept += 1
+    finally:
+        os.close(top)
     if first is not None:
-        raise DriverError.from_os_error("delete", first.filename or trash, first) from first
+        path, error = first
+        raise DriverError.from_os_error("delete", path, error) from error
     return swept
 
 
@@ -87,18 +93,31 @@ def make_room(root: str, trash: str, wanted: int) -> None:
         sweep(trash)
 
 
-def _delete(path: str) -> None:
-    try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            shutil.rmtree(path, onerror=_tolerate_gone)
-        else:
-            os.unlink(path)
-    except FileNotFoundError:
-        return  # another sweep was quicker
+def _delete(top: int, name: str) -> None:
+    """Delete an entry of the trash, however deep a tree it is."""
+    waiting = [name]
+    while waiting:
+        _delete_in(top, waiting.pop(), _DEPTH, top, waiting)
 
 
-def _tolerate_gone(
-    _function: object, _path: str, failure: tuple[type, BaseException, object]
-) -> None:
-    if not isinstance(failure[1], FileNotFoundError):
-        raise failure[1]
+def _delete_in(at: int, name: str, depth: int, top: int, waiting: list[str]) -> None:
+    """Delete a name; directories that lie deeper than `depth` are moved up and added to `waiting`.
+
+    What is gone already, another sweep has deleted.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=at)
+            return
+        if not depth:
+            moved = secrets.token_hex(16)
+            os.rename(name, moved, src_dir_fd=at, dst_dir_fd=top)
+            waiting.append(moved)
+            return
+        fd = os.open(name, _DIRECTORY, dir_fd=at)
+        try:
+            for child in os.listdir(fd):
+                _delete_in(fd, child, depth - 1, top, waiting)
+        finally:
+            os.close(fd)
+        os.rmdir(name, dir_fd=at)
