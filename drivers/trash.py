@@ -61,8 +61,8 @@ def sweep(trash: str) -> int:
     finally:
         os.close(top)
     if first is not None:
-        path, error = first
-        raise DriverError.from_os_error("delete", path, error) from error
+        path, cause = first
+        raise DriverError.from_os_error("delete", path, cause) from cause
     return swept
 
 
