@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -63,7 +63,7 @@ class DiskView:
 
 
 def expected_references(
-    parents: dict[str, str | None], image_tops: Iterable[str], mount_parents: Iterable[str]
+    parents: Mapping[str, str | None], image_tops: Iterable[str], mount_parents: Iterable[str]
 ) -> dict[str, int]:
     """Return how many children, images and mounts keep each layer."""
     counts = Counter(parent for parent in parents.values() if parent is not None)

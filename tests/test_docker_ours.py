@@ -109,7 +109,7 @@ def test_dockerd_lists_runs_and_saves_what_layerstore_committed(
 ) -> None:
     with root.store() as store:
         image = commit_ours(store)
-        diff_ids = {layer.diff_id for layer in store.map().values()}
+        diff_ids = {str(layer.diff_id) for layer in store.map().values()}
         with store.images.create("looking", "ours:1") as rw, rw.mounted() as path:
             shown = read_tree(path)
     assert len(diff_ids) == 4
@@ -200,7 +200,7 @@ def test_dockerd_loads_what_layerstore_saved(seed: Seed, root: DockerRoot, tmp_p
     with other.store() as store:
         image = commit_ours(store)
         store.images.save(["ours:1", "theirs:1"], archive)
-        diff_ids = {layer.diff_id for layer in store.map().values()}
+        diff_ids = {str(layer.diff_id) for layer in store.map().values()}
     with root.docker() as docker:
         docker.load(str(archive))
         assert docker.images()[image] == {"ours:1"}

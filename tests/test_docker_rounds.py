@@ -273,6 +273,9 @@ def test_both_agree_after_every_turn_on_one_root(
         assert before is not None
         with root.docker() as docker:
             check_same(ask_docker(docker, save=True), before)
+        with root.store() as store:
+            store.drain()
+        assert list((root.data / "layerstore/trash").iterdir()) == []
     except BaseException:
         print("\n".join(done))
         raise

@@ -127,7 +127,7 @@ def test_every_layer_is_listed_with_what_keeps_it(theirs: Theirs, opened: LayerS
     assert layers.keys() == {chain for found in chains.values() for chain in found}
     assert len(layers) == 4
     tops = [found[-1] for found in chains.values()]
-    parents: dict[str, str | None] = {name: layer.parent for name, layer in layers.items()}
+    parents = {str(name): layer.parent for name, layer in layers.items()}
     on = [mount.parent for mount in opened.mounts() if mount.parent is not None]
     counts = {name: layer.references for name, layer in layers.items()}
     assert counts == expected_references(parents, tops, on)
