@@ -142,7 +142,7 @@ class MetadataStore:
 
     def layers(self) -> Iterator[StoredLayer | InvalidMetadata]:
         """Read every layer's metadata; what can't be read comes as the error that says why."""
-        for name in _names(self._layers):
+        for name in names_in(self._layers):
             if name.endswith(REMOVING):
                 continue
             try:
@@ -152,7 +152,7 @@ class MetadataStore:
 
     def mounts(self) -> Iterator[StoredMount | InvalidMetadata]:
         """Read every mount's metadata; what can't be read comes as the error that says why."""
-        for name in _names(self._mounts):
+        for name in names_in(self._mounts):
             try:
                 yield self._read_mount(name)
             except LayerStoreError as error:
@@ -160,7 +160,7 @@ class MetadataStore:
 
     def orphans(self) -> Iterator[tuple[str, str | None]]:
         """Yield the path of each `-removing` directory, and its cache ID where that can be read."""
-        for name in _names(self._layers):
+        for name in names_in(self._layers):
             if name.endswith(REMOVING):
                 path = f"{self._layers}/{name}"
                 try:
@@ -170,7 +170,7 @@ class MetadataStore:
 
     def transactions(self) -> list[str]:
         """Return the names of the transactions that were never committed."""
-        return [name for name in _names(self._transactions) if is_transaction(name)]
+        return [name for name in names_in(self._transactions) if is_transaction(name)]
 
     def _read_layer(self, name: str) -> StoredLayer:
         path = f"{self._layers}/{name}"
@@ -199,7 +199,8 @@ class MetadataStore:
         )
 
 
-def _names(path: str) -> list[str]:
+def names_in(path: str) -> list[str]:
+    """Return the names in a directory, ordered; none where it isn't there."""
     try:
         return sorted(os.listdir(path))
     except FileNotFoundError:

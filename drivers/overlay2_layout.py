@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from layerstore.drivers.durable import sync_directory, write_new
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerDoesNotExist
 from layerstore.drivers.ids import check_layer_id, is_layer_store_id
+from layerstore.drivers.small_file import read_small
 
 MAX_LOWERS = 128
 """moby: overlay2.maxDepth."""
@@ -204,13 +205,11 @@ class Layout:
 
 def _read(path: str) -> str | None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        content = read_small(path, _MAX_LOWER_FILE)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DriverError.from_os_error("open", path, error) from error
-    with os.fdopen(fd, "rb") as file:
-        content = file.read(_MAX_LOWER_FILE)
     try:
         return content.decode("ascii")
     except UnicodeDecodeError as error:

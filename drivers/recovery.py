@@ -18,6 +18,7 @@ from layerstore.drivers.buildkit import cached_layers
 from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerStoreError
 from layerstore.drivers.ids import ChainID, chain_of, is_layer_store_id
+from layerstore.drivers.printable import escaped
 from layerstore.drivers.stored import StoredLayer, StoredMount
 
 _log = logging.getLogger("layerstore")
@@ -65,7 +66,7 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
             faults.append(InvalidMetadata(f"mount {mount.name}", reason))
     if reap:
         for fault in faults:
-            _log.warning("%s", _printable(str(fault)))
+            _log.warning("%s", escaped(str(fault)))
     mounted = disk.driver.mounted()
     reaped = _reap(disk, layers, mounts, mounted, all_read=not faults) if reap else 0
     paths = {
@@ -81,11 +82,6 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
         faults=faults,
         reaped=reaped,
     )
-
-
-def _printable(text: str) -> str:
-    """Return a text for people, though names from the disk stand in it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from layerstore.drivers.errors import DriverError, LayerStoreError
+from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import (
     ChainID,
@@ -24,7 +24,7 @@ from layerstore.drivers.ids import (
     check_mount_name,
     diff_id,
 )
-from layerstore.drivers.metadata import MAX_DESCRIPTOR, MAX_SMALL_FILE, REMOVING
+from layerstore.drivers.metadata import MAX_DESCRIPTOR, MAX_SMALL_FILE, REMOVING, names_in
 from layerstore.drivers.small_file import read_small
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -125,16 +125,6 @@ class _Place:
     @property
     def is_open(self) -> bool:
         return self._fd >= 0
-
-
-def names_in(path: str) -> list[str]:
-    """Return the names in a directory, none where it isn't there."""
-    try:
-        return sorted(os.listdir(path))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DriverError.from_os_error("list", path, error) from error
 
 
 def survey_layers(home: str) -> Iterator[SurveyedLayer]:

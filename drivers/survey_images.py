@@ -20,7 +20,7 @@ from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.image_config import ImageID, Repositories, parse_config
 from layerstore.drivers.imagedb import ImageDatabase, image_id
-from layerstore.drivers.survey import names_in
+from layerstore.drivers.metadata import names_in
 
 UNFINISHED = re.compile(r".+\.[0-9a-f]{16}\.tmp\Z", re.DOTALL)
 """What drivers/durable.py calls a file while it writes it."""

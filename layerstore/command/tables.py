@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from layerstore.drivers.printable import escaped
 from layerstore.times import parse_time
 
 _GAP = 3
@@ -79,9 +80,4 @@ def human_duration(seconds: float) -> str:
 
 def printable(text: str, *, terminal: bool) -> str:
     """Return a path for output; on a terminal, control characters in it are escaped."""
-    if not terminal or text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    return escaped(text) if terminal else text
