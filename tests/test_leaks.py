@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,6 +29,9 @@ _MOST_CHILDREN = 2 * (os.cpu_count() or 1) + 1
 """Twice the workers that are kept ready, and the reaper; a burst's others are let go."""
 _OTHER_THREADS = 1 + _THREADS + 4
 """The main thread, the test's, and the actors beside the workers and the reaper."""
+_DESCRIPTORS_PER_CHILD = 2
+_SETTLING = 10
+"""Seconds until a worker that is let go has closed its child's descriptors."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SLOPE = 256
 """Bytes a cycle that the processes' memory may grow by: one small dictionary or a kept message are
@@ -54,8 +58,18 @@ class Sample:
     """Resident bytes of this process and of its average child."""
 
     def counts(self) -> tuple[int, ...]:
-        """What must be the same at all times; each child has one descriptor."""
-        return (self.descriptors - self.children, self.mounts, self.trash, self.inodes)
+        """What must be the same at all times; each child has two descriptors."""
+        own = self.descriptors - _DESCRIPTORS_PER_CHILD * self.children
+        return (own, self.mounts, self.trash, self.inodes)
+
+
+def settled(store: LayerStore, like: Sample | None = None) -> Sample:
+    """Take a sample like an earlier one, within the time in which idle workers are let go."""
+    deadline = time.monotonic() + _SETTLING
+    taken = sample(store)
+    while like and taken.counts() != like.counts() and time.monotonic() < deadline:
+        taken = sample(store)
+    return taken
 
 
 def sample(store: LayerStore) -> Sample:
@@ -107,11 +121,11 @@ def cycles_leave_nothing(
     samples: list[Sample] = []
     with ThreadPoolExecutor(_THREADS) as threads:
         list(threads.map(cycle, range(max(each, 300))))
-        samples.append(sample(store))
+        samples.append(settled(store))
         for number in range(_SAMPLES):
             start = cycles * (number + 1)
             list(threads.map(cycle, range(start, start + each)))
-            samples.append(sample(store))
+            samples.append(settled(store, samples[0]))
     return samples
 
 
