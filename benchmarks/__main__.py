@@ -1,0 +1,96 @@
+"""layerstore beside dockerd, containers-storage, umoci and plain tools, at the same work.
+
+`python -m benchmarks [WHAT...] [--in DIRECTORY] [--rounds N] [--plot FILE]`, as root. In each
+round every contender does its work once, in turn; medians are printed with the ratio to the first
+line of their table, and at the end where layerstore does worst beside dockerd. Contenders that
+aren't installed are left out, and that is said. What the rounds make is deleted at the end only: on
+some file systems making files is slow just after a deletion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import images, latency, mounts, reopen, scaling, tars
+from benchmarks.bench import Bench
+from benchmarks.dockerd import DockerdUnavailable, private_dockerd
+from benchmarks.plot import plot
+from benchmarks.timing import worst
+from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.syscalls import umount
+
+_BENCHMARKS: dict[str, Callable[[Bench], object]] = {
+    "mounts": mounts.measure,
+    "tars": tars.measure,
+    "image": images.measure_real,
+    "chain": images.measure_chain,
+    "latency": latency.measure,
+    "workers": scaling.measure_workers,
+    "reopen": reopen.measure,
+}
+_CURVE = "curve"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    names = [*_BENCHMARKS, _CURVE]
+    parser.add_argument("what", nargs="*", choices=[*names, []], help="which; all of them if none")
+    parser.add_argument("--in", dest="directory", default="/var/tmp")  # noqa: S108
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--plot", type=Path, help="draw cost against size, as PNG or SVG")
+    options = parser.parse_args()
+    place = Path(tempfile.mkdtemp(prefix="layerstore-bench-", dir=options.directory))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, place)
+        bench = _bench(stack, place, options.rounds)
+        for name in options.what or names:
+            if name == _CURVE:
+                curve = scaling.measure_curve(bench)
+                if options.plot:
+                    plot(curve, options.plot)
+            else:
+                _BENCHMARKS[name](bench)
+        _summary(bench)
+
+
+def _bench(stack: contextlib.ExitStack, place: Path, rounds: int) -> Bench:
+    dockerd = None
+    try:
+        dockerd = stack.enter_context(private_dockerd(str(place)))
+        print(dockerd.about())
+    except DockerdUnavailable as error:
+        print(error)
+    storage = None
+    if shutil.which("containers-storage"):
+        graph = place / "containers"
+        stack.callback(_unmount_all, graph)
+        storage = ["containers-storage", "--graph", f"{graph}/graph", "--run", f"{graph}/run"]
+        storage += ["--storage-driver", "overlay"]
+    else:
+        print("containers-storage is not installed")
+    umoci = shutil.which("umoci") is not None
+    if not umoci:
+        print("umoci is not installed")
+    print(f"{rounds} rounds in {place}")
+    return Bench(place, rounds, dockerd, storage, umoci)
+
+
+def _unmount_all(place: Path) -> None:
+    for point in reversed(list(mount_points())):
+        if point.path.startswith(f"{place}/"):
+            umount(point.path)
+
+
+def _summary(bench: Bench) -> None:
+    print("\nlayerstore's time beside dockerd's, where it is longest")
+    for ratio, title in worst(bench.tables, 3, "dockerd"):
+        print(f"  {ratio:6.2f} x  {title}")
+
+
+if __name__ == "__main__":
+    main()
