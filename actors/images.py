@@ -215,26 +215,29 @@ class ImageRegistry(BookKeeper):
 
     def _remove(self, message: im.RemoveImage, promise: Promise) -> None:
         removal = self._books.plan_removal(message)
+        names = self._books.repositories
 
         def untagged(done: m.Done) -> None:
             if done.error is not None:
                 self._end(promise, done.error)
             elif removal.delete:
-                self._delete(removal, promise)
+                self._delete(removal, names, promise)
             else:
                 self._end(promise, _removed(removal, []))
 
         if removal.names:
             self._write_names(self._books.without_names(removal.names), untagged)
         else:
-            self._delete(removal, promise)
+            self._delete(removal, names, promise)
 
-    def _delete(self, removal: Removal, promise: Promise) -> None:
+    def _delete(self, removal: Removal, names: Repositories, promise: Promise) -> None:
+        """Delete an image that has no names any more; if that fails it gets back those it had."""
         entry = removal.entry
 
         def deleted(done: m.Done) -> None:
             if done.error is not None:
-                self._end(promise, done.error)
+                error = done.error
+                self._write_names(names, lambda _: self._end(promise, error))
                 return
             self._books.strike(entry)
             self._drop(entry, dropped, failed=False)

@@ -59,6 +59,8 @@ class LayerRegistry(BookKeeper):
         self._pool = pool
         self._reaper = reaper
         self._registrations: dict[int, _Registration] = {}
+        self._stuck: list[LayerEntry] = []
+        """What nothing keeps any more, but could not be removed."""
 
     def told(self, message: m.Message) -> None:
         """Go on with what was begun."""
@@ -77,6 +79,7 @@ class LayerRegistry(BookKeeper):
     def asked(self, message: m.Message) -> object:
         """Decide on a request."""
         if isinstance(message, m.CloseBooks):
+            self._finish_removals()
             return self.close_books()
         self.refuse_if_closed()
         match message:
@@ -218,7 +221,7 @@ class LayerRegistry(BookKeeper):
     def _release(self, chain_id: ChainID, reference: int) -> Removed | Promise:
         entry = self._books.find_any(chain_id)
         if entry is None:
-            return []
+            return self._finish_removals()
         if reference not in entry.held:
             raise LayerNotRetained(chain_id)
         entry.held.discard(reference)
@@ -260,6 +263,8 @@ class LayerRegistry(BookKeeper):
             entry.state = LayerState.READY
             finish(removed, done.error)
             entry.wake()
+            if not entry.references:
+                self._stuck.append(entry)
             return
         removed.append(entry.metadata())
         self._books.close_entry(entry)
@@ -270,6 +275,25 @@ class LayerRegistry(BookKeeper):
             self._remove(parent, removed, finish)
         else:
             finish(removed, None)
+
+    def _finish_removals(self) -> Removed | Promise:
+        """Try again what could not be removed; the answer is that of the first."""
+        stuck, self._stuck = self._stuck, []
+        left = [e for e in stuck if e.state is LayerState.READY and not e.references]
+        if not left:
+            return []
+        promise = self.promise()
+
+        def finish(removed: Removed, error: LayerStoreError | None) -> None:
+            if error is None:
+                self.fulfil(promise, removed)
+            else:
+                self.reject(promise, error)
+
+        self._remove(left[0], [], finish)
+        for entry in left[1:]:
+            self._remove(entry, [], self._log_removal)
+        return promise
 
     def _unuse(self, entry: LayerEntry) -> None:
         """End a use in passing; a layer that was given up meanwhile goes now."""

@@ -342,6 +342,8 @@ class Done(Message):
     kind: str
     value: object = None
     error: LayerStoreError | None = None
+    retries: int = 0
+    """Attempts that had to be repeated on the way."""
 
     def outcome(self, kind: type[T]) -> T:
         """Return the value, which must be of this kind."""
@@ -350,8 +352,13 @@ class Done(Message):
         return self.value
 
     def summary(self) -> str:
-        """Return what was done, and the error's class."""
-        return self.kind if self.error is None else f"{self.kind} {type(self.error).__name__}"
+        """Return what was done, the error's class, and how often attempts were repeated."""
+        words = [self.kind]
+        if self.error is not None:
+            words.append(type(self.error).__name__)
+        if self.retries:
+            words.append(f"after {self.retries} {'retry' if self.retries == 1 else 'retries'}")
+        return " ".join(words)
 
 
 # Between the registries, the pool and its workers

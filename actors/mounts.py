@@ -45,6 +45,7 @@ class _Removal:
     entry: MountEntry
     reference: int
     promise: Promise
+    transaction: str = field(default_factory=new_transaction)
 
 
 class MountRegistry(BookKeeper):
@@ -67,6 +68,8 @@ class MountRegistry(BookKeeper):
         self._pool = pool
         self._reaper = reaper
         self._creations: dict[int, _Creation] = {}
+        self._removals: dict[str, _Removal] = {}
+        """By transaction, those that are under way on the disk."""
 
     def told(self, message: m.Message) -> None:
         """Go on with what was begun."""
@@ -117,6 +120,7 @@ class MountRegistry(BookKeeper):
 
     def _underway(self) -> set[str]:
         names = {creation.transaction for creation in self._creations.values()}
+        names |= self._removals.keys()
         for entry in self._books.all():
             if entry.state is not MountState.READY:
                 names |= {entry.name, entry.mount_id, entry.init_id or entry.mount_id}
@@ -247,11 +251,18 @@ class MountRegistry(BookKeeper):
 
     def _remove(self, removal: _Removal) -> None:
         entry = removal.entry
-        job = work.RemoveMount(name=entry.name, mount_id=entry.mount_id, init_id=entry.init_id)
+        self._removals[removal.transaction] = removal
+        job = work.RemoveMount(
+            name=entry.name,
+            mount_id=entry.mount_id,
+            init_id=entry.init_id,
+            transaction=removal.transaction,
+        )
         self._submit(job, partial(self._removed, removal))
 
     def _removed(self, removal: _Removal, done: m.Done) -> None:
         entry = removal.entry
+        del self._removals[removal.transaction]
         if done.error is not None:
             self._undo_removal(removal, done.error)
             return

@@ -48,12 +48,12 @@ class DriverWorker(BookKeeper):
         try:
             value = self._hands.perform(submit.job, submit.descriptors)
         except LayerStoreError as error:
-            done = m.Done(token=submit.token, kind=kind, error=error)
+            done = m.Done(token=submit.token, kind=kind, error=error, retries=self._hands.retries)
         except Exception as error:  # noqa: BLE001 - the asker must hear of it
             log.exception("%s failed at %s", self.name, submit.summary())
             done = m.Done(token=submit.token, kind=kind, error=InternalError(kind, repr(error)))
         else:
-            done = m.Done(token=submit.token, kind=kind, value=value)
+            done = m.Done(token=submit.token, kind=kind, value=value, retries=self._hands.retries)
         self.send(submit.reply_to, done)
 
     def _warm_up(self) -> None:

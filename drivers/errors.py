@@ -192,6 +192,19 @@ class DriverError(LayerStoreError):
         cls = _BY_ERRNO.get(code, DriverError)
         return cls(operation, os.fsdecode(path), code, detail)
 
+    @staticmethod
+    def from_os_error_in(operation: str, directory: str, error: OSError) -> DriverError:
+        """Make it for a failure somewhere beneath a directory.
+
+        Where the failed call was given a name beneath a descriptor, that name alone tells nobody
+        where it lies: then the directory is the path, and the name a detail.
+        """
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+        if name.startswith("/") and not name.startswith("/proc/self/fd/"):
+            return DriverError.from_os_error(operation, name, error)
+        detail = f"at {os.path.basename(name)}" if name else ""
+        return DriverError.from_os_error(operation, directory, error, detail)
+
 
 class StorageFull(DriverError):
     """No space, inodes or quota left beneath the root: free some, then try again."""

@@ -12,6 +12,7 @@ from layerstore.drivers.disk import Disk, DiskConfig
 from layerstore.drivers.errors import WorkerDied
 from layerstore.drivers.perform import perform
 from layerstore.drivers.process import ChildProcess
+from layerstore.drivers.retry import retries
 
 
 class WorkerHands:
@@ -33,14 +34,17 @@ class WorkerHands:
         self._nice = nice
         self._on_close = on_close
         self._child: ChildProcess | None = None
+        self.retries = 0
 
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""
+        before = retries()
         try:
             if not (job.heavy and self._children):
                 return perform(self._disk, job, descriptors)
             return self._perform_in_child(job, descriptors)
         finally:
+            self.retries = retries() - before
             for descriptor in descriptors:
                 descriptor.close()
 

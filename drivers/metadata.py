@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator
 
-from layerstore.drivers.durable import sync_directory, write_new
+from layerstore.drivers.durable import make_directories, move, sync_directory, write_new
 from layerstore.drivers.errors import (
     DriverError,
     InvalidMetadata,
@@ -27,7 +27,7 @@ from layerstore.drivers.ids import (
     hex_of,
     is_transaction,
 )
-from layerstore.drivers.small_file import read_small
+from layerstore.drivers.small_file import read_metadata
 from layerstore.drivers.stored import StoredLayer, StoredMount
 
 MAX_SMALL_FILE = 4096
@@ -48,10 +48,7 @@ class MetadataStore:
     def prepare(self) -> None:
         """Make the directories that are missing."""
         for path in (self._layers, self._mounts, self._transactions):
-            try:
-                os.makedirs(path, mode=0o700, exist_ok=True)
-            except OSError as error:
-                raise DriverError.from_os_error("mkdir", path, error) from error
+            make_directories(path, durable=self.durable)
 
     # Transactions
 
@@ -84,9 +81,7 @@ class MetadataStore:
         source = self.transaction_path(transaction)
         if self.durable:
             sync_directory(source)
-        _rename(source, target)
-        if self.durable:
-            sync_directory(os.path.dirname(target))
+        _move(source, target, durable=self.durable)
 
     # Removal
 
@@ -101,34 +96,24 @@ class MetadataStore:
         """
         name = hex_of(chain)
         orphan = f"{self._layers}/{name}-{secrets.token_hex(32)}{REMOVING}"
-        _rename(f"{self._layers}/{name}", orphan)
-        if self.durable:
-            sync_directory(self._layers)
+        _move(f"{self._layers}/{name}", orphan, durable=self.durable)
         return orphan
 
     def restore_layer(self, orphan: str, chain: ChainID) -> None:
         """Undo orphan_layer."""
-        _rename(orphan, f"{self._layers}/{hex_of(chain)}")
-        if self.durable:
-            sync_directory(self._layers)
+        _move(orphan, f"{self._layers}/{hex_of(chain)}", durable=self.durable)
 
     def discard_orphan(self, orphan: str, trash: str) -> None:
         """Move an orphan's metadata into the trash. Idempotent."""
         _rename_if_there(orphan, _fresh(trash, "metadata"))
 
-    def discard_mount(self, name: str, trash: str) -> str:
-        """Move a mount's metadata into the trash and return where it lies now."""
-        target = _fresh(trash, "mount")
-        _rename(f"{self._mounts}/{check_mount_name(name)}", target)
-        if self.durable:
-            sync_directory(self._mounts)
-        return target
+    def orphan_mount(self, name: str, transaction: str) -> None:
+        """Take a mount's name away, making a new transaction of its metadata; commit_mount undoes.
 
-    def restore_mount(self, discarded: str, name: str) -> None:
-        """Undo discard_mount."""
-        _rename(discarded, f"{self._mounts}/{check_mount_name(name)}")
-        if self.durable:
-            sync_directory(self._mounts)
+        Not in the trash, which a sweep may empty before a removal that fails is undone.
+        """
+        source = f"{self._mounts}/{check_mount_name(name)}"
+        _move(source, self.transaction_path(transaction), durable=self.durable)
 
     # Reading
 
@@ -217,14 +202,9 @@ def _read(path: str, limit: int = MAX_SMALL_FILE) -> str:
 
 
 def _read_optional(path: str, limit: int) -> str | None:
-    try:
-        content = read_small(path, limit + 1)
-    except FileNotFoundError:
+    content = read_metadata(path, limit)
+    if content is None:
         return None
-    except OSError as error:
-        raise InvalidMetadata(path, error.strerror or str(error)) from error
-    if len(content) > limit:
-        raise InvalidMetadata(path, f"longer than {limit} bytes")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -235,13 +215,10 @@ def _fresh(trash: str, hint: str) -> str:
     return f"{trash}/{hint}-{secrets.token_hex(16)}"
 
 
-def _rename(source: str, target: str) -> None:
+def _move(source: str, target: str, *, durable: bool) -> None:
     if os.path.lexists(target):
         raise InvalidMetadata(target, "exists already")
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        raise DriverError.from_os_error("rename", source, error, f"to {target}") from error
+    move(source, target, durable=durable)
 
 
 def _rename_if_there(source: str, target: str) -> None:

@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 
-from layerstore.drivers.durable import sync_directory, write_new
+from layerstore.drivers.durable import make_directories, sync_directory, write_new
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerDoesNotExist
 from layerstore.drivers.ids import check_layer_id, is_layer_store_id
 from layerstore.drivers.small_file import read_small
@@ -38,10 +38,7 @@ class Layout:
     def prepare(self) -> None:
         """Make the home and the directory of short links."""
         for path, mode in ((self.home, 0o710), (self.links, 0o700)):
-            try:
-                os.makedirs(path, mode=mode, exist_ok=True)
-            except OSError as error:
-                raise DriverError.from_os_error("mkdir", path, error) from error
+            make_directories(path, mode=mode, durable=self._durable)
 
     def path(self, layer_id: str) -> str:
         """Return a layer's directory."""
@@ -69,8 +66,9 @@ class Layout:
         try:
             os.mkdir(f"{path}/diff", 0o755)
             os.chmod(f"{path}/diff", 0o755)  # whatever the umask
-            link = self._link(layer_id)
-            self._write(f"{path}/link", link)
+            link = base64.b32encode(secrets.token_bytes(17)).decode()[:26]
+            self._write(f"{path}/link", link)  # first, so that whoever finds half a layer knows it
+            os.symlink(f"../{layer_id}/diff", f"{self.links}/{link}")
             if parent is not None:
                 os.mkdir(f"{path}/work", 0o700)
                 self._commit(parent)
@@ -86,11 +84,6 @@ class Layout:
 
     def _write(self, path: str, content: str) -> None:
         write_new(path, content.encode(), durable=self._durable, mode=0o644)
-
-    def _link(self, layer_id: str) -> str:
-        name = base64.b32encode(secrets.token_bytes(17)).decode()[:26]
-        os.symlink(f"../{layer_id}/diff", f"{self.links}/{name}")
-        return name
 
     def _unmake(self, path: str, link: str | None) -> None:
         for name in ("lower", "link"):

@@ -10,6 +10,10 @@ import errno
 import os
 import stat
 
+from layerstore.drivers.errors import DriverError, InvalidMetadata
+
+_NO_FILE = {errno.EINVAL, errno.ELOOP, errno.ENXIO}
+"""What opening and reading say of what is no regular file."""
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -29,3 +33,22 @@ def read_small(path: str, limit: int, *, directory: int | None = None) -> bytes:
         return content
     finally:
         os.close(fd)
+
+
+def read_metadata(path: str, limit: int) -> bytes | None:
+    """Return all of a file of at most `limit` bytes, or None where there is none.
+
+    Raises InvalidMetadata for one that is longer and for what is no regular file, DriverError where
+    it can't be read.
+    """
+    try:
+        content = read_small(path, limit + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise InvalidMetadata(path, error.strerror or str(error)) from error
+        raise DriverError.from_os_error("read", path, error) from error
+    if len(content) > limit:
+        raise InvalidMetadata(path, f"longer than {limit} bytes")
+    return content

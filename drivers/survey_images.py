@@ -50,9 +50,10 @@ def survey_names(database: ImageDatabase) -> SurveyedNames:
     """Read all names."""
     try:
         return SurveyedNames(database.repositories())
-    except InvalidMetadata as error:
+    except (InvalidMetadata, DriverError) as error:
+        reason = error.reason if isinstance(error, InvalidMetadata) else str(error)
         return SurveyedNames(
-            {}, Fault(kind=FaultKind.NAMES, path=database.names_path, reason=error.reason)
+            {}, Fault(kind=FaultKind.NAMES, path=database.names_path, reason=reason)
         )
 
 
@@ -90,7 +91,7 @@ def _survey_image(database: ImageDatabase, image: SurveyedImage) -> None:
         add(FaultKind.IMAGE_CONFIG, image.path, error)
     try:
         database.parent(image.image_id)
-    except InvalidMetadata as error:
+    except (InvalidMetadata, DriverError) as error:
         add(FaultKind.IMAGE_PARENT, error.path, error)
 
 

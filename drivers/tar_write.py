@@ -89,7 +89,7 @@ def _writing(root: str, out: BinaryIO) -> Iterator[_Writer]:
         yield writer
         writer.finish()
     except OSError as error:
-        raise DriverError.from_os_error("export", error.filename or root, error) from error
+        raise DriverError.from_os_error_in("export", root, error) from error
 
 
 class _Directories:

@@ -206,6 +206,8 @@ class RemoveMount(Job):
     name: str
     mount_id: str
     init_id: str | None
+    transaction: str
+    """A new one, which its metadata is until all of it is gone."""
 
     def summary(self) -> str:
         """Return the name and mount ID."""
@@ -318,6 +320,9 @@ HEAVY_JOBS: dict[str, type[Job]] = {
 
 class Hands(Protocol):
     """What a driver worker does its jobs with; one thread at a time uses it."""
+
+    retries: int
+    """Attempts that the last job had to repeat, in this process, because of EBUSY and its like."""
 
     def perform(self, job: Job, descriptors: Descriptors) -> Outcome:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""

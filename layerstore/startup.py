@@ -30,7 +30,9 @@ def start(
         database.prepare()
     recovered = recover(disk, reap=recovering)
     images = database.recover()
+    # Looked at before anything is started that a failure would leave running.
+    to_sweep = recovering and (recovered.reaped or os.listdir(disk.trash))
     core = Core(disk, config, recovered, images, staff)
-    if recovering and (recovered.reaped or os.listdir(disk.trash)):
+    if to_sweep:
         core.sweep()
     return core, [*recovered.faults, *images.faults]

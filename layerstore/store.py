@@ -14,10 +14,11 @@ from layerstore.core import Core, Staff
 from layerstore.drivers.choose import find_driver, open_driver
 from layerstore.drivers.confine import Confine, Confinement
 from layerstore.drivers.disk import DiskConfig, make_disk
-from layerstore.drivers.errors import LayerNotRetained, NotConfined
+from layerstore.drivers.errors import DriverError, LayerNotRetained, NotConfined
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.ids import ChainID, chain_id, diff_id
 from layerstore.drivers.lock import RootLock
+from layerstore.drivers.overlay2_probe import remove_trials
 from layerstore.drivers.protocol import Limits
 from layerstore.drivers.recovery import prepare_root
 from layerstore.drivers.repair_step import RepairStep
@@ -79,11 +80,12 @@ class LayerStore:
         NotConfined.
         """
         self.root = os.path.realpath(root)
-        prepare_root(self.root, create=recover)
+        durable = durability == "durable"
+        prepare_root(self.root, durable=durable, create=recover)
         lock = RootLock(self.root)
         try:
-            durable = durability == "durable"
             if recover:
+                remove_trials(self.root)
                 graph_driver, self.driver_reason = open_driver(
                     driver, self.root, durable=durable, options=driver_options
                 )
@@ -105,6 +107,9 @@ class LayerStore:
             )
             disk = make_disk(config, graph_driver)
             self._core, self.faults = start(disk, config, staff, recovering=recover)
+        except OSError as error:
+            lock.release()
+            raise DriverError.from_os_error_in("open the store", self.root, error) from error
         except BaseException:
             lock.release()
             raise
