@@ -71,12 +71,6 @@ class ImageRegistry(BookKeeper):
                 return self._in_turn(partial(self._remove, message))
         return super().asked(message)
 
-    def on_told_error(self, error: LayerStoreError) -> None:
-        """Fail what is promised, and go on with changes that are asked for from now on."""
-        super().on_told_error(error)
-        self._changes.clear()
-        self._changing = False
-
     def _submit(self, job: work.ImageJob, then: Continuation) -> None:
         token = self.expect(then)
         self.send(self._pool, m.Submit(token=token, job=job, reply_to=self.ref))

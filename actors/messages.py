@@ -27,6 +27,8 @@ class Message:
     """The root of all messages; `public` ones are asked, the others are told."""
 
     public: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
+    """Asked twice it does no more than asked once, so it is asked again of actors made anew."""
 
     def summary(self) -> str:
         """IDs and names only, for traces; never contents."""
@@ -98,6 +100,7 @@ class GetLayer(Message):
     """Retain a layer by a new reference; answered with LayerMetadata."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     chain_id: ChainID
@@ -112,6 +115,7 @@ class ReleaseLayer(Message):
     """Give a reference back; answered with a list of LayerMetadata of what went, top first."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     chain_id: ChainID
@@ -126,6 +130,7 @@ class MapLayers(Message):
     """Answered with a dictionary of chain ID -> LayerMetadata."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +157,7 @@ class InspectLayer(Message):
     """Answered with the driver's metadata of a retained layer, a dictionary of strings."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     chain_id: ChainID
@@ -163,7 +169,10 @@ class InspectLayer(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandon(Message):
-    """Told: whoever asked with this reference gave up; undo what the request did or will do."""
+    """Told: whoever asked with this reference or request gave up, or never heard the answer.
+
+    What was made or held by it is undone; a job is stopped, wherever it has got to.
+    """
 
     reference: int
 
@@ -194,6 +203,7 @@ class GetRWLayer(Message):
     """Hold a read-write layer by a new reference; answered with MountMetadata."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     name: str
@@ -208,6 +218,7 @@ class ReleaseRWLayer(Message):
     """Give a reference back; the last one removes the layer. Answered as ReleaseLayer is."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     name: str
@@ -222,6 +233,7 @@ class GetMountID(Message):
     """Answered with the mount ID of a read-write layer."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     name: str
 
@@ -235,6 +247,7 @@ class ListMounts(Message):
     """Answered with a list of MountMetadata, ordered by name, those in between included."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +289,8 @@ class WorkOnMount(Message):
     public: ClassVar[bool] = True
 
     reference: int
+    request: int
+    """A number of its own, to be abandoned by."""
     name: str
     what: MountWork
     source: TarSource | None = None
@@ -379,6 +394,14 @@ class Submit(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Message):
+    """Have a job end as soon as may be: nobody wants it any more. Its Done is told all the same."""
+
+    token: int
+    reply_to: Ref = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Message):
     """A worker is to do these jobs in order."""
 
@@ -426,9 +449,24 @@ class CutOff(Message):
     public: ClassVar[bool] = True
 
 
+# Of the supervisor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopWorkers(Message):
-    """Fail what is queued and stop every worker; answered with the Refs of those that end."""
+class Died(Message):
+    """Told: an actor of this generation is gone."""
+
+    actor: str
+    generation: int
+
+    def summary(self) -> str:
+        """Return the actor's name."""
+        return self.actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore(Message):
+    """Answered once the actors that died before are made anew."""
 
     public: ClassVar[bool] = True
 
@@ -448,3 +486,4 @@ class Drain(Message):
     """Asked: empty the trash; answered when what lay in it is deleted."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True

@@ -16,7 +16,7 @@ from itertools import count
 from layerstore.actors import messages as m
 from layerstore.actors.base import BookKeeper, Identity, Ref
 from layerstore.actors.worker import DriverWorker
-from layerstore.drivers.errors import StoreBusy, StoreClosed
+from layerstore.drivers.errors import JobCancelled, LayerStoreError, StoreBusy, StoreClosed
 from layerstore.drivers.work import Hands
 
 _MAX_BATCH = 16
@@ -45,14 +45,13 @@ class DriverPool(BookKeeper):
         self._max_queued = max_queued
         self._warm = warm
         self._workers: dict[str, Ref] = {}
+        self._hands: dict[str, Hands] = {}
         self._idle: dict[str, Ref] = {}
         self._running: dict[str, m.Run] = {}
         self._with_child: set[str] = set()
-        self._leaving: list[Ref] = []
         self._numbers = count(1)
         self._keep = max(workers, warm)
         self._cutting_off = False
-        self._stopping = False
 
     def on_start(self) -> None:
         """Start the workers that are wanted ahead."""
@@ -68,26 +67,26 @@ class DriverPool(BookKeeper):
         match message:
             case m.Submit():
                 self._submit(message)
+            case m.Cancel():
+                self._cancel(message)
             case m.Finished():
                 self._finished(message.worker)
             case _:
                 super().told(message)
 
     def asked(self, message: m.Message) -> object:
-        """Tell what goes on, or end it."""
+        """Tell what goes on, or cut it off."""
         match message:
             case m.PoolStatus():
                 return self._status()
             case m.CutOff():
                 self._cut_off()
                 return None
-            case m.StopWorkers():
-                return self._stop_workers()
         return super().asked(message)
 
     def _submit(self, submit: m.Submit) -> None:
         queue = self._heavy if submit.job.heavy else self._short
-        if self._stopping or (self._cutting_off and not submit.job.follows):
+        if self._cutting_off and not submit.job.follows:
             self._refuse(submit, StoreClosed(self.name))
         elif not submit.job.follows and len(queue) >= self._max_queued:
             self._refuse(submit, StoreBusy(len(queue)))
@@ -95,7 +94,25 @@ class DriverPool(BookKeeper):
             queue.append(submit)
             self._dispatch()
 
-    def _refuse(self, submit: m.Submit, error: StoreBusy | StoreClosed) -> None:
+    def _cancel(self, message: m.Cancel) -> None:
+        """End a job that nobody wants: take it out of its queue, or its child from it.
+
+        A short one that runs already is left to its end.
+        """
+
+        def is_meant(submit: m.Submit) -> bool:
+            return (submit.token, submit.reply_to.name) == (message.token, message.reply_to.name)
+
+        for queue in (self._short, self._heavy):
+            found = next((submit for submit in queue if is_meant(submit)), None)
+            if found is not None:
+                queue.remove(found)
+                self._refuse(found, JobCancelled(type(found.job).__name__))
+        for name, run in self._running.items():
+            if run.submits[0].job.heavy and is_meant(run.submits[0]):
+                self._hands[name].kill()
+
+    def _refuse(self, submit: m.Submit, error: LayerStoreError) -> None:
         for descriptor in submit.descriptors:
             descriptor.close()
         kind = type(submit.job).__name__
@@ -138,10 +155,8 @@ class DriverPool(BookKeeper):
         worker = self._workers[name]
         if len(self._idle) >= 2 * self._keep:
             # What a burst of heavy jobs started is let go again, with its child.
-            del self._workers[name]
+            del self._workers[name], self._hands[name]
             self._with_child.discard(name)
-            self._leaving = [other for other in self._leaving if other.alive]
-            self._leaving.append(worker)
             worker.stop()
         else:
             self._idle[name] = worker
@@ -149,7 +164,8 @@ class DriverPool(BookKeeper):
 
     def _start_worker(self) -> Ref:
         name = f"{self.name}-worker-{next(self._numbers)}"
-        worker = DriverWorker.launch(name, self._tracer, make_hands=self._make_hands, pool=self.ref)
+        hands = self._hands[name] = self._make_hands()
+        worker = DriverWorker.launch(name, self._tracer, self._watch, hands=hands, pool=self.ref)
         self._workers[name] = worker
         return worker
 
@@ -166,11 +182,11 @@ class DriverPool(BookKeeper):
         while self._heavy:
             self._refuse(self._heavy.popleft(), StoreClosed(self.name))
 
-    def _stop_workers(self) -> list[Ref]:
-        self._cut_off()
-        self._stopping = True
-        while self._short:
-            self._refuse(self._short.popleft(), StoreClosed(self.name))
+    def on_stop(self) -> None:
+        """Refuse what is queued, and have every worker end after what it does."""
+        for queue in (self._short, self._heavy):
+            while queue:
+                self._refuse(queue.popleft(), self._watch.lost(self.name))
         for worker in self._workers.values():
             worker.stop()
-        return [*self._workers.values(), *self._leaving]
+        super().on_stop()

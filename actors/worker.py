@@ -19,11 +19,9 @@ from layerstore.drivers.errors import InternalError, LayerStoreError
 class DriverWorker(BookKeeper):
     """Does what the pool hands it, one job after another."""
 
-    def __init__(
-        self, identity: Identity, *, make_hands: Callable[[], work.Hands], pool: Ref
-    ) -> None:
+    def __init__(self, identity: Identity, *, hands: work.Hands, pool: Ref) -> None:
         super().__init__(identity)
-        self._hands = make_hands()
+        self._hands = hands
         self._pool = pool
 
     def on_start(self) -> None:

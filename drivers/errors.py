@@ -259,6 +259,22 @@ class StoreClosed(_Named):
     _sentence = "store {name} is closed"
 
 
+class StoreRestarted(LayerStoreError):
+    """An actor of the store died (`actor`), and all are made anew from what is on the disk.
+
+    Layers that were being registered and read-write layers that were being made are undone; whether
+    anything else was carried out isn't known: look, and ask again. What was held stays held, what
+    was mounted stays mounted.
+    """
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(actor)
+        self.actor = actor
+
+    def __str__(self) -> str:
+        return f"{self.actor} died, and the store is made anew from its disk: look, and ask again"
+
+
 class StoreBusy(LayerStoreError):
     """As much work is queued as the store admits; try again later."""
 

@@ -49,13 +49,24 @@ class WorkerHands:
                 descriptor.close()
 
     def _perform_in_child(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
-        child = self._child = self._child or ChildProcess(self._config, nice=self._nice)
+        child = self._usable_child()
         try:
             return child.perform(job, descriptors)
         except WorkerDied:
-            self._child = None
+            # What died may be the fork that unpacks, while the child is well.
+            if not child.is_usable:
+                child.close()
+                self._child = None
             self._clean_after(job)
             raise
+
+    def _usable_child(self) -> ChildProcess:
+        if self._child is not None and not self._child.is_usable:
+            self._child.close()
+            self._child = None
+        if self._child is None:
+            self._child = ChildProcess(self._config, nice=self._nice)
+        return self._child
 
     def _clean_after(self, job: work.Job) -> None:
         # A child that died can't throw away what it had begun.

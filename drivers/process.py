@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -23,7 +24,10 @@ from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
 from layerstore.drivers.protocol import Change, ChangeKind
 from layerstore.drivers.repair_step import RepairStep
+from layerstore.drivers.stopped import is_stopped, wait_for_child
 
+_TAKES_A_JOB = 60.0
+"""Seconds for a child, which has nothing else to do, to take a job off its socket."""
 _ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
 
 # The child gets a package of the same name and place without running the front door's __init__,
@@ -72,6 +76,8 @@ class ChildProcess:
         self._sock, self._alive = ours, alive
         self.pid = self._process.pid
         self._confinement: Confinement | None = None
+        self._killed = False
+        self._given_up = False
         with contextlib.suppress(OSError):  # a child that is dead already shows at the first job
             send_frame(self._sock, asdict(config))
 
@@ -88,19 +94,34 @@ class ChildProcess:
         return self._confinement
 
     def _receive(self) -> object:
-        frame, extra = receive_frame(self._sock)
+        frame, extra = receive_frame(self._sock, self._wait)
         for fd in extra:
             os.close(fd)
         return frame
 
+    def _wait(self) -> None:
+        wait_for_child(self.pid, [(self._sock, select.POLLIN)], self._give_up)
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self.kill()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the child can be given a job; else it is to be closed."""
+        return not self._killed and self._process.poll() is None and not is_stopped(self.pid)
+
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         """Have the child do a job; raises WorkerDied if it ends first, else what the job raised.
 
-        After WorkerDied the object is of no more use and the child is reaped.
+        A child that somebody stops, and doesn't let go on within seconds, is killed. After
+        WorkerDied the object is of no more use and the child is reaped.
         """
         numbers = [descriptor.fileno() for descriptor in descriptors]
         try:
+            self._sock.settimeout(_TAKES_A_JOB)
             send_frame(self._sock, (type(job).__name__, asdict(job)), numbers)
+            self._sock.settimeout(None)
             for descriptor in descriptors:
                 descriptor.close()
             return self._outcome(job)
@@ -110,7 +131,9 @@ class ChildProcess:
     def _died(self, during: str, error: Exception) -> WorkerDied:
         self.kill()
         status = self._reap()
-        if isinstance(error, BadFrame):
+        if self._given_up:
+            status = "killed because it was stopped"
+        elif isinstance(error, BadFrame):
             status = f"sent a bad frame: {error}"
         return WorkerDied(during, self.pid, status)
 
@@ -130,6 +153,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kill the child, from any thread; perform then raises WorkerDied. Idempotent."""
+        self._killed = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 

@@ -38,6 +38,10 @@ class OwnedDescriptor:
         if fd >= 0:
             os.close(fd)
 
+    def __del__(self) -> None:
+        # What was sent to an actor that has died is dropped with its mailbox.
+        self.close()
+
 
 Descriptors = tuple[OwnedDescriptor, ...]
 
@@ -329,6 +333,9 @@ class Hands(Protocol):
 
     def warm_up(self) -> None:
         """Make ready for a heavy job without waiting."""
+
+    def kill(self) -> None:
+        """Have a heavy job that runs fail with WorkerDied; from any thread, without waiting."""
 
     def close(self) -> None:
         """End what perform started. Idempotent."""

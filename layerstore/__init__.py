@@ -41,6 +41,7 @@ from layerstore.drivers.errors import (
     StoreBusy,
     StoreClosed,
     StoreLocked,
+    StoreRestarted,
     WorkerDied,
 )
 from layerstore.drivers.faults import Fault, FaultKind
@@ -99,6 +100,7 @@ __all__ = [
     "StoreBusy",
     "StoreClosed",
     "StoreLocked",
+    "StoreRestarted",
     "TarStream",
     "TraceRecord",
     "WorkerDied",

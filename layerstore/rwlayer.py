@@ -72,23 +72,28 @@ class RWLayer:
         finally:
             self.unmount()
 
-    def changes(self) -> list[Change]:
+    def changes(self, *, timeout: float | None = None) -> list[Change]:
         """Return every path that differs from the parent (from the init layer, if there is one).
 
-        Ordered by path, as `docker diff`. moby: RWLayer.Changes.
+        Ordered by path, as `docker diff`. `timeout` is in seconds; raises CallTimeout.
+        moby: RWLayer.Changes.
         """
-        changes: list[Change] = self._work("changes")
+        changes: list[Change] = self._work("changes", timeout)
         return changes
 
-    def size(self) -> int:
-        """Return the bytes of its own files, each inode counted once. moby: RWLayer.Size."""
-        size: int = self._work("size")
+    def size(self, *, timeout: float | None = None) -> int:
+        """Return the bytes of its own files, each inode counted once.
+
+        `timeout` is in seconds; raises CallTimeout. moby: RWLayer.Size.
+        """
+        size: int = self._work("size", timeout)
         return size
 
-    def apply_diff(self, source: Source) -> int:
+    def apply_diff(self, source: Source, *, timeout: float | None = None) -> int:
         """Unpack a layer tar (plain, gzip or zstd) over it and return its size in bytes.
 
-        Raises InvalidTar; what was unpacked until then stays. moby: RWLayer.ApplyDiff.
+        `timeout` is in seconds. Raises InvalidTar, CallTimeout, WorkerDied; what was unpacked until
+        then stays, and soon nothing more is. moby: RWLayer.ApplyDiff.
         """
         size: int = self._core.hand_in(
             self._core.mounts,
@@ -96,11 +101,13 @@ class RWLayer:
             TarSource(inflate=True),
             lambda given: m.WorkOnMount(
                 reference=self._reference,
+                request=self._core.new_reference(),
                 name=self.name,
                 what="apply",
                 source=given.source,
                 descriptors=given.descriptors,
             ),
+            timeout,
         )
         return size
 
@@ -109,7 +116,11 @@ class RWLayer:
         return self._core.stream(
             self._core.mounts,
             lambda descriptors: m.WorkOnMount(
-                reference=self._reference, name=self.name, what="read", descriptors=descriptors
+                reference=self._reference,
+                request=self._core.new_reference(),
+                name=self.name,
+                what="read",
+                descriptors=descriptors,
             ),
         )
 
@@ -118,9 +129,14 @@ class RWLayer:
         found: dict[str, str] = self._work("inspect")
         return found
 
-    def _work(self, what: m.MountWork) -> Any:
-        message = m.WorkOnMount(reference=self._reference, name=self.name, what=what)
-        return self._core.call(self._core.mounts, message)
+    def _work(self, what: m.MountWork, timeout: float | None = None) -> Any:
+        message = m.WorkOnMount(
+            reference=self._reference,
+            request=self._core.new_reference(),
+            name=self.name,
+            what=what,
+        )
+        return self._core.call(self._core.mounts, message, timeout)
 
     def belongs_to(self, core: Core) -> bool:
         """Whether the reference is one of this open store's."""

@@ -1,24 +1,23 @@
 """Starting a store's actors on a root that is locked: prepare, recover, fill the books.
 
-Owns the order. It is done when a store is opened, and again after a repair.
+Owns the order. It is done when a store is opened, again after a repair, and, but for the preparing,
+when an actor has died.
 """
 
 from __future__ import annotations
 
 import os
 
-from layerstore.core import Core, Staff
+from layerstore.core import Core
+from layerstore.crew import Found, Staff
 from layerstore.drivers.disk import Disk, DiskConfig
-from layerstore.drivers.errors import InvalidMetadata
 from layerstore.drivers.imagedb import ImageDatabase
 from layerstore.drivers.recovery import recover
 from layerstore.drivers.trash import prepare_trash
 
 
-def start(
-    disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool
-) -> tuple[Core, list[InvalidMetadata]]:
-    """Start the actors; returns them and the metadata that can't be used.
+def start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> Core:
+    """Start the actors.
 
     Without `recovering` nothing on the disk is made, moved or removed. Raises DriverError.
     """
@@ -28,11 +27,10 @@ def start(
         disk.metadata.prepare()
         prepare_trash(disk.trash)
         database.prepare()
-    recovered = recover(disk, reap=recovering)
-    images = database.recover()
-    # Looked at before anything is started that a failure would leave running.
-    to_sweep = recovering and (recovered.reaped or os.listdir(disk.trash))
-    core = Core(disk, config, recovered, images, staff)
-    if to_sweep:
-        core.sweep()
-    return core, [*recovered.faults, *images.faults]
+
+    def find() -> Found:
+        recovered = recover(disk, reap=recovering)
+        to_sweep = recovering and bool(recovered.reaped or os.listdir(disk.trash))
+        return Found(recovered=recovered, images=database.recover(), to_sweep=to_sweep)
+
+    return Core(disk, config, staff, find)

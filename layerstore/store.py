@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from layerstore import checking
 from layerstore.actors import messages as m
 from layerstore.actors.trace import TraceRecord
-from layerstore.core import Core, Staff
+from layerstore.core import Core
+from layerstore.crew import Staff
 from layerstore.drivers.choose import find_driver, open_driver
 from layerstore.drivers.confine import Confine, Confinement
 from layerstore.drivers.disk import DiskConfig, make_disk
-from layerstore.drivers.errors import DriverError, LayerNotRetained, NotConfined
+from layerstore.drivers.errors import (
+    DriverError,
+    InvalidMetadata,
+    LayerNotRetained,
+    NotConfined,
+)
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.ids import ChainID, chain_id, diff_id
 from layerstore.drivers.lock import RootLock
@@ -106,7 +112,7 @@ class LayerStore:
                 trace_size=trace_size,
             )
             disk = make_disk(config, graph_driver)
-            self._core, self.faults = start(disk, config, staff, recovering=recover)
+            self._core = start(disk, config, staff, recovering=recover)
         except OSError as error:
             lock.release()
             raise DriverError.from_os_error_in("open the store", self.root, error) from error
@@ -126,6 +132,11 @@ class LayerStore:
         except BaseException:
             self.close(keep_mounts=True)
             raise
+
+    @property
+    def faults(self) -> list[InvalidMetadata]:
+        """The metadata on the disk that can't be used, and why."""
+        return self._core.faults
 
     @property
     def driver_name(self) -> str:
@@ -238,7 +249,7 @@ class LayerStore:
         reference = self._core.new_reference()
         message = m.CreateRWLayer(
             reference=reference,
-            name=name,
+            name=_text(name),
             parent=chain_id(parent) if parent else None,
             mount_label=mount_label,
             storage_opt=dict(storage_opt or {}),
@@ -250,13 +261,13 @@ class LayerStore:
     def get_rw_layer(self, name: str) -> RWLayer:
         """Hold a read-write layer once more. Raises MountDoesNotExist. moby: Store.GetRWLayer."""
         reference = self._core.new_reference()
-        message = m.GetRWLayer(reference=reference, name=name)
+        message = m.GetRWLayer(reference=reference, name=_text(name))
         facts = self._core.call(self._core.mounts, message)
         return RWLayer(self._core, facts, reference, self)
 
     def get_mount_id(self, name: str) -> str:
         """Return the graph driver's ID of a read-write layer. moby: Store.GetMountID."""
-        mount_id: str = self._core.call(self._core.mounts, m.GetMountID(name=name))
+        mount_id: str = self._core.call(self._core.mounts, m.GetMountID(name=_text(name)))
         return mount_id
 
     def release_rw_layer(self, layer: RWLayer) -> list[m.LayerMetadata]:
@@ -349,7 +360,7 @@ class LayerStore:
             )
         finally:
             try:
-                self._core, self.faults = start(core.disk, core.config, core.staff, recovering=True)
+                self._core = start(core.disk, core.config, core.staff, recovering=True)
             except BaseException:
                 self._lock.release()
                 raise
@@ -393,6 +404,13 @@ class LayerStore:
 
     def __repr__(self) -> str:
         return f"<LayerStore {self.root} {self.driver_name}>"
+
+
+def _text(name: str) -> str:
+    """Return the name; TypeError here, where it is the caller's, for what is no text."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name is a string, not {name!r}")
+    return name
 
 
 def _close(core: Core, lock: RootLock, *, keep_mounts: bool, timeout: float) -> None:
