@@ -134,12 +134,6 @@ class MountBooks:
             for reference in gone:
                 del retained.held[reference]
 
-    def unanswered(self) -> list[MountEntry]:
-        """Return what was made for callers that never heard of it."""
-        made = [e for e in self._entries.values() if e.mount_id in self._retained.unanswered]
-        self._retained.unanswered.intersection_update(entry.mount_id for entry in made)
-        return made
-
     def hold(self, entry: MountEntry, reference: int) -> None:
         """Enter a reference that a caller holds."""
         entry.references.add(reference)

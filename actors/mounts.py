@@ -83,13 +83,11 @@ class MountRegistry(BookKeeper):
         """Requests that are worked on -> the tokens of their jobs."""
 
     def on_start(self) -> None:
-        """Undo what the actor before this one was in the middle of when it died."""
+        """Unmount what the actor before this one was just mounting or unmounting when it died."""
         super().on_start()
         for entry in self._books.all():
             if entry.mount_id in self._strays:
                 entry.when_free(partial(self._take_down_stray, entry))
-        for entry in self._books.unanswered():
-            self._undo(entry)
 
     def told(self, message: m.Message) -> None:
         """Go on with what was begun."""
@@ -216,6 +214,7 @@ class MountRegistry(BookKeeper):
             self._books.strike(entry)
             self.reject(creation.promise, error)
         elif creation.abandoned:
+            self._books.end(entry.mount_id)
             self._undo(entry)
             self.reject(creation.promise, JobCancelled(f"the creation of mount {entry.name}"))
         else:
@@ -314,7 +313,6 @@ class MountRegistry(BookKeeper):
             self._undo_removal(removal, done.error)
             return
         self._books.strike(entry)
-        self._books.end(entry.mount_id)
         if removal.reference is not None:
             self._books.drop(entry, removal.reference)
         self.send(self._reaper, m.Sweep())
@@ -331,7 +329,6 @@ class MountRegistry(BookKeeper):
         if removal.reference is not None:
             self._books.hold(entry, removal.reference)
         else:
-            self._books.end(entry.mount_id)
             log.warning("mount %s could not be removed: %s", entry.name, error)
         self.reject(removal.promise, error)
         entry.free()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import Ref
+from layerstore.actors.base import Ref, log
 from layerstore.actors.images import ImageRegistry
 from layerstore.actors.layers import LayerRegistry
 from layerstore.actors.mounts import MountRegistry
@@ -25,6 +25,7 @@ from layerstore.drivers.hands import WorkerHands
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.imagedb import RecoveredImages
 from layerstore.drivers.recovery import Recovered
+from layerstore.drivers.removal import remove_mount
 from layerstore.drivers.stored import StoredLayer
 
 _REAPER_NICENESS = 10
@@ -89,6 +90,7 @@ class Crew:
         After an error those that were started have to be ended.
         """
         recovered, images = found.recovered, found.images
+        undone = _undo_creations(self._disk, recovered, retained)
         strays = _strays(recovered, retained)
         self.reaper = Reaper.launch("reaper", self._tracer, self, make_hands=self._reaper_hands)
         self.pool = DriverPool.launch(
@@ -133,7 +135,7 @@ class Crew:
             layers=self.layers,
             pool=self.pool,
         )
-        if found.to_sweep:
+        if found.to_sweep or undone:
             self.reaper.tell(m.Sweep(), None, "opening")
 
     # Watching
@@ -204,6 +206,24 @@ class Crew:
             else:
                 left[0].join(deadline - now)
         return True
+
+
+def _undo_creations(disk: Disk, recovered: Recovered, retained: Retained) -> bool:
+    """Remove what was made for callers that never heard of it, so that its name is free again.
+
+    Returns whether there was anything.
+    """
+    unanswered = retained.mounts.unanswered
+    undone = [mount for mount in recovered.mounts if mount.mount_id in unanswered]
+    for mount in undone:
+        try:
+            remove_mount(disk, mount.name, mount.mount_id, mount.init_id)
+        except LayerStoreError as error:
+            log.warning("mount %s is left, which nobody has: %s", mount.name, error)
+        else:
+            recovered.mounts.remove(mount)
+    unanswered.clear()
+    return bool(undone)
 
 
 def _strays(recovered: Recovered, retained: Retained) -> set[str]:
