@@ -296,7 +296,8 @@ class LayerRegistry(BookKeeper):
         self.send(self._reaper, m.Sweep())
         entry.wake()
         parent = entry.parent
-        if parent is not None and not parent.references:
+        given_up = parent is not None and (parent.forsaken or not entry.undone)
+        if parent is not None and given_up and not parent.references:
             self._remove(parent, removed, finish)
         else:
             finish(removed, None)

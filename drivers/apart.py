@@ -24,6 +24,10 @@ Unpack: TypeAlias = Callable[[], Applied]
 Apart: TypeAlias = Callable[[LayerTree, Unpack], Applied]
 
 
+class ForkStopped(Exception):
+    """Somebody has stopped the fork, and it doesn't go on."""
+
+
 def in_this_process(_tree: LayerTree, unpack: Unpack) -> Applied:
     """Unpack without going apart."""
     return unpack()
@@ -49,6 +53,8 @@ def in_own_process(peer: socket.socket, narrow: Callable[[LayerTree], None]) -> 
             answer, trouble = None, ""
             try:
                 answer = _answer(pid, ours, peer)
+            except ForkStopped:
+                trouble = "killed because it was stopped"
             except (EndOfFrames, BadFrame, OSError) as error:
                 trouble = str(error)
             finally:
@@ -78,9 +84,12 @@ def _unpack_and_end(
 
 
 def _answer(pid: int, sock: socket.socket, peer: socket.socket) -> Applied | Wire:
+    def give_up() -> NoReturn:
+        raise ForkStopped
+
     def wait() -> None:
         events = [(sock, select.POLLIN), (peer, select.POLLRDHUP)]
-        found = wait_for_child(pid, events, lambda: os.kill(pid, signal.SIGKILL))
+        found = wait_for_child(pid, events, give_up)
         if any(fd == peer.fileno() for fd, _ in found):
             os._exit(0)
 

@@ -32,7 +32,8 @@ def wait_for_child(
 ) -> list[tuple[int, int]]:
     """Wait for one of the events of these sockets, as poll(2), and return those that there are.
 
-    `give_up` is called where the child stays stopped, and is to end it, which closes its sockets.
+    `give_up` is called where the child stays stopped. It is to end it, which closes its sockets, or
+    to raise.
     """
     poll = select.poll()
     for sock, events in sockets:
