@@ -124,9 +124,11 @@ class LayerBooks:
             if chain_id in self._entries:
                 self._entries[chain_id].held.add(reference)
             else:
-                del retained.held[reference]
+                self.drop(reference)
         # What was made for a caller that never heard of it goes again.
+        makers = {cache_id: reference for reference, cache_id in retained.made.items()}
         for entry in self._entries.values():
+            entry.made_by = makers.get(entry.cache_id)
             entry.undone = entry.cache_id in retained.unanswered
             entry.forsaken = entry.undone or entry.chain_id in retained.forsaken
         retained.forsaken = {e.chain_id for e in self._entries.values() if e.forsaken}
@@ -137,6 +139,12 @@ class LayerBooks:
         entry.held.add(reference)
         self._retained.held[reference] = entry.chain_id
 
+    def hold_new(self, entry: LayerEntry, reference: int) -> None:
+        """Enter the reference of whoever has registered a layer that wasn't there."""
+        entry.made_by = reference
+        self._retained.made[reference] = entry.cache_id
+        self.hold(entry, reference)
+
     def let_go(self, entry: LayerEntry, reference: int) -> None:
         """Strike a reference out; it outlives these books until it is `dropped`."""
         entry.held.discard(reference)
@@ -145,6 +153,7 @@ class LayerBooks:
     def drop(self, reference: int) -> None:
         """Strike out for good a reference that was let go."""
         self._retained.held.pop(reference, None)
+        self._retained.made.pop(reference, None)
 
     def undo(self, entry: LayerEntry, reference: int) -> None:
         """Strike a reference out for good, as if it had never been; what was there before stays."""
@@ -236,6 +245,7 @@ class LayerBooks:
         """Strike an entry out; its parent has a child less."""
         del self._entries[entry.chain_id]
         self._retained.forsaken.discard(entry.chain_id)
+        self.end(entry.cache_id)
         if entry.parent is not None:
             entry.parent.children -= 1
 

@@ -185,8 +185,7 @@ class LayerRegistry(BookKeeper):
             self._discard(registration, done.error)
         else:
             entry.state = LayerState.READY
-            entry.made_by = registration.reference
-            self._books.hold(entry, registration.reference)
+            self._books.hold_new(entry, registration.reference)
             self._end_registration(registration, entry)
         entry.wake()
 

@@ -113,6 +113,7 @@ class MountBooks:
         """
         self._retained = retained
         self._entries: dict[str, MountEntry] = {}
+        makers = {mount_id: reference for reference, mount_id in retained.made.items()}
         held: dict[str, set[int]] = {}
         for reference, mount_id in retained.held.items():
             held.setdefault(mount_id, set()).add(reference)
@@ -126,6 +127,7 @@ class MountBooks:
                 parent_cache_id=cache_ids[mount.parent] if mount.parent else None,
                 state=MountState.READY,
                 references=held.pop(mount.mount_id, set()),
+                made_by=makers.get(mount.mount_id),
                 mount_count=known.count,
                 mounted_here=known.here,
                 path=known.path,
@@ -133,16 +135,24 @@ class MountBooks:
         for gone in held.values():
             for reference in gone:
                 del retained.held[reference]
+                retained.made.pop(reference, None)
 
     def hold(self, entry: MountEntry, reference: int) -> None:
         """Enter a reference that a caller holds."""
         entry.references.add(reference)
         self._retained.held[reference] = entry.mount_id
 
+    def hold_new(self, entry: MountEntry, reference: int) -> None:
+        """Enter the reference of whoever has made a layer."""
+        entry.made_by = reference
+        self._retained.made[reference] = entry.mount_id
+        self.hold(entry, reference)
+
     def drop(self, entry: MountEntry, reference: int) -> None:
         """Strike a reference out for good; out of its entry's alone it outlives these books."""
         entry.references.discard(reference)
         self._retained.held.pop(reference, None)
+        self._retained.made.pop(reference, None)
 
     def begin(self, mount_id: str) -> None:
         """Take note of a read-write layer that is being made."""
@@ -183,6 +193,7 @@ class MountBooks:
 
     def strike(self, entry: MountEntry) -> None:
         """Free the name."""
+        self.end(entry.mount_id)
         del self._entries[entry.name]
 
     def find(self, name: str) -> MountEntry:

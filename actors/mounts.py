@@ -210,17 +210,14 @@ class MountRegistry(BookKeeper):
         entry, reference = creation.entry, creation.message.reference
         del self._creations[reference]
         if error is not None:
-            self._books.end(entry.mount_id)
             self._books.strike(entry)
             self.reject(creation.promise, error)
         elif creation.abandoned:
-            self._books.end(entry.mount_id)
             self._undo(entry)
             self.reject(creation.promise, JobCancelled(f"the creation of mount {entry.name}"))
         else:
             entry.state = MountState.READY
-            entry.made_by = reference
-            self._books.hold(entry, reference)
+            self._books.hold_new(entry, reference)
             self._books.end(entry.mount_id)
             self.fulfil(creation.promise, entry.metadata())
 

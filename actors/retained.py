@@ -28,10 +28,12 @@ class LayersRetained:
 
     held: dict[int, ChainID] = field(default_factory=dict)
     """Reference -> layer."""
+    made: dict[int, str] = field(default_factory=dict)
+    """Reference -> cache ID, of those references that came of registering a new layer."""
     forsaken: set[ChainID] = field(default_factory=set)
     """Layers that somebody gave up, to go when nothing keeps them."""
     unanswered: set[str] = field(default_factory=set)
-    """Cache IDs of the layers that are being registered."""
+    """Cache IDs of layers that are being registered, or whose caller gave up."""
 
 
 @dataclass(slots=True)
@@ -40,10 +42,12 @@ class MountsRetained:
 
     held: dict[int, str] = field(default_factory=dict)
     """Reference -> mount ID."""
+    made: dict[int, str] = field(default_factory=dict)
+    """Reference -> mount ID, of those references that came of making a layer."""
     mounted: dict[str, Mounted] = field(default_factory=dict)
     """By mount ID, unless it is just being mounted or unmounted."""
     unanswered: set[str] = field(default_factory=set)
-    """Mount IDs of the read-write layers that are being made."""
+    """Mount IDs of read-write layers that are being made, or whose caller gave up."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,9 @@ class Retained:
     mounts: MountsRetained = field(default_factory=MountsRetained)
 
     def forget(self, reference: int) -> None:
-        """Strike out a reference that its caller never got."""
-        self.layers.held.pop(reference, None)
-        self.mounts.held.pop(reference, None)
+        """Strike out a reference that its caller never got; what was made for it is to go."""
+        for part in (self.layers, self.mounts):
+            part.held.pop(reference, None)
+            made = part.made.pop(reference, None)
+            if made is not None:
+                part.unanswered.add(made)

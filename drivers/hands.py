@@ -64,9 +64,17 @@ class WorkerHands:
         if self._child is not None and not self._child.is_usable:
             self._child.close()
             self._child = None
-        if self._child is None:
-            self._child = ChildProcess(self._config, nice=self._nice)
-        return self._child
+        return self._child or self._spawn()
+
+    def _spawn(self) -> ChildProcess:
+        try:
+            return ChildProcess(self._config, nice=self._nice, announce=self._announce)
+        except BaseException:
+            self._child = None
+            raise
+
+    def _announce(self, child: ChildProcess) -> None:
+        self._child = child
 
     def _clean_after(self, job: work.Job) -> None:
         # A child that died can't throw away what it had begun.
@@ -77,7 +85,7 @@ class WorkerHands:
     def warm_up(self) -> None:
         """Spawn the child if there is none, without waiting for its start-up."""
         if self._children and self._child is None:
-            self._child = ChildProcess(self._config, nice=self._nice)
+            self._spawn()
 
     @property
     def child_pid(self) -> int | None:

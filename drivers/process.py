@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +25,7 @@ from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
 from layerstore.drivers.protocol import Change, ChangeKind
 from layerstore.drivers.repair_step import RepairStep
-from layerstore.drivers.stopped import is_stopped, wait_for_child
+from layerstore.drivers.stopped import is_stopped, wait_for_child, watching
 
 _TAKES_A_JOB = 60.0
 """Seconds for a child, which has nothing else to do, to take a job off its socket."""
@@ -46,21 +47,49 @@ main(int(fd), int(parent))
 """
 
 
+class _Process(subprocess.Popen[bytes]):
+    """A process that can be told of before it is there: spawning it may take any time."""
+
+    def __init__(
+        self, announce: Callable[[_Process], None], command: list[str], **options: Any
+    ) -> None:
+        announce(self)
+        super().__init__(command, **options)
+
+    @property
+    def number(self) -> int | None:
+        """The process ID, once there is one."""
+        return getattr(self, "pid", None)
+
+
 class ChildProcess:
     """One child process, spawned at once; its start-up overlaps with whatever the caller does."""
 
-    def __init__(self, config: DiskConfig, *, nice: int = 0) -> None:
+    def __init__(
+        self,
+        config: DiskConfig,
+        *,
+        nice: int = 0,
+        announce: Callable[[ChildProcess], None] | None = None,
+    ) -> None:
         """Spawn the child; `nice` is added to its scheduling niceness.
 
-        Raises DriverError where the system has no process or descriptor left.
+        `announce` is called with the object before that, so that it can be killed meanwhile. Raises
+        DriverError where the system has no process or descriptor left.
         """
+        self._process: _Process | None = None
+        self._killed = False
+        self._given_up = False
+        if announce is not None:
+            announce(self)
         ours: socket.socket | None = None
         alive: socket.socket | None = None
         try:
             ours, theirs = socket.socketpair()
             alive, held = socket.socketpair()
-            with theirs, held:
-                self._process = subprocess.Popen(
+            with theirs, held, watching(self._number, self._give_up):
+                process = _Process(
+                    self._spawning,
                     _command(theirs.fileno(), nice),
                     pass_fds=[theirs.fileno(), held.fileno()],
                     stdin=subprocess.DEVNULL,
@@ -74,12 +103,18 @@ class ChildProcess:
                     end.close()
             raise DriverError.from_os_error("spawn", sys.executable, error) from error
         self._sock, self._alive = ours, alive
-        self.pid = self._process.pid
+        self._process, self.pid = process, process.pid
         self._confinement: Confinement | None = None
-        self._killed = False
-        self._given_up = False
+        if self._killed:
+            self.kill()  # it may not have been there yet
         with contextlib.suppress(OSError):  # a child that is dead already shows at the first job
             send_frame(self._sock, asdict(config))
+
+    def _spawning(self, process: _Process) -> None:
+        self._process = process
+
+    def _number(self) -> int | None:
+        return self._process.number if self._process is not None else None
 
     def confinement(self) -> Confinement:
         """Wait until the child is ready, and return how it is confined. Raises WorkerDied."""
@@ -109,7 +144,8 @@ class ChildProcess:
     @property
     def is_usable(self) -> bool:
         """Whether the child can be given a job; else it is to be closed."""
-        return not self._killed and self._process.poll() is None and not is_stopped(self.pid)
+        ended = self._process is None or self._process.poll() is not None
+        return not self._killed and not ended and not is_stopped(self.pid)
 
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         """Have the child do a job; raises WorkerDied if it ends first, else what the job raised.
@@ -154,8 +190,9 @@ class ChildProcess:
     def kill(self) -> None:
         """Kill the child, from any thread; perform then raises WorkerDied. Idempotent."""
         self._killed = True
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process is not None and self._process.number is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     def close(self) -> None:
         """End the child, which is idle or not wanted any more, and reap it. Idempotent."""
@@ -165,7 +202,7 @@ class ChildProcess:
 
     def _reap(self) -> str:
         self._sock.close()
-        code = self._process.wait()
+        code = self._process.wait() if self._process is not None else 0
         # The kernel ends the child's forks with it; they work on the disk until they are gone.
         with self._alive, contextlib.suppress(OSError):
             self._alive.recv(1)

@@ -6,10 +6,12 @@ goes on with SIGCONT; meanwhile whoever waits for it would wait without end.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 _LOOK_UP = 0.5
 """Seconds between two looks at a child that doesn't answer."""
@@ -44,3 +46,29 @@ def wait_for_child(
         if looks == _LOOKS:
             give_up()
     return found
+
+
+@contextlib.contextmanager
+def watching(pid: Callable[[], int | None], give_up: Callable[[], None]) -> Iterator[None]:
+    """Call `give_up` where a child stays stopped for the length of a block that waits for it.
+
+    For waiting that can't be done by `wait_for_child`: spawning waits until the new process has
+    replaced its program. `pid` returns None until the process is there.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        looks = 0
+        while not over.wait(_LOOK_UP):
+            number = pid()
+            looks = looks + 1 if number is not None and is_stopped(number) else 0
+            if looks == _LOOKS:
+                give_up()
+
+    thread = threading.Thread(target=watch, name="spawning", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

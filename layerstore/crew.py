@@ -213,7 +213,7 @@ def _undo_creations(disk: Disk, recovered: Recovered, retained: Retained) -> boo
 
     Returns whether there was anything.
     """
-    unanswered = retained.mounts.unanswered
+    unanswered = retained.mounts.unanswered.difference(retained.mounts.held.values())
     undone = [mount for mount in recovered.mounts if mount.mount_id in unanswered]
     for mount in undone:
         try:
@@ -222,7 +222,7 @@ def _undo_creations(disk: Disk, recovered: Recovered, retained: Retained) -> boo
             log.warning("mount %s is left, which nobody has: %s", mount.name, error)
         else:
             recovered.mounts.remove(mount)
-    unanswered.clear()
+    retained.mounts.unanswered.clear()
     return bool(undone)
 
 

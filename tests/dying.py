@@ -18,16 +18,16 @@ def ref_of(store: LayerStore, actor: str) -> Ref:
     return ref
 
 
-def hit(store: LayerStore, actor: str) -> None:
-    """Have an actor meet a bug."""
-    ref_of(store, actor).tell(m.Died(actor="nobody", generation=-1), None, "test")
+def hit(store: LayerStore, actor: str) -> Ref:
+    """Have an actor meet a bug, once it gets to that; returns it."""
+    ref = ref_of(store, actor)
+    ref.tell(m.Died(actor="nobody", generation=-1), None, "test")
+    return ref
 
 
 def kill(store: LayerStore, actor: str) -> None:
     """Have an actor meet a bug, and wait until all are made anew."""
     last = store._core._generation
-    ref = ref_of(store, actor)
-    hit(store, actor)
-    assert ref.join(60)
+    assert hit(store, actor).join(60)
     store.map()
     assert store._core._generation > last

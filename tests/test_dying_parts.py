@@ -27,6 +27,7 @@ from layerstore import (
     StoreRestarted,
     WorkerDied,
 )
+from layerstore.actors.base import Ref
 from layerstore.drivers.mountinfo import mount_points
 from tests.conftest import OpenStore
 from tests.dying import ACTORS, hit
@@ -183,6 +184,7 @@ class Trouble:
 
     def __init__(self, store: LayerStore, seed: int) -> None:
         self.made: Counter[str] = Counter()
+        self.hit: list[Ref] = []
         self._store = store
         self._chance = random.Random(seed)  # noqa: S311 - nothing is secret here
         self._actors: list[str] = []
@@ -196,7 +198,7 @@ class Trouble:
             # In a random order, so that each has its turn.
             self._actors = self._actors or self._chance.sample(ACTORS, len(ACTORS))
             with contextlib.suppress(StopIteration):  # no worker has been started yet
-                hit(self._store, self._actors[-1])
+                self.hit.append(hit(self._store, self._actors[-1]))
             self.made[self._actors.pop()] += 1
             next_actor = time.monotonic() + self._chance.uniform(0.5, 1.5)
 
@@ -266,6 +268,8 @@ def test_parts_that_die_at_random_leave_a_store_that_is_whole(
     assert outcomes["ok"] > 20
     assert outcomes["StoreRestarted"] > 0
     assert set(trouble.made) >= {"SIGKILL", "SIGSTOP", *ACTORS}
+    # What has been told to an actor that was busy is met later.
+    assert all(ref.join(_BOUND) for ref in trouble.hit)
     is_whole(store, base)
     started = time.monotonic()
     store.close()
