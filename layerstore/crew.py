@@ -22,7 +22,7 @@ from layerstore.actors.worker import Reaper
 from layerstore.drivers.disk import Disk, DiskConfig
 from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.hands import WorkerHands
-from layerstore.drivers.ids import ChainID
+from layerstore.drivers.ids import ChainID, new_transaction
 from layerstore.drivers.imagedb import RecoveredImages
 from layerstore.drivers.recovery import Recovered
 from layerstore.drivers.removal import remove_mount
@@ -217,7 +217,9 @@ def _undo_creations(disk: Disk, recovered: Recovered, retained: Retained) -> boo
     undone = [mount for mount in recovered.mounts if mount.mount_id in unanswered]
     for mount in undone:
         try:
-            remove_mount(disk, mount.name, mount.mount_id, mount.init_id)
+            remove_mount(
+                disk, mount.name, mount.mount_id, mount.init_id, transaction=new_transaction()
+            )
         except LayerStoreError as error:
             log.warning("mount %s is left, which nobody has: %s", mount.name, error)
         else:
