@@ -11,7 +11,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from layerstore.actors import messages as m
 from layerstore.actors.base import Ref, Unwatched
@@ -33,9 +33,12 @@ from layerstore.drivers.errors import (
     StoreRestarted,
 )
 from layerstore.drivers.process import ChildProcess
-from layerstore.drivers.work import Descriptors, OwnedDescriptor, TarSource
-from layerstore.source import Handover, Pump, Source, hand_over, make_pipe
+from layerstore.drivers.work import Descriptors, OwnedDescriptor
+from layerstore.requests import HandIn, Reading, Request
+from layerstore.source import Pump, hand_over, make_pipe
 from layerstore.stream import TarStream
+
+T = TypeVar("T")
 
 _ATTEMPTS = 3
 """How often a question is asked whose actor dies each time."""
@@ -199,17 +202,27 @@ class Core:
                 return Call(self.current(ref, left), message, timeout, deadline).result()
             except StoreRestarted:
                 if not attempts:
-                    self._abandon(ref, message)
+                    self.abandon(ref, message)
                     raise
             except LayerStoreError as error:
                 if isinstance(error, CallTimeout):
-                    self._abandon(ref, message)
+                    self.abandon(ref, message)
                 raise
             except BaseException:
-                self._abandon(ref, message)
+                self.abandon(ref, message)
                 raise
 
-    def _abandon(self, ref: Ref, message: m.Message) -> None:
+    def ask(self, request: Request[T], timeout: float | None = None) -> T:
+        """Ask what a request says, as `call`, and return what it makes of the answer."""
+        return request.take(self.call(self.actor(request.actor), request.message, timeout))
+
+    def actor(self, name: str) -> Ref:
+        """Return the actor of now that has a name."""
+        found: Ref = getattr(self._crew, name)
+        return found
+
+    def abandon(self, ref: Ref, message: m.Message) -> None:
+        """Have undone what `ref` was asked for by somebody who has given up."""
         match message:
             case m.Register() | m.GetLayer() | m.CreateRWLayer() | m.GetRWLayer():
                 abandoned = m.Abandon(reference=message.reference)
@@ -227,31 +240,24 @@ class Core:
         for registry in (self.layers, self.mounts):
             registry.tell(abandoned, None, "supervisor")
 
-    def hand_in(
-        self,
-        ref: Ref,
-        source: Source,
-        how: TarSource,
-        make_message: Callable[[Handover], m.Message],
-        timeout: float | None = None,
-    ) -> Any:
+    def hand_in(self, request: HandIn[T], timeout: float | None = None) -> T:
         """Ask an actor to have a tar read, pumping it meanwhile where a worker can't read it.
 
         Where the source fails, what was begun is undone before its error is raised.
         """
         self.check_open()
         deadline = None if timeout is None else time.monotonic() + timeout
-        ref = self.current(ref, timeout)
-        given = hand_over(source, how)
-        message = make_message(given)
+        ref = self.current(self.actor(request.actor), timeout)
+        given = hand_over(request.source, request.how)
+        message = request.make_message(given)
         try:
-            request = Call(ref, message, timeout, deadline)
-            self._accepted(request, given.descriptors)
+            call_of_it = Call(ref, message, timeout, deadline)
+            self._accepted(call_of_it, given.descriptors)
             if given.pump is not None:
-                self._pump(given.pump, request)
-            return request.result()
+                self._pump(given.pump, call_of_it)
+            return request.take(call_of_it.result())
         except BaseException:
-            self._abandon(ref, message)
+            self.abandon(ref, message)
             raise
         finally:
             if given.pump is not None:
@@ -274,18 +280,19 @@ class Core:
                 request.result()
             raise
 
-    def stream(self, ref: Ref, make_message: Callable[[Descriptors], m.Message]) -> TarStream:
+    def stream(self, request: Reading) -> TarStream:
         """Ask an actor to have a tar written, and return the end to read it from."""
         self.check_open()
         reader, writer = make_pipe()
         stream, sink = OwnedDescriptor(reader), OwnedDescriptor(writer)
         try:
-            request = Call(self.current(ref), make_message((sink,)))
-            self._accepted(request, (sink,))
+            ref = self.current(self.actor(request.actor))
+            call_of_it = Call(ref, request.make_message((sink,)))
+            self._accepted(call_of_it, (sink,))
         except BaseException:
             stream.close()
             raise
-        return TarStream(request, stream)
+        return TarStream(call_of_it, stream)
 
     # Closing
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-from layerstore import checking
+from layerstore import checking, requests
 from layerstore.actors import messages as m
 from layerstore.actors.trace import TraceRecord
 from layerstore.core import Core
@@ -22,13 +22,13 @@ from layerstore.drivers.errors import (
     NotConfined,
 )
 from layerstore.drivers.faults import Fault
-from layerstore.drivers.ids import ChainID, chain_id, diff_id
+from layerstore.drivers.ids import ChainID
 from layerstore.drivers.lock import RootLock
 from layerstore.drivers.overlay2_probe import remove_trials
 from layerstore.drivers.protocol import Limits
 from layerstore.drivers.recovery import prepare_root
 from layerstore.drivers.repair_step import RepairStep
-from layerstore.drivers.work import Init, TarSource
+from layerstore.drivers.work import Init
 from layerstore.image_load import Progress
 from layerstore.images import ImageStore
 from layerstore.layer import Layer
@@ -164,7 +164,7 @@ class LayerStore:
         descriptor: str | None = None,
         expected_diff_id: str | None = None,
         expected_digest: str | None = None,
-        compression: Literal["auto", "none"] = "none",
+        compression: requests.Compression = "none",
         timeout: float | None = None,
     ) -> Layer:
         """Make a layer from a tar on `parent`'s chain ID, and retain it. moby: Store.Register.
@@ -180,34 +180,26 @@ class LayerStore:
         CallTimeout, WorkerDied, StoreBusy, StorageFull, DriverError. After any of them nothing of
         the layer is left.
         """
-        how = TarSource(
-            inflate=compression == "auto",
-            expected_digest=diff_id(expected_digest) if expected_digest else None,
-            expected_diff_id=diff_id(expected_diff_id) if expected_diff_id else None,
-        )
         reference = self._core.new_reference()
-        parent_id = chain_id(parent) if parent else None
-        facts = self._core.hand_in(
-            self._core.layers,
+        request = requests.register(
+            reference,
             source,
-            how,
-            lambda given: m.Register(
-                reference=reference,
-                parent=parent_id,
-                descriptor=descriptor,
-                source=given.source,
-                descriptors=given.descriptors,
-            ),
-            timeout,
+            parent,
+            descriptor=descriptor,
+            expected_diff_id=expected_diff_id,
+            expected_digest=expected_digest,
+            compression=compression,
+            take=lambda facts: Layer(self._core, facts, reference, self),
         )
-        return Layer(self._core, facts, reference, self)
+        return self._core.hand_in(request, timeout)
 
     def get(self, chain: str) -> Layer:
         """Retain a layer by its chain ID. Raises LayerDoesNotExist. moby: Store.Get."""
         reference = self._core.new_reference()
-        message = m.GetLayer(reference=reference, chain_id=chain_id(chain))
-        facts = self._core.call(self._core.layers, message)
-        return Layer(self._core, facts, reference, self)
+        core = self._core
+        return core.ask(
+            requests.get(reference, chain, lambda facts: Layer(core, facts, reference, self))
+        )
 
     def release(self, layer: Layer) -> list[m.LayerMetadata]:
         """Give a reference back, and remove what nothing keeps any more. moby: Store.Release.
@@ -221,8 +213,7 @@ class LayerStore:
 
     def map(self) -> dict[ChainID, m.LayerMetadata]:
         """Return every layer by its chain ID. moby: Store.Map."""
-        layers: dict[ChainID, m.LayerMetadata] = self._core.call(self._core.layers, m.MapLayers())
-        return layers
+        return self._core.ask(requests.map_layers())
 
     # Read-write layers
 
@@ -247,28 +238,30 @@ class LayerStore:
         is free and nothing of the layer is left.
         """
         reference = self._core.new_reference()
-        message = m.CreateRWLayer(
-            reference=reference,
-            name=_text(name),
-            parent=chain_id(parent) if parent else None,
+        request = requests.create_rw_layer(
+            reference,
+            name,
+            parent,
             mount_label=mount_label,
-            storage_opt=dict(storage_opt or {}),
+            storage_opt=storage_opt,
             init=init,
+            take=lambda facts: RWLayer(self._core, facts, reference, self),
         )
-        facts = self._core.call(self._core.mounts, message, timeout)
-        return RWLayer(self._core, facts, reference, self)
+        return self._core.ask(request, timeout)
 
     def get_rw_layer(self, name: str) -> RWLayer:
         """Hold a read-write layer once more. Raises MountDoesNotExist. moby: Store.GetRWLayer."""
         reference = self._core.new_reference()
-        message = m.GetRWLayer(reference=reference, name=_text(name))
-        facts = self._core.call(self._core.mounts, message)
-        return RWLayer(self._core, facts, reference, self)
+        core = self._core
+        return core.ask(
+            requests.get_rw_layer(
+                reference, name, lambda facts: RWLayer(core, facts, reference, self)
+            )
+        )
 
     def get_mount_id(self, name: str) -> str:
         """Return the graph driver's ID of a read-write layer. moby: Store.GetMountID."""
-        mount_id: str = self._core.call(self._core.mounts, m.GetMountID(name=_text(name)))
-        return mount_id
+        return self._core.ask(requests.get_mount_id(name))
 
     def release_rw_layer(self, layer: RWLayer) -> list[m.LayerMetadata]:
         """Give a reference back; the last one removes the layer. moby: Store.ReleaseRWLayer.
@@ -283,8 +276,7 @@ class LayerStore:
 
     def mounts(self) -> list[m.MountMetadata]:
         """Return every read-write layer, ordered by name, with those being made or removed."""
-        mounts: list[m.MountMetadata] = self._core.call(self._core.mounts, m.ListMounts())
-        return mounts
+        return self._core.ask(requests.list_mounts())
 
     # Images
 
@@ -304,7 +296,7 @@ class LayerStore:
 
         Raises CallTimeout, or DriverError where something can't be deleted.
         """
-        self._core.call(self._core.reaper, m.Drain(), timeout)
+        self._core.ask(requests.drain(), timeout)
 
     def check(self, *, full: bool = False, progress: Progress | None = None) -> list[Fault]:
         """Compare the disk with the metadata and return what is wrong; nothing is changed.
@@ -404,13 +396,6 @@ class LayerStore:
 
     def __repr__(self) -> str:
         return f"<LayerStore {self.root} {self.driver_name}>"
-
-
-def _text(name: str) -> str:
-    """Return the name; TypeError here, where it is the caller's, for what is no text."""
-    if not isinstance(name, str):
-        raise TypeError(f"a name is a string, not {name!r}")
-    return name
 
 
 def _close(core: Core, lock: RootLock, *, keep_mounts: bool, timeout: float) -> None:
