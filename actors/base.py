@@ -16,13 +16,14 @@ from typing import Any, Protocol
 
 import pykka
 
+from layerstore.actors.futures import Notifying
 from layerstore.actors.messages import Done, Message
 from layerstore.actors.trace import Envelope, Tracer
 from layerstore.drivers.errors import InternalError, LayerStoreError, StoreClosed, StoreRestarted
 
 log = logging.getLogger("layerstore")
 
-Promise = pykka.ThreadingFuture[Any]
+Promise = Notifying[Any]
 Continuation = Callable[[Done], None]
 
 
@@ -88,13 +89,18 @@ class Ref:
         except pykka.ActorDeadError:
             log.debug("%s is stopped; %s from %s dropped", self.name, message, sender)
 
-    def ask(self, message: Message, sender: str = "caller") -> pykka.Future[Any]:
+    def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
         """Send a public request; the future holds the answer, or a promise of it."""
         tracer = self._identity.tracer
         if tracer.on:
             envelope = tracer.wrap(message, None, sender, self.name)
-            return self._actor.ask(envelope, block=False)
-        return self._actor.ask(message, block=False)
+            return self._asked(envelope)
+        return self._asked(message)
+
+    def _asked(self, message: object) -> Notifying[Any]:
+        future = self._actor.ask(message, block=False)
+        assert isinstance(future, Notifying)  # noqa: S101 - BookKeeper makes no other
+        return future
 
     def lost(self) -> LayerStoreError:
         """Tell the watch that the actor is gone; returns the error to raise for it."""
@@ -152,6 +158,10 @@ class BookKeeper(pykka.ThreadingActor):
         self._tokens = count(1)
         self._closing: Promise | None = None
         self._closed = False
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return Notifying()
 
     @classmethod
     def launch(cls, name: str, tracer: Tracer, watch: Watch, **books: Any) -> Ref:
@@ -259,7 +269,7 @@ class BookKeeper(pykka.ThreadingActor):
     def close_books(self) -> Promise:
         """Refuse requests from now on and promise an answer for when nothing is under way."""
         if self._closing is None:
-            self._closing = pykka.ThreadingFuture()
+            self._closing = Notifying()
             self._answer_closing()
         return self._closing
 
@@ -272,7 +282,7 @@ class BookKeeper(pykka.ThreadingActor):
 
     def promise(self) -> Promise:
         """Make an answer that comes later; it is failed if the actor stops first."""
-        promise: Promise = pykka.ThreadingFuture()
+        promise: Promise = Notifying()
         self._promises.add(promise)
         return promise
 

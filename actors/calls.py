@@ -51,7 +51,7 @@ class Call:
         self._deadline = deadline
         if timeout is not None and deadline is None:
             self._deadline = time.monotonic() + timeout
-        self._future = ref.ask(message)
+        self._future: pykka.Future[Any] = ref.ask(message)
 
     def accepted(self) -> None:
         """Wait until the actor has taken the request; raises what it refused it with."""

@@ -11,6 +11,8 @@ with LayerStore("/var/lib/layerstore") as store:
 from layerstore.actors.image_messages import RemovedImage
 from layerstore.actors.messages import LayerMetadata, MountMetadata
 from layerstore.actors.trace import TraceRecord
+from layerstore.aio import AsyncImageStore, AsyncLayer, AsyncLayerStore, AsyncRWLayer
+from layerstore.aio_stream import AsyncTarStream
 from layerstore.drivers.confine import Confinement
 from layerstore.drivers.errors import (
     CallerError,
@@ -49,13 +51,21 @@ from layerstore.drivers.protocol import Change, ChangeKind, Limits
 from layerstore.drivers.repair_step import RepairStep
 from layerstore.image import Image
 from layerstore.images import ImageStore
+from layerstore.later import Later
+from layerstore.later_store import LaterLayer, LaterRWLayer, LaterStore
 from layerstore.layer import Layer
+from layerstore.outcome import Outcome
 from layerstore.rwlayer import RWLayer
 from layerstore.source import Region
 from layerstore.store import LayerStore
 from layerstore.stream import TarStream
 
 __all__ = [
+    "AsyncImageStore",
+    "AsyncLayer",
+    "AsyncLayerStore",
+    "AsyncRWLayer",
+    "AsyncTarStream",
     "CallTimeout",
     "CallerError",
     "Change",
@@ -76,6 +86,10 @@ __all__ = [
     "InvalidName",
     "InvalidTar",
     "JobCancelled",
+    "Later",
+    "LaterLayer",
+    "LaterRWLayer",
+    "LaterStore",
     "Layer",
     "LayerDoesNotExist",
     "LayerMetadata",
@@ -91,6 +105,7 @@ __all__ = [
     "NotConfined",
     "NotMounted",
     "NotPermitted",
+    "Outcome",
     "RWLayer",
     "ReadOnlyStorage",
     "Region",

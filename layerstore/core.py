@@ -11,11 +11,13 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from layerstore.actors import messages as m
 from layerstore.actors.base import Ref, Unwatched
 from layerstore.actors.calls import Call, call
+from layerstore.actors.futures import Notifying
 from layerstore.actors.retained import Retained
 from layerstore.actors.supervisor import Supervisor
 from layerstore.actors.trace import Tracer
@@ -34,8 +36,9 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.process import ChildProcess
 from layerstore.drivers.work import Descriptors, OwnedDescriptor
+from layerstore.later import Later
 from layerstore.requests import HandIn, Reading, Request
-from layerstore.source import Pump, hand_over, make_pipe
+from layerstore.source import Pump, hand_over, in_file, make_pipe
 from layerstore.stream import TarStream
 
 T = TypeVar("T")
@@ -67,6 +70,7 @@ class Core:
         self._retained = Retained()
         self._references = itertools.count(1)
         self._pid = os.getpid()
+        self._later: dict[Later[Any], None] = {}
         self._closing = False
         self._ended = False
         self._confinement: Confinement | None = None
@@ -154,6 +158,7 @@ class Core:
             raise InternalError("making the actors anew", "work that was begun doesn't end")
         self._generation += 1
         self._crew = self._new_crew()
+        self._look_after()
 
     def current(self, ref: Ref, timeout: float | None = None) -> Ref:
         """Return the actor to ask for one that may have died; waits until it is made anew."""
@@ -294,6 +299,53 @@ class Core:
             raise
         return TarStream(call_of_it, stream)
 
+    # Asking without waiting
+
+    def begin(self, request: Request[T]) -> Later[T]:
+        """Ask what a request says, and return the future of what it makes of the answer."""
+        self.check_open()
+        later = Later(self, request)
+        self._later[later] = None
+        return later.begin()
+
+    def begin_handing_in(self, request: HandIn[T]) -> Later[T]:
+        """Ask an actor to have a tar read that workers can read, or that is in memory.
+
+        Raises TypeError for any other, which somebody would have to pump.
+        """
+        if callable(getattr(request.source, "read", None)):
+            raise TypeError("a file object is read by whoever has it: hand in its path or number")
+        with in_file(request.source) as source:
+            later, _ = self.begin_pumping(replace(request, source=source))
+        return later
+
+    def begin_pumping(self, request: HandIn[T]) -> tuple[Later[T], Pump | None]:
+        """Ask an actor to have a tar read; the caller runs the pump, if there is one."""
+        self.check_open()
+        given = hand_over(request.source, request.how)
+        message = request.make_message(given)
+        return self.begin(Request(request.actor, message, request.take)), given.pump
+
+    def begin_reading(self, request: Reading) -> tuple[Later[None], OwnedDescriptor]:
+        """Ask an actor to have a tar written; returns its verdict and the end to read from."""
+        self.check_open()
+        reader, writer = make_pipe()
+        message = request.make_message((OwnedDescriptor(writer),))
+        return self.begin(Request(request.actor, message)), OwnedDescriptor(reader)
+
+    def restoring(self) -> Notifying[Any] | None:
+        """Return a future of when actors that have died are made anew, if some have."""
+        return self._supervisor.ask(m.Restore()) if self._crew.dead is not None else None
+
+    def forget(self, later: Later[Any]) -> None:
+        """Take note that a request is over."""
+        self._later.pop(later, None)
+
+    def _look_after(self) -> None:
+        """Answer those whose request was lost with its actor."""
+        for later in list(self._later):
+            later.look_up()
+
     # Closing
 
     def close(self, *, keep_mounts: bool, timeout: float) -> None:
@@ -310,6 +362,7 @@ class Core:
             self._supervisor.stop()
             self._supervisor.join(max(deadline - time.monotonic(), 1.0))
             self._crew.end(deadline, grace=1.0)
+            self._look_after()
         if failures is None:
             failures = {} if keep_mounts else unmount_by_hand(self.disk, self._retained)
         for error in failures.values():

@@ -5,13 +5,15 @@ The front doors' classes add how the store is asked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from layerstore.actors import messages as m
 from layerstore.drivers.ids import ChainID, DiffID
 
 if TYPE_CHECKING:
     from layerstore.core import Core
+
+H = TypeVar("H", bound="RWLayerHandle")
 
 
 class LayerHandle:
@@ -92,6 +94,10 @@ class RWLayerHandle:
     def belongs_to(self, core: Core) -> bool:
         """Whether the reference is one of this open store's."""
         return self._core is core
+
+    def as_handle(self, kind: type[H]) -> H:
+        """Return the same reference as another front door has it; it still is only one."""
+        return kind(self._core, self._facts, self._reference, self._owner)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

@@ -31,6 +31,7 @@ from layerstore.drivers.repair_step import RepairStep
 from layerstore.drivers.work import Init
 from layerstore.image_load import Progress
 from layerstore.images import ImageStore
+from layerstore.later_store import LaterStore
 from layerstore.layer import Layer
 from layerstore.repairing import Announce, repair
 from layerstore.rwlayer import RWLayer
@@ -277,6 +278,22 @@ class LayerStore:
     def mounts(self) -> list[m.MountMetadata]:
         """Return every read-write layer, ordered by name, with those being made or removed."""
         return self._core.ask(requests.list_mounts())
+
+    # Other ways in
+
+    @property
+    def later(self) -> LaterStore:
+        """The same calls for actors, and whoever else must not wait: each returns a future.
+
+        `store.later.create_rw_layer(...).tell(self.actor_ref, tag)` has an Outcome told to a Pykka
+        actor. AsyncLayerStore is for asyncio.
+        """
+        return LaterStore(self)
+
+    @property
+    def core(self) -> Core:
+        """The actors behind the store, for the other front doors."""
+        return self._core
 
     # Images
 
