@@ -7,18 +7,20 @@ handler never waits: it either answers at once or returns a promise that a later
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pykka
 
 from layerstore.actors.futures import Notifying
 from layerstore.actors.messages import Done, Message
 from layerstore.actors.trace import Envelope, Tracer
+from layerstore.actors.waiting import Glance
 from layerstore.drivers.errors import InternalError, LayerStoreError, StoreClosed, StoreRestarted
 
 log = logging.getLogger("layerstore")
@@ -62,6 +64,8 @@ class Identity:
     threads: list[threading.Thread] = field(default_factory=list)
     dismissed: bool = False
     """Whoever launched it has it stop, so it isn't lost when it does."""
+    keepers: list[BookKeeper] = field(default_factory=list)
+    """The actor itself, to be looked at."""
 
 
 class Ref:
@@ -106,6 +110,15 @@ class Ref:
         """Tell the watch that the actor is gone; returns the error to raise for it."""
         return self._identity.watch.lost(self.name)
 
+    def look(self) -> Glance | None:
+        """Return what the actor has before it; None where it has none yet, or has stopped."""
+        return next((keeper.look() for keeper in self._identity.keepers if self.alive), None)
+
+    @property
+    def thread(self) -> int | None:
+        """Identifier of the actor's thread."""
+        return next((thread.ident for thread in self._identity.threads), None)
+
     @property
     def alive(self) -> bool:
         """Whether the actor has not stopped."""
@@ -138,6 +151,12 @@ class Refused:
     error: LayerStoreError
 
 
+def _outcome(answer: object) -> str:
+    if isinstance(answer, Refused):
+        return type(answer.error).__name__
+    return "pending" if isinstance(answer, pykka.Future) else "ok"
+
+
 class BookKeeper(pykka.ThreadingActor):
     """An actor that keeps promises; subclasses give `asked` and `told`."""
 
@@ -152,8 +171,9 @@ class BookKeeper(pykka.ThreadingActor):
         self._tracer = identity.tracer
         self._watch = identity.watch
         self._death: LayerStoreError | None = None
+        identity.keepers.append(self)
         self._handling: Envelope | None = None
-        self._promises: set[Promise] = set()
+        self._promises: dict[Promise, Envelope | None] = {}
         self._continuations: dict[int, Continuation] = {}
         self._tokens = count(1)
         self._closing: Promise | None = None
@@ -193,15 +213,10 @@ class BookKeeper(pykka.ThreadingActor):
         envelope.started = time.monotonic_ns()
         self._handling = envelope
         try:
-            answer = self._handled(envelope.message)
+            answer = self._handled(cast("Message", envelope.content))
         finally:
             self._handling = None
-        outcome = "ok"
-        if isinstance(answer, Refused):
-            outcome = type(answer.error).__name__
-        elif isinstance(answer, pykka.Future):
-            outcome = "pending"
-        self._tracer.keep(envelope, outcome)
+        self._tracer.keep(envelope, "ok" if answer is None else _outcome(answer))
         return answer
 
     def _handled(self, message: Message) -> object:
@@ -240,6 +255,16 @@ class BookKeeper(pykka.ThreadingActor):
         for promise in list(self._promises):
             self.reject(promise, error)
 
+    def look(self) -> Glance:
+        """Return what is before this actor; called from other threads, so it only reads."""
+        inbox = cast("queue.Queue[Any]", self.actor_inbox)
+        return Glance(
+            name=self.name,
+            mailbox=tuple(letter.message for letter in inbox.queue.copy()),
+            handling=self._handling,
+            promised=tuple(asked for asked in self._promises.copy().values() if asked is not None),
+        )
+
     # Sending and continuing
 
     def send(self, to: Ref, message: Message) -> None:
@@ -269,34 +294,41 @@ class BookKeeper(pykka.ThreadingActor):
     def close_books(self) -> Promise:
         """Refuse requests from now on and promise an answer for when nothing is under way."""
         if self._closing is None:
-            self._closing = Notifying()
+            self._closing = self.promise()
             self._answer_closing()
         return self._closing
 
     def _answer_closing(self) -> None:
         if self._closing is not None and not self._continuations and not self._closed:
             self._closed = True
-            self._closing.set(None)
+            self.fulfil(self._closing, None)
 
     # Answering later
 
     def promise(self) -> Promise:
         """Make an answer that comes later; it is failed if the actor stops first."""
         promise: Promise = Notifying()
-        self._promises.add(promise)
+        asked = self._handling
+        public = asked is not None and asked.content is not None and asked.cause == 0
+        self._promises[promise] = asked if public else None
         return promise
 
     def fulfil(self, promise: Promise, value: object) -> None:
         """Give the promised answer, unless it was given before."""
         if promise in self._promises:
-            self._promises.discard(promise)
+            self._answered(promise, "ok", value)
             promise.set(value)
 
     def reject(self, promise: Promise, error: LayerStoreError) -> None:
         """Give an error for the promised answer, unless one was given before."""
         if promise in self._promises:
-            self._promises.discard(promise)
+            self._answered(promise, type(error).__name__, None)
             promise.set_exception((type(error), error, None))
+
+    def _answered(self, promise: Promise, outcome: str, value: object) -> None:
+        request = self._promises.pop(promise)
+        if request is not None:
+            self._tracer.answer(request, self._handling, self.name, outcome, value)
 
     def settle(self, promise: Promise, done: Done) -> None:
         """Give the outcome of finished work as the promised answer."""

@@ -18,6 +18,7 @@ from layerstore.drivers.work import Descriptors, Init, Job, TarSource
 
 if TYPE_CHECKING:
     from layerstore.actors.base import Ref
+    from layerstore.actors.trace import Envelope
 
 T = TypeVar("T")
 
@@ -406,6 +407,8 @@ class Run(Message):
     """A worker is to do these jobs in order."""
 
     submits: tuple[Submit, ...]
+    causes: tuple[Envelope | None, ...] = field(repr=False)
+    """What each was submitted in, where it is traced."""
 
     def summary(self) -> str:
         """Return the first job, and how many more there are."""

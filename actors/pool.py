@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 from layerstore.actors import messages as m
 from layerstore.actors.base import BookKeeper, Identity, Ref
+from layerstore.actors.trace import Envelope
+from layerstore.actors.waiting import Glance
 from layerstore.actors.worker import DriverWorker
 from layerstore.drivers.errors import JobCancelled, LayerStoreError, StoreBusy, StoreClosed
 from layerstore.drivers.work import Hands
@@ -38,6 +41,7 @@ class DriverPool(BookKeeper):
         """Start without workers, or with `warm` of them whose children are spawned ahead."""
         super().__init__(identity)
         self._make_hands = make_hands
+        self._causes: dict[int, Envelope] = {}  # by the identity of a queued Submit
         self._short: deque[m.Submit] = deque()
         self._heavy: deque[m.Submit] = deque()
         self._short_free = workers
@@ -84,6 +88,12 @@ class DriverPool(BookKeeper):
                 return None
         return super().asked(message)
 
+    def look(self) -> Glance:
+        """Return what is before the pool: the jobs that wait for a worker, too."""
+        workers = tuple(self._workers.copy().values())
+        queue = tuple(self._causes.copy().values())
+        return replace(super().look(), queue=queue, workers=workers)
+
     def _submit(self, submit: m.Submit) -> None:
         queue = self._heavy if submit.job.heavy else self._short
         if self._cutting_off and not submit.job.follows:
@@ -92,6 +102,8 @@ class DriverPool(BookKeeper):
             self._refuse(submit, StoreBusy(len(queue)))
         else:
             queue.append(submit)
+            if self._handling is not None:
+                self._causes[id(submit)] = self._handling
             self._dispatch()
 
     def _cancel(self, message: m.Cancel) -> None:
@@ -115,6 +127,7 @@ class DriverPool(BookKeeper):
     def _refuse(self, submit: m.Submit, error: LayerStoreError) -> None:
         for descriptor in submit.descriptors:
             descriptor.close()
+        self._cause(submit)
         kind = type(submit.job).__name__
         self.send(submit.reply_to, m.Done(token=submit.token, kind=kind, error=error))
 
@@ -132,11 +145,18 @@ class DriverPool(BookKeeper):
     def _run(self, submits: tuple[m.Submit, ...]) -> None:
         heavy = submits[0].job.heavy
         worker = self._take(heavy=heavy)
-        run = m.Run(submits=submits)
+        run = m.Run(submits=submits, causes=tuple(self._cause(submit) for submit in submits))
         self._running[worker.name] = run
         if heavy:
             self._with_child.add(worker.name)
-        self.send(worker, run)
+        worker.tell(run, run.causes[0] or self._handling, self.name)
+
+    def _cause(self, submit: m.Submit) -> Envelope | None:
+        """Return, for once, the envelope that a job came in, so that it causes what becomes of it.
+
+        The message that is handled when a job's turn comes is of whoever had it before.
+        """
+        return self._causes.pop(id(submit), None)
 
     def _take(self, *, heavy: bool) -> Ref:
         """Take an idle worker, for a heavy job one that has a child, or start one."""

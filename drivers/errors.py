@@ -144,6 +144,19 @@ class InvalidMetadata(LayerStoreError):
         return f"invalid metadata in {self.path}: {self.reason}"
 
 
+class InvalidTrace(LayerStoreError):
+    """A file is no journal of a trace, or holds what none has; `offset` is in bytes."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__(path, offset, reason)
+        self.path = path
+        self.offset = offset
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"invalid trace {self.path} at offset {self.offset}: {self.reason}"
+
+
 class IntegrityError(LayerStoreError):
     """Content does not have the digest that its name promises; `what` names the content."""
 

@@ -90,7 +90,8 @@ class WorkerHands:
     @property
     def child_pid(self) -> int | None:
         """Process ID of the child, if there is one."""
-        return self._child.pid if self._child is not None else None
+        child = self._child
+        return child.pid_by_now if child is not None else None
 
     def kill(self) -> None:
         """Kill the child in the middle of whatever it does, from any thread."""

@@ -110,6 +110,11 @@ class ChildProcess:
         with contextlib.suppress(OSError):  # a child that is dead already shows at the first job
             send_frame(self._sock, asdict(config))
 
+    @property
+    def pid_by_now(self) -> int | None:
+        """The process ID, from any thread; None while it is only being spawned."""
+        return self._process.number if self._process is not None else None
+
     def _spawning(self, process: _Process) -> None:
         self._process = process
 

@@ -1,8 +1,8 @@
 """System calls that Python's os module lacks, through the C library.
 
 Owns their numbers, constants and argument types; every failure is an OSError with the real errno.
-Sources: mount(2), umount2(2), pivot_root(2), unshare(2), prctl(2), capset(2), openat2(2), syncfs(2)
-and the kernel's include/uapi headers.
+Sources: mount(2), umount2(2), pivot_root(2), unshare(2), prctl(2), capset(2), openat2(2),
+syncfs(2), inotify(7) and the kernel's include/uapi headers.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 
+IN_MODIFY = 0x02
+IN_MOVED_TO = 0x80
+IN_CREATE = 0x100
+
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -49,6 +53,7 @@ _libc.mount.argtypes = (
 )
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 _libc.syncfs.argtypes = (ctypes.c_int,)
 _libc.syscall.restype = ctypes.c_long
 _openat2 = _libc.syscall
@@ -158,6 +163,20 @@ def openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: int) 
     if fd < 0:
         raise _failure(path)
     return int(fd)
+
+
+def inotify_init() -> int:
+    """Return a descriptor to watch files with, closed on exec. inotify_init1(2)."""
+    fd = int(_libc.inotify_init1(os.O_CLOEXEC))
+    if fd < 0:
+        raise _failure(None)
+    return fd
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> None:
+    """Have a descriptor tell of changes at `path`. inotify_add_watch(2)."""
+    if _libc.inotify_add_watch(fd, os.fsencode(path), mask) < 0:
+        raise _failure(path)
 
 
 def _failure(path: bytes | str | None) -> OSError:

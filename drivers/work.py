@@ -328,6 +328,10 @@ class Hands(Protocol):
     retries: int
     """Attempts that the last job had to repeat, in this process, because of EBUSY and its like."""
 
+    @property
+    def child_pid(self) -> int | None:
+        """Process ID of the child that heavy jobs are done by, if there is one."""
+
     def perform(self, job: Job, descriptors: Descriptors) -> Outcome:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""
 

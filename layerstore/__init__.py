@@ -11,6 +11,7 @@ with LayerStore("/var/lib/layerstore") as store:
 from layerstore.actors.image_messages import RemovedImage
 from layerstore.actors.messages import LayerMetadata, MountMetadata
 from layerstore.actors.trace import TraceRecord
+from layerstore.actors.waiting import ActorStatus, PendingRequest, Waiting
 from layerstore.aio import AsyncImageStore, AsyncLayer, AsyncLayerStore, AsyncRWLayer
 from layerstore.aio_stream import AsyncTarStream
 from layerstore.drivers.confine import Confinement
@@ -27,6 +28,7 @@ from layerstore.drivers.errors import (
     InvalidMetadata,
     InvalidName,
     InvalidTar,
+    InvalidTrace,
     JobCancelled,
     LayerDoesNotExist,
     LayerNotRetained,
@@ -61,6 +63,7 @@ from layerstore.store import LayerStore
 from layerstore.stream import TarStream
 
 __all__ = [
+    "ActorStatus",
     "AsyncImageStore",
     "AsyncLayer",
     "AsyncLayerStore",
@@ -85,6 +88,7 @@ __all__ = [
     "InvalidMetadata",
     "InvalidName",
     "InvalidTar",
+    "InvalidTrace",
     "JobCancelled",
     "Later",
     "LaterLayer",
@@ -106,6 +110,7 @@ __all__ = [
     "NotMounted",
     "NotPermitted",
     "Outcome",
+    "PendingRequest",
     "RWLayer",
     "ReadOnlyStorage",
     "Region",
@@ -118,5 +123,6 @@ __all__ = [
     "StoreRestarted",
     "TarStream",
     "TraceRecord",
+    "Waiting",
     "WorkerDied",
 ]

@@ -20,7 +20,7 @@ from layerstore.actors.calls import Call, call
 from layerstore.actors.futures import Notifying
 from layerstore.actors.retained import Retained
 from layerstore.actors.supervisor import Supervisor
-from layerstore.actors.trace import Tracer
+from layerstore.actors.waiting import Waiting, look_around
 from layerstore.closing import unmount_by_hand, wind_up
 from layerstore.crew import Crew, Found, Staff
 from layerstore.drivers.confine import Confinement
@@ -40,6 +40,7 @@ from layerstore.later import Later
 from layerstore.requests import HandIn, Reading, Request
 from layerstore.source import Pump, hand_over, in_file, make_pipe
 from layerstore.stream import TarStream
+from layerstore.watchdog import Watchdog
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class Core:
         self.disk = disk
         self.config = config
         self.staff = staff
-        self.tracer = Tracer(staff.trace_size)
+        self.tracer = staff.tracer
         self.faults: list[InvalidMetadata] = []
         self._find = find
         self._retained = Retained()
@@ -88,6 +89,12 @@ class Core:
             self._supervisor.stop()
             self._supervisor.join(_STOPPING)
             raise
+        self._watchdog = Watchdog(self.waiting, staff.stall_after)
+
+    def waiting(self) -> Waiting:
+        """Return what is under way; from any thread, whatever the actors are at."""
+        crew = self._crew
+        return look_around((crew.images, crew.mounts, crew.layers, crew.pool, crew.reaper))
 
     @property
     def layers(self) -> Ref:
@@ -237,7 +244,7 @@ class Core:
                 return
         ref.tell(abandoned, None, "caller")
         # If that actor dies, or has died, it is for the next, which the supervisor will have.
-        self._supervisor.tell(abandoned, None, "caller")
+        self._supervisor.tell(abandoned, None, "on behalf of it")
 
     def _undo(self, abandoned: m.Abandon) -> None:
         """Undo what a caller asked for, whichever actor knows of it; the supervisor's."""
@@ -363,6 +370,7 @@ class Core:
             self._supervisor.join(max(deadline - time.monotonic(), 1.0))
             self._crew.end(deadline, grace=1.0)
             self._look_after()
+            self._watchdog.stop()
         if failures is None:
             failures = {} if keep_mounts else unmount_by_hand(self.disk, self._retained)
         for error in failures.values():

@@ -44,8 +44,10 @@ class Staff:
     """Jobs that wait before StoreBusy is raised."""
     prespawn: bool
     """Spawn the children when the store is opened, not at their first job."""
-    trace_size: int
-    """Envelopes that the trace remembers; 0: no tracing."""
+    tracer: Tracer
+    """Takes down what the actors say; a repair goes on with it."""
+    stall_after: float
+    """Seconds after which the log tells of a request without an answer; 0: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

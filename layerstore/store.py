@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from layerstore import checking, requests
 from layerstore.actors import messages as m
 from layerstore.actors.trace import TraceRecord
+from layerstore.actors.waiting import Waiting
 from layerstore.core import Core
 from layerstore.crew import Staff
 from layerstore.drivers.choose import find_driver, open_driver
@@ -33,6 +34,7 @@ from layerstore.image_load import Progress
 from layerstore.images import ImageStore
 from layerstore.later_store import LaterStore
 from layerstore.layer import Layer
+from layerstore.recording import Recording
 from layerstore.repairing import Announce, repair
 from layerstore.rwlayer import RWLayer
 from layerstore.source import Source
@@ -66,6 +68,8 @@ class LayerStore:
         limits: Limits | None = None,
         confine: Confine = "auto",
         trace_size: int = 10_000,
+        trace_file: str | os.PathLike[str] | None = None,
+        stall_after: float = 60.0,
         recover: bool = True,
     ) -> None:
         """Open a root, making what is missing.
@@ -79,7 +83,10 @@ class LayerStore:
         children start now, else with their first job. `limits` bound what one tar may unpack to.
         `confine`: children give up what their jobs don't need as far as the kernel lets them
         (`auto`), or else the store isn't opened (`required`), or they don't (`off`); `confinement`
-        tells. `trace_size` is how many messages `trace` remembers; 0 turns tracing off.
+        tells. `trace_size` is how many messages `trace` remembers (0: none), `trace_file` where a
+        journal of them is written, see `trace_to` (default: what LAYERSTORE_TRACE names, if it is
+        set). A call that has no answer after `stall_after` seconds is told of in the log, with
+        who waits for whom (0: never).
         Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
         crash left stays where it is, to be told by `check`.
 
@@ -105,15 +112,22 @@ class LayerStore:
                 limits=limits or Limits(),
                 confine=confine,
             )
+            self._recording = Recording(trace_size, root=self.root, driver=graph_driver.name)
             staff = Staff(
                 workers=workers if workers is not None else os.cpu_count() or 1,
                 max_heavy=max_streams,
                 max_queued=max_queued,
                 prespawn=prespawn,
-                trace_size=trace_size,
+                tracer=self._recording.tracer,
+                stall_after=stall_after,
             )
             disk = make_disk(config, graph_driver)
-            self._core = start(disk, config, staff, recovering=recover)
+            self._recording.begin(trace_file)
+            try:
+                self._core = start(disk, config, staff, recovering=recover)
+            except BaseException:
+                self._recording.close()
+                raise
         except OSError as error:
             lock.release()
             raise DriverError.from_os_error_in("open the store", self.root, error) from error
@@ -308,6 +322,26 @@ class LayerStore:
         """Return the newest messages between the actors, in the order they were sent."""
         return self._core.tracer.records()
 
+    def waiting(self) -> Waiting:
+        """Return every call without an answer and what it waits for, and what each actor is at.
+
+        Looks at the actors from outside, so it answers even where they don't. Calls are known only
+        while the store is traced. Raises StoreClosed.
+        """
+        self._core.check_open()
+        return self._core.waiting()
+
+    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
+        """Write what is traced from now on to a journal for `layerstore trace`, or to none.
+
+        `path` is a file, or a directory to make one in. A file that is there is moved to `path.1`,
+        what is there to `path.2`, and so on, as when it has grown to 8 MiB; at most 8 are kept. It
+        ends with the store. Where the disk is full, records are lost and nothing else. For one
+        thread at a time. Raises DriverError, StoreClosed.
+        """
+        self._core.check_open()
+        self._recording.write_to(path)
+
     def drain(self, timeout: float | None = None) -> None:
         """Wait until everything removed is deleted from the disk; `timeout` in seconds.
 
@@ -371,6 +405,7 @@ class LayerStore:
             try:
                 self._core = start(core.disk, core.config, core.staff, recovering=True)
             except BaseException:
+                self._recording.close()
                 self._lock.release()
                 raise
             self._finalizer = self._close_in_the_end()
@@ -378,7 +413,13 @@ class LayerStore:
     def _close_in_the_end(self) -> Finalizer:
         """Have whoever forgets to close leave no child, no mount and no thread at exit."""
         return weakref.finalize(
-            self, _close, self._core, self._lock, keep_mounts=False, timeout=10.0
+            self,
+            _close,
+            self._core,
+            self._recording,
+            self._lock,
+            keep_mounts=False,
+            timeout=10.0,
         )
 
     def close(self, *, keep_mounts: bool = False, timeout: float = 10.0) -> None:
@@ -390,7 +431,8 @@ class LayerStore:
         unmounted; the store is closed all the same. Idempotent.
         """
         if self._finalizer.detach() is not None:
-            _close(self._core, self._lock, keep_mounts=keep_mounts, timeout=timeout)
+            recording = self._recording
+            _close(self._core, recording, self._lock, keep_mounts=keep_mounts, timeout=timeout)
 
     def cleanup(self) -> None:
         """Close the store under moby's name for it. moby: Store.Cleanup."""
@@ -415,8 +457,11 @@ class LayerStore:
         return f"<LayerStore {self.root} {self.driver_name}>"
 
 
-def _close(core: Core, lock: RootLock, *, keep_mounts: bool, timeout: float) -> None:
+def _close(
+    core: Core, recording: Recording, lock: RootLock, *, keep_mounts: bool, timeout: float
+) -> None:
     try:
         core.close(keep_mounts=keep_mounts, timeout=timeout)
     finally:
+        recording.close()
         lock.release()

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TypeAlias
 
 from layerstore.command import listings, upkeep, verbs
+from layerstore.command.trace import add_trace
 from layerstore.drivers.protocol import Limits
 from layerstore.store import LayerStore
 
@@ -69,10 +70,17 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="how far processes that unpack give up what they don't need; info tells",
     )
+    parser.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="write a journal of what is done (default: $LAYERSTORE_TRACE, if set), for trace",
+    )
+    parser.set_defaults(run_alone=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_images(commands)
     _add_mounts(commands)
     _add_store(commands)
+    add_trace(commands)
     return parser
 
 

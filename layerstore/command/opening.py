@@ -38,6 +38,8 @@ def opened(options: argparse.Namespace) -> Iterator[LayerStore]:
         confine=options.confine,
         prespawn=False,
         trace_size=0,
+        stall_after=0.0,
+        trace_file=options.trace,
         recover=options.recover,
     )
     try:
