@@ -311,6 +311,26 @@ class CallTimeout(LayerStoreError, TimeoutError):
         return f"{self.operation} gave no answer within {self.seconds:g} s"
 
 
+class CommandNotRun(LayerStoreError):
+    """The program of a run can't be executed in its root file system; `errno` says why."""
+
+    def __init__(self, program: str, errno: int, detail: str = "") -> None:
+        super().__init__(program, errno, detail)
+        self.program = program
+        self.errno = errno
+        self.detail = detail
+
+    @property
+    def status(self) -> int:
+        """Exit status of shells and docker: 127 for no such program, 126 for one that can't run."""
+        missing = self.errno in (errno_codes.ENOENT, errno_codes.ENOTDIR)
+        return 127 if missing else 126
+
+    def __str__(self) -> str:
+        more = f" ({self.detail})" if self.detail else ""
+        return f"{self.program} can't be run: {os.strerror(self.errno)}{more}"
+
+
 class WorkerDied(LayerStoreError):
     """The child process that did the work ended in the middle of it; nothing half-made stays."""
 

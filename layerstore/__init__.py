@@ -18,6 +18,7 @@ from layerstore.drivers.confine import Confinement
 from layerstore.drivers.errors import (
     CallerError,
     CallTimeout,
+    CommandNotRun,
     DriverError,
     DriverNotSupported,
     ImageDoesNotExist,
@@ -52,11 +53,13 @@ from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.protocol import Change, ChangeKind, Limits
 from layerstore.drivers.repair_step import RepairStep
 from layerstore.image import Image
+from layerstore.image_process import image_process
 from layerstore.images import ImageStore
 from layerstore.later import Later
 from layerstore.later_store import LaterLayer, LaterRWLayer, LaterStore
 from layerstore.layer import Layer
 from layerstore.outcome import Outcome
+from layerstore.running import Finished, Running, Volume, mount_points, run, start
 from layerstore.rwlayer import RWLayer
 from layerstore.source import Region
 from layerstore.store import LayerStore
@@ -73,11 +76,13 @@ __all__ = [
     "CallerError",
     "Change",
     "ChangeKind",
+    "CommandNotRun",
     "Confinement",
     "DriverError",
     "DriverNotSupported",
     "Fault",
     "FaultKind",
+    "Finished",
     "Image",
     "ImageDoesNotExist",
     "ImageInUse",
@@ -116,6 +121,7 @@ __all__ = [
     "Region",
     "RemovedImage",
     "RepairStep",
+    "Running",
     "StorageFull",
     "StoreBusy",
     "StoreClosed",
@@ -123,6 +129,11 @@ __all__ = [
     "StoreRestarted",
     "TarStream",
     "TraceRecord",
+    "Volume",
     "Waiting",
     "WorkerDied",
+    "image_process",
+    "mount_points",
+    "run",
+    "start",
 ]

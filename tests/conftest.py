@@ -55,6 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--history-rounds", type=int, default=10, help="concurrent histories of each kind"
     )
     parser.addoption(
+        "--install-examples", action="store_true", help="execute the README's way to install"
+    )
+    parser.addoption(
         "--leak-cycles", type=int, default=1_000, help="cycles after which nothing may have grown"
     )
 

@@ -6,7 +6,6 @@ Owns the way from arguments to an exit status: 0; 1 with one line on stderr; 2 f
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -27,8 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     try:
         options = parse_arguments(arguments)
-        status = _run(options)
-        sys.stdout.flush()
+        if not options.opens:
+            status = cast("int", options.run(options))
+            sys.stdout.flush()
+            return status
+        with opened(options) as store:
+            status = cast("int", options.run(store, options))
+            sys.stdout.flush()
         return status
     except LayerStoreError as error:
         print(f"layerstore: {error}", file=sys.stderr)
@@ -39,12 +43,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _PIPE_CLOSED
     except KeyboardInterrupt:
         return _INTERRUPTED
-
-
-def _run(options: argparse.Namespace) -> int:
-    if options.run_alone is not None:
-        return cast("int", options.run_alone(options))
-    with opened(options) as store:
-        status = cast("int", options.run(store, options))
-        sys.stdout.flush()
-    return status

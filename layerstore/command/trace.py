@@ -1,6 +1,6 @@
 """The command's verb `trace`, which reads journals and needs no store; returns the exit status.
 
-Owns its arguments and what is printed where. The views are layerstore.command.tracing's.
+Owns what is printed where. Its arguments are trace_arguments', the views are tracing's.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from layerstore.command.tracing.chrome import chrome_events
 from layerstore.command.tracing.follow import follow
@@ -25,58 +25,6 @@ from layerstore.drivers.printable import escaped
 
 if TYPE_CHECKING:
     from layerstore.actors.trace import TraceRecord
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-_WHAT = ("list", "stats", "sessions", "replay")
-_ANSWER_SECONDS = 30.0
-
-
-def add_trace(commands: Commands) -> None:
-    """Add the verb to the grammar."""
-    about = "Look at what the actors of a store said, in a journal that --trace has written"
-    parser = commands.add_parser("trace", help=about, description=about)
-    parser.set_defaults(run_alone=trace)
-    parser.add_argument("file", metavar="FILE", help="a journal, or a directory of them")
-    parser.add_argument("what", nargs="?", choices=_WHAT, default="list", help="(default: list)")
-    parser.add_argument("--session", help="the start of a session's name (default: the newest)")
-    again = parser.add_argument_group("replay")
-    again.add_argument(
-        "--root",
-        dest="replay_root",
-        metavar="NEW",
-        help="directory for a fresh store, which is left there",
-    )
-    again.add_argument(
-        "--timeout",
-        type=float,
-        default=_ANSWER_SECONDS,
-        metavar="SECONDS",
-        help="how long to wait for an answer (default: %(default)g)",
-    )
-    chosen = parser.add_argument_group("which records")
-    for name, about in (
-        ("kind", "class of the message or job"),
-        ("actor", "sender or receiver"),
-        ("outcome", "ok, pending or an error's class"),
-    ):
-        chosen.add_argument(
-            f"--{name}",
-            dest=f"{name}s",
-            action="append",
-            default=[],
-            metavar="PATTERN",
-            help=f"{about}, as a shell pattern; may be repeated",
-        )
-    chosen.add_argument("--since", metavar="TIME", help="RFC 3339, or seconds from the beginning")
-    chosen.add_argument("--last", type=float, metavar="SECONDS", help="only the end of it")
-    chosen.add_argument("--slowest", type=int, metavar="N", help="those that took longest")
-    chosen.add_argument("--request", type=int, metavar="N", help="a request's records, as a tree")
-    shown = parser.add_argument_group("how they are shown")
-    shown.add_argument("--json", action="store_true", help="print JSON")
-    shown.add_argument("--follow", action="store_true", help="print what is written from now on")
-    shown.add_argument("--chrome", metavar="OUT", help="write a file for Perfetto")
-    shown.add_argument("--html", metavar="OUT", help="write a page with a sequence diagram")
 
 
 def trace(options: argparse.Namespace) -> int:
