@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from time import monotonic_ns
 from typing import Any, Protocol, cast
 
 import pykka
@@ -87,7 +88,7 @@ class Ref:
         tracer = self._identity.tracer
         try:
             if tracer.on:
-                self._actor.tell(tracer.wrap(message, cause, sender, self.name))
+                self._actor.tell(tracer.wrap(message, cause, sender, self._identity.name))
             else:
                 self._actor.tell(message)
         except pykka.ActorDeadError:
@@ -210,10 +211,10 @@ class BookKeeper(pykka.ThreadingActor):
         return self._handled(message)
 
     def _traced(self, envelope: Envelope) -> object:
-        envelope.started = time.monotonic_ns()
+        envelope.started = monotonic_ns()
         self._handling = envelope
         try:
-            answer = self._handled(cast("Message", envelope.content))
+            answer = self._handled(envelope.content)
         finally:
             self._handling = None
         self._tracer.keep(envelope, "ok" if answer is None else _outcome(answer))

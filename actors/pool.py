@@ -145,7 +145,7 @@ class DriverPool(BookKeeper):
     def _run(self, submits: tuple[m.Submit, ...]) -> None:
         heavy = submits[0].job.heavy
         worker = self._take(heavy=heavy)
-        run = m.Run(submits=submits, causes=tuple(self._cause(submit) for submit in submits))
+        run = m.Run(submits=submits, causes=tuple([self._cause(submit) for submit in submits]))
         self._running[worker.name] = run
         if heavy:
             self._with_child.add(worker.name)

@@ -32,8 +32,8 @@ _NOTHING: Mapping[str, Any] = {}
 class Envelope(msgspec.Struct, gc=False, eq=False):
     """One message, job or answer on its way; times in nanoseconds of the monotonic clock."""
 
-    content: Message | Job | None
-    """Gone once it is kept: a trace remembers no contents."""
+    content: Any
+    """The Message or Job; None once it is kept: a trace remembers no contents."""
     sequence: int
     cause: int
     request: int
@@ -108,15 +108,16 @@ class Tracer:
         envelope.ended = monotonic_ns()
         envelope.outcome = outcome
         content = envelope.content
+        sink = self._sink
         if content is not None:
             envelope.kind = content.__class__.__name__
-            envelope.summary = content.summary() + note
-            if self._sink is not None:
+            envelope.summary = content.summary() + note if note else content.summary()
+            if sink is not None:
                 envelope.facts = request_facts(content)
             envelope.content = None
         self._ring.append(envelope)
-        if self._sink is not None:
-            self._sink(envelope)
+        if sink is not None:
+            sink(envelope)
 
     def begin(self, job: Job, cause: Envelope | None, worker: str) -> Envelope | None:
         """Put a job that a worker begins into an envelope; it has waited since it was submitted."""

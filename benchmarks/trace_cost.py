@@ -1,6 +1,6 @@
 """What tracing costs: 100 read-write layers removed from 100 threads, with and without.
 
-Run as root: `python -m benchmarks.trace_cost [DIRECTORY] [--rounds N] [--durability D]`. Three
+Run as root: `python -m benchmarks.trace_cost [DIRECTORY] [--seconds N] [--durability D]`. Three
 stores are open at once (no trace, the ring, the ring and a journal); each round gives every one of
 them the same work, in turn and in another order each time. Ratios are of the same round, to the
 store without a trace, and printed as their median with quartiles; beside them stands the ratio of
@@ -48,7 +48,7 @@ def remove_all(store: LayerStore, chain: str, threads: ThreadPoolExecutor) -> di
     return taken
 
 
-def measure(place: Path, rounds: int, durability: str) -> Times:
+def measure(place: Path, seconds: float, durability: str) -> Times:
     times: Times = defaultdict(list)
     with contextlib.ExitStack() as stack:
         stores = {}
@@ -65,13 +65,14 @@ def measure(place: Path, rounds: int, durability: str) -> Times:
         threads = stack.enter_context(ThreadPoolExecutor(_LAYERS))
         list(threads.map(time.sleep, [0.01] * _LAYERS))  # every thread is there
         modes = list(_MODES)
-        for number in range(rounds + 1):
+        for mode in modes:
+            remove_all(*stores[mode], threads)  # warms up
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             random.shuffle(modes)
             for mode in modes:
-                taken = remove_all(*stores[mode], threads)
-                for clock, seconds in taken.items():
-                    if number:  # the first round warms up
-                        times[mode, clock].append(seconds)
+                for clock, taken in remove_all(*stores[mode], threads).items():
+                    times[mode, clock].append(taken)
     return times
 
 
@@ -81,7 +82,8 @@ def fastest_tenth(taken: list[float]) -> float:
 
 def report(times: Times) -> None:
     for clock in _CLOCKS:
-        print(f"\n{_LAYERS} removals, {clock} time until all are answered")
+        count = len(times[_MODES[0], clock])
+        print(f"\n{_LAYERS} removals, {clock} time until all are answered, {count} rounds")
         base = times[_MODES[0], clock]
         for mode in _MODES:
             taken = times[mode, clock]
@@ -97,12 +99,12 @@ def report(times: Times) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?", default="/var/tmp")  # noqa: S108
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--durability", choices=("durable", "relaxed"), default="durable")
     options = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="layerstore-bench-", dir=options.directory))
     try:
-        report(measure(place, options.rounds, options.durability))
+        report(measure(place, options.seconds, options.durability))
     finally:
         shutil.rmtree(place)
 

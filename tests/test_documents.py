@@ -126,11 +126,12 @@ def test_what_is_left_to_ci_is_what_ci_does() -> None:
         assert words in done
 
 
-def test_the_readme_is_one_screen_and_every_document_is_linked() -> None:
+def test_the_readme_is_one_screen_and_the_site_has_every_document() -> None:
     readme = (HERE / "README.md").read_text()
     assert len(readme.splitlines()) < 90
+    site = (HERE / "mkdocs.yml").read_text()
     for path in DOCUMENTS[1:]:
-        assert f"docs/{path.name}" in readme
+        assert f": {path.name}\n" in site
 
 
 def help_pages(capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
