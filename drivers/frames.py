@@ -120,5 +120,5 @@ def convert(value: object, to: type[T]) -> T:
     """Check and convert an unpacked value to `to`; BadFrame where it doesn't fit."""
     try:
         return msgspec.convert(value, to)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter for keys
         raise BadFrame(str(error)) from error

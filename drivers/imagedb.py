@@ -149,7 +149,10 @@ class ImageDatabase:
 
         Raises InvalidMetadata, DriverError.
         """
-        path = f"{self.metadata}/{hex_of(image)}/parent"
+        home = f"{self.metadata}/{hex_of(image)}"
+        path = f"{home}/parent"
+        if os.path.islink(home):
+            raise InvalidMetadata(home, "a symbolic link")
         content = read_metadata(path, _MAX_SMALL_FILE)
         if content is None:
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 
 from layerstore.drivers.durable import make_directories, move, sync_directory, write_new
@@ -159,6 +160,7 @@ class MetadataStore:
 
     def _read_layer(self, name: str) -> StoredLayer:
         path = f"{self._layers}/{name}"
+        _check_directory(path)
         size = _read(f"{path}/size")
         if not size.isascii() or not size.isdigit():
             raise InvalidMetadata(f"{path}/size", "not a decimal number")
@@ -174,6 +176,7 @@ class MetadataStore:
 
     def _read_mount(self, name: str) -> StoredMount:
         path = f"{self._mounts}/{check_mount_name(name)}"
+        _check_directory(path)
         init = _read_optional(f"{path}/init-id", MAX_SMALL_FILE)
         parent = _read_optional(f"{path}/parent", MAX_SMALL_FILE)
         return StoredMount(
@@ -192,6 +195,18 @@ def names_in(path: str) -> list[str]:
         return []
     except OSError as error:
         raise DriverError.from_os_error("list", path, error) from error
+
+
+def _check_directory(path: str) -> None:
+    """Refuse a symbolic link, beneath which the files would be somebody else's."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError as error:
+        raise InvalidMetadata(path, "missing") from error
+    except OSError as error:
+        raise DriverError.from_os_error("read", path, error) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise InvalidMetadata(path, "not a directory")
 
 
 def _read(path: str, limit: int = MAX_SMALL_FILE) -> str:

@@ -7,6 +7,7 @@ daemon/graphdriver/overlay2.
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import os
 import re
@@ -95,8 +96,9 @@ class Layout:
 
     def _commit(self, parent: str) -> None:
         marker = f"{self.path(parent)}/committed"
-        fd = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        os.close(fd)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with contextlib.suppress(FileExistsError):  # whatever it is: its name says it all
+            os.close(os.open(marker, flags, 0o600))
 
     def _lowers_on(self, parent: str) -> list[str]:
         lowers = [f"l/{self.link(parent)}", *self.lowers(parent)]

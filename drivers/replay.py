@@ -17,6 +17,7 @@ from layerstore.drivers.gzip_errors import BROKEN_GZIP
 from layerstore.drivers.hashed_out import Nowhere
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.protocol import WhiteoutFormat
+from layerstore.drivers.small_file import open_regular
 from layerstore.drivers.tar_records import FILE, read_records
 from layerstore.drivers.tree_size import tree_size
 
@@ -25,11 +26,12 @@ def replay_layer(disk: Disk, chain: ChainID, cache_id: str, diff: str, out: Bina
     """Write the tar that was registered. Raises IntegrityError where it isn't any more."""
     what = f"the content of layer {chain}"
     try:
-        packed = igzip.open(disk.metadata.tar_split_path(chain), "rb")
-    except FileNotFoundError as error:
-        raise IntegrityError(what, diff, "a layer without its tar-split file") from error
+        fd = open_regular(disk.metadata.tar_split_path(chain))
+    except OSError as error:
+        reason = f"a layer without its tar-split file: {error.strerror}"
+        raise IntegrityError(what, diff, reason) from error
     try:
-        with packed:
+        with open(fd, "rb") as file, igzip.open(file, "rb") as packed:
             actual = tar_split.assemble(packed, disk.driver.tree(cache_id).root, out)
     except BROKEN_GZIP as error:
         raise IntegrityError(what, diff, f"a layer with a damaged tar-split: {error}") from error
@@ -67,7 +69,8 @@ def _size_of(disk: Disk, chain: ChainID, cache_id: str, recorded: int) -> int:
         return recorded
     actual = tree_size(tree.root)
     if actual != recorded:
-        with igzip.open(disk.metadata.tar_split_path(chain), "rb") as packed:
+        fd = open_regular(disk.metadata.tar_split_path(chain))
+        with open(fd, "rb") as file, igzip.open(file, "rb") as packed:
             listed = sum(r.size for r in read_records(packed, "tar-split") if r.type == FILE)
         if listed == recorded:
             return recorded

@@ -5,6 +5,7 @@ Owns no rule of its own: the image database verifies what it reads. It changes n
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -137,7 +138,8 @@ def unfinished_files(database: ImageDatabase) -> Iterator[str]:
     """Give the paths of files whose writing was cut off."""
     homes = [database.home, database.contents]
     for image in names_in(database.metadata):
-        homes.append(f"{database.metadata}/{image}")
+        if not os.path.islink(f"{database.metadata}/{image}"):
+            homes.append(f"{database.metadata}/{image}")
     for home in homes:
         try:
             names = names_in(home)

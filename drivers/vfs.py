@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
@@ -28,6 +27,7 @@ from layerstore.drivers.protocol import (
     Limits,
     WhiteoutFormat,
 )
+from layerstore.drivers.trash import delete_tree
 
 
 class VfsDriver:
@@ -78,7 +78,7 @@ class VfsDriver:
         try:
             copy_tree(self._path(parent), path)
         except BaseException:
-            shutil.rmtree(path)
+            delete_tree(path)
             raise
 
     def create_read_write(

@@ -58,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--install-examples", action="store_true", help="execute the README's way to install"
     )
     parser.addoption(
+        "--fuzz-seconds", type=int, default=10, help="for how long each target is fuzzed"
+    )
+    parser.addoption(
+        "--hostile-entries", type=int, default=50_000, help="entries of a layer with very many"
+    )
+    parser.addoption(
         "--leak-cycles", type=int, default=1_000, help="cycles after which nothing may have grown"
     )
 
