@@ -39,7 +39,7 @@ class Sentinel:
         self._expected = self._calmed()
 
     def _calmed(self) -> dict[str, tuple[object, ...]]:
-        for place, directories, files in os.walk(self.path):
+        for place, directories, files in list(os.walk(self.path)):  # walking is reading
             for name in directories + files:
                 os.utime(Path(place, name), (_LONG_AGO, _LONG_AGO), follow_symlinks=False)
         os.utime(self.path, (_LONG_AGO, _LONG_AGO))
