@@ -84,7 +84,9 @@ class ImageDatabase:
         try:
             for path in (self.contents, self.home):
                 _remove_temporaries(path)
-            for name in os.listdir(self.metadata):
+            with os.scandir(self.metadata) as entries:
+                homes = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            for name in homes:
                 home = f"{self.metadata}/{name}"
                 _remove_temporaries(home)
                 if not os.path.lexists(f"{self.contents}/{name}"):
