@@ -36,7 +36,7 @@ def unpack_into(
     tree = LayerTree(root=root, lowers=(), whiteouts=WhiteoutFormat.REMOVE)
     with (
         TarBytes(cast("Readable", source)) as stream,
-        Place(root, _mind_nothing, lambda _path: None) as place,
+        Place(root, _mind_nothing, _note_nothing) as place,
     ):
         unpacker = Unpacker(place, tree, fresh=False)
         members = Members(stream, limits)
@@ -97,3 +97,7 @@ def _refuse_other_kind(header: Header, place: Place, path: bytes) -> None:
     if status is not None and stat.S_ISDIR(status.st_mode) != (header.type == th.DIRECTORY):
         code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENOTDIR
         raise OSError(code, os.strerror(code))
+
+
+def _note_nothing(path: bytes, *, in_last: bool) -> None:
+    """Let a directory be made that no entry names."""
