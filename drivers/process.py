@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -53,13 +54,28 @@ class _Process(subprocess.Popen[bytes]):
     def __init__(
         self, announce: Callable[[_Process], None], command: list[str], **options: Any
     ) -> None:
+        self._thread = threading.get_native_id()
+        self._others = _children_of(self._thread)
         announce(self)
         super().__init__(command, **options)
 
-    @property
     def number(self) -> int | None:
-        """The process ID, once there is one."""
-        return getattr(self, "pid", None)
+        """Return the process ID, once there is one.
+
+        The thread that spawns doesn't hear of it before the new process runs its program (vfork),
+        which one that is stopped in between doesn't; what the kernel tells others is read here.
+        """
+        known: int | None = self.pid
+        return known or next(iter(_children_of(self._thread) - self._others), None)
+
+
+def _children_of(thread: int) -> set[int]:
+    """Return the children of a thread of this process; none where the kernel doesn't tell."""
+    try:
+        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as children:
+            return {int(number) for number in children.read().split()}
+    except OSError:
+        return set()
 
 
 class ChildProcess:
@@ -119,7 +135,7 @@ class ChildProcess:
         self._process = process
 
     def _number(self) -> int | None:
-        return self._process.number if self._process is not None else None
+        return self._process.number() if self._process is not None else None
 
     def confinement(self) -> Confinement:
         """Wait until the child is ready, and return how it is confined. Raises WorkerDied."""
@@ -195,9 +211,13 @@ class ChildProcess:
     def kill(self) -> None:
         """Kill the child, from any thread; perform then raises WorkerDied. Idempotent."""
         self._killed = True
-        if self._process is not None and self._process.number is not None:
+        number = self._number()
+        if self._process is not None and number is not None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                if self._process.pid:
+                    self._process.kill()
+                else:
+                    os.kill(number, signal.SIGKILL)
 
     def close(self) -> None:
         """End the child, which is idle or not wanted any more, and reap it. Idempotent."""

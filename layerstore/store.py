@@ -192,8 +192,9 @@ class LayerStore:
 
         Raises LayerDoesNotExist for an unknown parent, MaxDepthExceeded, InvalidTar,
         IntegrityError for an unexpected digest, LimitExceeded, CallerError where `source` raises,
-        CallTimeout, WorkerDied, StoreBusy, StorageFull, DriverError. After any of them nothing of
-        the layer is left.
+        CallTimeout, WorkerDied, StoreBusy, StorageFull, DriverError, StoreRestarted. After any of
+        them, or an interrupt, nothing of the layer is left; what is under way when the caller gives
+        up is stopped, or undone where it comes too late.
         """
         reference = self._core.new_reference()
         request = requests.register(
@@ -249,8 +250,9 @@ class LayerStore:
         worker's thread and must not use the store. `timeout` is in seconds.
 
         Raises InvalidName, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
-        CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError. After any of them the name
-        is free and nothing of the layer is left.
+        CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError, StoreRestarted. After any of
+        them, or an interrupt, the name is free and nothing of the layer is left, as soon as what is
+        under way (`init`, which nothing can stop) has ended.
         """
         reference = self._core.new_reference()
         request = requests.create_rw_layer(
@@ -426,9 +428,11 @@ class LayerStore:
         """Unmount what was mounted through this store, finish what was begun, end all of it.
 
         With `keep_mounts` mounts stay, to be found by whoever opens the root next. What isn't
-        finished after `timeout` seconds is cut off and undone. Nothing is released: read-write
-        layers and their changes stay in the store. Raises DriverError where something can't be
-        unmounted; the store is closed all the same. Idempotent.
+        finished some time before `timeout` seconds are over (a fifth of them) is cut off and
+        undone. Calls under way have their results or errors then, unless they wait for code of
+        their caller's. Nothing is released: read-write layers and their changes stay in the store.
+        Raises DriverError where something can't be unmounted; the store is closed all the same.
+        Idempotent.
         """
         if self._finalizer.detach() is not None:
             recording = self._recording
