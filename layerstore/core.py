@@ -159,13 +159,12 @@ class Core:
         Raises LayerStoreError where the disk can't be read, or work that was begun doesn't end:
         beginning anew beside it could take away what it makes.
         """
-        if self._ended:
-            return
-        if not self._crew.end(time.monotonic(), _REBUILD_GRACE):
+        if not self._ended and not self._crew.end(time.monotonic(), _REBUILD_GRACE):
             raise InternalError("making the actors anew", "work that was begun doesn't end")
-        self._generation += 1
-        self._crew = self._new_crew()
-        self._look_after()
+        if not self._ended:  # which it may be by now
+            self._generation += 1
+            self._crew = self._new_crew()
+            self._look_after()
 
     def current(self, ref: Ref, timeout: float | None = None) -> Ref:
         """Return the actor to ask for one that may have died; waits until it is made anew."""
