@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +118,10 @@ def test_a_request_is_a_tree_of_all_it_led_to_and_nothing_else(shown: Shown) -> 
             if record["cause"]:
                 assert by_number[record["cause"]]["sequence"] < record["sequence"]
             assert record["enqueued"] <= record["started"] <= record["ended"]
-    (tree,) = records(shown, "--request", str(releases[0]["sequence"]))
-    assert tree["kind"] == "ReleaseRWLayer"
-    assert tree["led_to"][0]["kind"] == "Submit"
+    tree = records(shown, "--request", str(releases[0]["sequence"]))
+    assert [(r["kind"], r["depth"]) for r in tree[:2]] == [("ReleaseRWLayer", 0), ("Submit", 1)]
+    depths = {record["sequence"]: record["depth"] for record in tree}
+    assert all(r["depth"] == depths[r["cause"]] + 1 for r in tree[1:])
 
 
 def test_a_tree_is_drawn_with_time_bars(shown: Shown) -> None:
@@ -246,6 +247,31 @@ def test_hostile_records_reach_no_terminal_and_break_no_view(
         out, err = capfd.readouterr()
         assert "\x1b" not in out + err
     json.loads((tmp_path / "c").read_text())
+
+
+def test_a_very_deep_tree_is_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def chain() -> Iterator[Row]:
+        for n in range(1, 5001):
+            yield (
+                n,
+                n - 1,
+                1,
+                "caller" if n == 1 else "pool",
+                "pool",
+                "Run",
+                "",
+                n,
+                n,
+                n,
+                "ok",
+                {},
+            )
+
+    path = write_rows(tmp_path / "deep", chain())
+    assert main(["trace", str(path), "--request", "4000"]) == 0
+    assert len(capfd.readouterr().out.splitlines()) == 5001
+    assert main(["trace", str(path), "--request", "1", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)[-1]["depth"] == 4999
 
 
 def test_a_torn_file_is_shown_with_a_note(

@@ -18,7 +18,7 @@ from layerstore.command.tracing.page import page
 from layerstore.command.tracing.replay import Replay
 from layerstore.command.tracing.selection import Selection
 from layerstore.command.tracing.stats import figures, told
-from layerstore.command.tracing.tree import drawn, nested, request_of
+from layerstore.command.tracing.tree import drawn, flat, request_of
 from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.journal_read import read_sessions
 from layerstore.drivers.printable import escaped
@@ -47,9 +47,8 @@ def trace(options: argparse.Namespace) -> int:
     if options.what == "replay":
         return _replay(found, options)
     if options.request is not None:
-        records = [r for r in request_of(found, options.request) if r in selection.of(found)]
-    else:
-        records = selection.of(found)
+        found.records = request_of(found, options.request)
+    records = selection.of(found)
     if options.chrome is None and options.html is None:
         _print(found, records, options)
     if options.chrome is not None:
@@ -67,7 +66,7 @@ def _print(found: Trace, records: list[TraceRecord], options: argparse.Namespace
             print(told(figures(records)), end="")
     elif options.request is not None and records:
         if options.json:
-            _print_json(nested(records))
+            _print_json(flat(records))
         else:
             print(drawn(records, plain=not _can_draw()), end="")
     elif options.json:

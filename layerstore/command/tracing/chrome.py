@@ -8,6 +8,7 @@ slice that sent a message to the one that handled it. Format: "Trace Event Forma
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from typing import Any
 
 from layerstore.actors.trace import ANSWER, TraceRecord
@@ -63,18 +64,18 @@ class _Page:
         self.events[:0] = self._names()
 
     def _draw_calls(self) -> None:
-        """Give each call the first caller's thread that is free by then."""
+        """Give each call a caller's thread that is free by then."""
         ends = answers(self._records)
-        free: list[int] = []
+        free: list[tuple[int, int]] = []
         for record in sorted(filter(is_call, self._records), key=lambda record: record.enqueued):
             last = ends.get(record.request, record)
-            fitting = [n for n, at in enumerate(free) if at <= record.enqueued]
-            if not fitting:
-                fitting = [len(free)]
-                free.append(0)
-                self._threads[f"caller {len(free)}"] = len(free)
-            free[fitting[0]] = last.ended
-            place = (fitting[0] + 1, record.enqueued, last.ended)
+            if free and free[0][0] <= record.enqueued:
+                _, thread = heappop(free)
+            else:
+                thread = len(free) + 1
+                self._threads[f"caller {thread}"] = thread
+            heappush(free, (last.ended, thread))
+            place = (thread, record.enqueued, last.ended)
             self._calls[record.request] = place
             self.events.append(self._slice(place, record, f"call {record.kind}"))
 

@@ -12,6 +12,7 @@ from layerstore.drivers.errors import InvalidName
 from layerstore.drivers.printable import escaped
 
 _WIDTH = 40
+_DEEPEST = 200
 _PLAIN = ("-", "#", "|", "|-- ", "`-- ", "|   ")
 _DRAWN = ("░", "█", "│", "├── ", "└── ", "│   ")
 
@@ -88,7 +89,9 @@ def _walk(records: list[TraceRecord], signs: tuple[str, ...]) -> Iterator[Node]:
             last = child is children[-1]
             branch = signs[4] if last else signs[3]
             further = "    " if last else signs[5]
-            waiting.append((child, below + branch, below + further))
+            # However deep it is, a line is no longer than this.
+            above = below[-_DEEPEST:]
+            waiting.append((child, above + branch, above + further))
 
 
 def _bar(record: TraceRecord, begin: int, total: int, signs: tuple[str, ...]) -> str:
@@ -100,10 +103,12 @@ def _bar(record: TraceRecord, begin: int, total: int, signs: tuple[str, ...]) ->
     return (" " * sent + wait + work).ljust(_WIDTH)[:_WIDTH]
 
 
-def nested(records: list[TraceRecord]) -> list[dict[str, Any]]:
-    """Return the tree for JSON: each record with what it `led_to`."""
-    made = {record.sequence: {**facts(record), "led_to": []} for record in records}
-    for record in records:
-        if record.cause in made and record.cause < record.sequence:
-            made[record.cause]["led_to"].append(made[record.sequence])
-    return [made[record.sequence] for record in _roots(records)]
+def flat(records: list[TraceRecord]) -> list[dict[str, Any]]:
+    """Return the tree for JSON: records in the order in which it is drawn, each with its depth."""
+    depths: dict[int, int] = {}
+    found = []
+    for record, _, _ in _walk(records, _PLAIN):
+        depth = depths.get(record.cause, -1) + 1
+        depths.setdefault(record.sequence, depth)
+        found.append({**facts(record), "depth": depth})
+    return found
