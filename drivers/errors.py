@@ -240,6 +240,14 @@ _BY_ERRNO: dict[int, type[DriverError]] = {
 }
 
 
+_PASSING = {errno_codes.EMFILE, errno_codes.ENFILE, errno_codes.ENOMEM}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error tells nothing of the disk, but that the system has run out of something."""
+    return isinstance(error, OSError | DriverError) and error.errno in _PASSING
+
+
 class DriverNotSupported(LayerStoreError):
     """The named graph driver does not exist or cannot work on this root."""
 

@@ -11,7 +11,12 @@ from isal import igzip
 
 from layerstore.drivers import tar_split
 from layerstore.drivers.disk import Disk
-from layerstore.drivers.errors import IntegrityError, LayerStoreError
+from layerstore.drivers.errors import (
+    DriverError,
+    IntegrityError,
+    LayerStoreError,
+    is_passing,
+)
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.gzip_errors import BROKEN_GZIP
 from layerstore.drivers.hashed_out import Nowhere
@@ -47,8 +52,12 @@ def verify_layer(disk: Disk, chain: ChainID, cache_id: str, diff: str, size: int
         replay_layer(disk, chain, cache_id, diff, cast("BinaryIO", Nowhere()))
         actual = _size_of(disk, chain, cache_id, size)
     except LayerStoreError as error:
+        if is_passing(error):
+            raise
         return [Fault(kind=FaultKind.LAYER_CONTENT, path=path, reason=str(error), about=about)]
     except OSError as error:
+        if is_passing(error):
+            raise DriverError.from_os_error("read", path, error) from error
         reason = f"can't be read: {error.strerror or error}"
         return [Fault(kind=FaultKind.LAYER_CONTENT, path=path, reason=reason, about=about)]
     if actual == size:

@@ -5,6 +5,7 @@ Owns no rule of its own: the image database verifies what it reads. It changes n
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Container, Iterator
@@ -16,6 +17,7 @@ from layerstore.drivers.errors import (
     IntegrityError,
     InvalidMetadata,
     LayerStoreError,
+    is_passing,
 )
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import ChainID
@@ -52,6 +54,8 @@ def survey_names(database: ImageDatabase) -> SurveyedNames:
     try:
         return SurveyedNames(database.repositories())
     except (InvalidMetadata, DriverError) as error:
+        if is_passing(error):
+            raise
         reason = error.reason if isinstance(error, InvalidMetadata) else str(error)
         return SurveyedNames(
             {}, Fault(kind=FaultKind.NAMES, path=database.names_path, reason=reason)
@@ -74,6 +78,8 @@ def _survey_image(database: ImageDatabase, image: SurveyedImage) -> None:
     about = f"sha256:{image.name}"
 
     def add(kind: FaultKind, path: str, error: Exception) -> None:
+        if is_passing(error):
+            raise error
         reason = error.reason if isinstance(error, InvalidMetadata) else str(error)
         image.faults.append(Fault(kind=kind, path=path, reason=reason, about=(about,)))
 
@@ -143,6 +149,8 @@ def unfinished_files(database: ImageDatabase) -> Iterator[str]:
     for home in homes:
         try:
             names = names_in(home)
-        except DriverError:
-            continue  # no directory
+        except DriverError as error:
+            if error.errno == errno.ENOTDIR:
+                continue
+            raise
         yield from (f"{home}/{name}" for name in names if UNFINISHED.match(name))

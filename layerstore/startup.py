@@ -11,6 +11,7 @@ import os
 from layerstore.core import Core
 from layerstore.crew import Found, Staff
 from layerstore.drivers.disk import Disk, DiskConfig
+from layerstore.drivers.errors import DriverError
 from layerstore.drivers.imagedb import ImageDatabase
 from layerstore.drivers.recovery import recover
 from layerstore.drivers.trash import prepare_trash
@@ -21,6 +22,13 @@ def start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> 
 
     Without `recovering` nothing on the disk is made, moved or removed. Raises DriverError.
     """
+    try:
+        return _start(disk, config, staff, recovering=recovering)
+    except OSError as error:
+        raise DriverError.from_os_error_in("open the store", disk.root, error) from error
+
+
+def _start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> Core:
     database = ImageDatabase(disk.root, disk.driver.name, durable=disk.durable)
     if recovering:
         disk.driver.prepare()
