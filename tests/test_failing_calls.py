@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+import math
+import random
 
 import pytest
 
 from tests.crash import seam
-from tests.crash.harness import Case, Harness, Try, spread
+from tests.crash.harness import Case, Harness, Try
 
 CASES = [
     Case(scenario, driver, durability="durable")
     for driver in ("overlay2", "vfs")
-    for scenario in ("layers", "mounts", "images", "reopening")
+    for scenario in ("layers", "mounts", "images", "reopening", "repairing")
 ]
 NAMES = {"create", "mkdir", "mknod", "symlink", "link", "rename"}
 CONTENT = {"write", "truncate", "clone"}
@@ -33,36 +35,32 @@ FITTING = {
     errno.EROFS: NAMES | CONTENT | ATTRIBUTES | GOING,
     errno.EPERM: NAMES | CONTENT | ATTRIBUTES | GOING | MOUNTING,
 }
-SECONDS_EACH = 10.0
 
 
-def _plans(attempt: Try) -> list[seam.Plan]:
+def _plans(attempt: Try) -> list[list[seam.Plan]]:
+    """Return for each call, in an undisturbed run, every way in which it can fail."""
     outcome = attempt.run(seam.Plan(reach=seam.CHANGES_AND_OPENS), log=True)
     assert outcome.status == 0, outcome.told
-    found = list(seam.events(attempt.log))
-    full = [
-        seam.Plan(
-            seam.Mode.FAIL_ON, event.number, errno.ENOSPC, seam.CHANGES_AND_OPENS, ",".join(FILLING)
-        )
-        for event in found
-        if event.kind in FILLING
-    ]
-    return full + [
-        seam.Plan(seam.Mode.FAIL_ONCE, event.number, error, seam.CHANGES_AND_OPENS)
-        for event in found
+    return [_ways(event) for event in seam.events(attempt.log) if event.number and _ways(event)]
+
+
+def _ways(event: seam.Event) -> list[seam.Plan]:
+    both = seam.CHANGES_AND_OPENS
+    ways = [
+        seam.Plan(seam.Mode.FAIL_ONCE, event.number, error, both)
         for error, kinds in FITTING.items()
         if event.kind in kinds
     ]
+    if event.kind in FILLING:
+        full = ",".join(FILLING)
+        ways.append(seam.Plan(seam.Mode.FAIL_ON, event.number, errno.ENOSPC, both, full))
+    return ways
 
 
 def _failed(attempt: Try, plan: seam.Plan) -> str:
     outcome = attempt.run(plan, failing=True)
     seen = attempt.seen()
-    where = f"{plan}, {seen.kind} {seen.path}"
-    if outcome.status:
-        return f"{where}: {outcome.told}"
-    after = attempt.verify()
-    return f"{where}: {outcome.told}: afterwards: {after.told}" if after.status else ""
+    return f"{plan}, {seen.kind} {seen.path}: {outcome.told}" if outcome.status else ""
 
 
 @pytest.mark.root
@@ -85,7 +83,7 @@ def test_what_follows_a_first_step_that_went_well_fails(
 
     plans = harness.attempt(case, points)
     assert plans
-    assert harness.each(case, plans, _failed, float("inf")) == (len(plans), [])
+    assert harness.each(case, plans, _failed, math.inf) == (len(plans), [])
 
 
 @pytest.mark.root
@@ -113,16 +111,40 @@ def test_a_busy_unmount_is_tried_again_and_traced(harness: Harness) -> None:
 
 
 @pytest.mark.root
+def test_no_layer_is_lost_to_a_repair_by_force_that_ran_out_of_descriptors(
+    harness: Harness,
+) -> None:
+    case = Case("forcing", "overlay2", durability="durable")
+
+    def opens(attempt: Try) -> list[seam.Plan]:
+        outcome = attempt.run(seam.Plan(reach=seam.CHANGES_AND_OPENS), log=True)
+        assert outcome.status == 0, outcome.told
+        events = [e for e in seam.events(attempt.log) if e.kind in FITTING[errno.EMFILE]]
+        return [
+            seam.Plan(seam.Mode.FAIL_ONCE, event.number, errno.EMFILE, seam.CHANGES_AND_OPENS)
+            for event in events
+            if "/layerdb/" in event.path
+        ]
+
+    plans = harness.attempt(case, opens)[-70:]
+    tried, wrong = harness.each(case, plans, _failed, math.inf)
+    assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
+
+
+@pytest.mark.root
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_call_that_fails_is_told_of_undone_and_can_be_repeated(
     case: Case, harness: Harness, all_points: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plans = harness.attempt(case, _plans)
-    order = [plans[place - 1] for place in spread(len(plans))]
-    seconds = float("inf") if all_points else SECONDS_EACH
-    tried, wrong = harness.each(case, order, _failed, seconds)
+    calls = harness.attempt(case, _plans)
+    chance = random.Random(str(case))  # noqa: S311
+    plans = [plan for ways in calls for plan in (ways if all_points else [chance.choice(ways)])]
+    tried, wrong = harness.each(case, plans, _failed, math.inf)
     with capsys.disabled():
-        print(f"\n{case}: calls failed at {tried} of {len(plans)} points", end=" ")
+        existing = sum(map(len, calls))
+        print(
+            f"\n{case}: each of {len(calls)} calls failed, in {tried} of {existing} ways", end=" "
+        )
     assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
-    assert tried > 10
+    assert tried >= len(calls) > 10

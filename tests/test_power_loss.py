@@ -12,7 +12,7 @@ from tests.crash.harness import Case, Harness, Try, spread
 CASES = [
     Case(scenario, driver, durability="durable")
     for driver in ("overlay2", "vfs")
-    for scenario in ("layers", "mounts", "images", "reopening")
+    for scenario in ("layers", "mounts", "images", "reopening", "repairing", "forcing")
 ]
 ADVERSARIES = {
     "nothing that was not synced": power.nothing,
@@ -20,7 +20,7 @@ ADVERSARIES = {
     "a part of it": power.by_chance(1),
     "another part of it": power.by_chance(2),
 }
-SECONDS_EACH = 5.0
+SECONDS_EACH = 2.0
 
 
 def _recorded(attempt: Try) -> tuple[power.Recording, int, str]:

@@ -93,7 +93,7 @@ class Try:
             raise OSError(f"no control file {self.control}")
 
     def run(self, plan: seam.Plan, *, failing: bool = False, log: bool = False) -> Outcome:
-        """Run the scenario as planned."""
+        """Run the scenario as planned; one that is failing is verified by the same process."""
         seam.arm(self.control, plan)
         more = {"log": self.log} if log else {}
         return self._zygote.ask(

@@ -6,7 +6,7 @@ Runs in a process of its own, beside nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,7 +17,9 @@ from layerstore import (
     ImageDoesNotExist,
     LayerStore,
     LayerStoreError,
+    StoreClosed,
 )
+from layerstore.drivers.durable import sync_file_system
 from tests.crash import seam
 from tests.crash.reachability import problems
 from tests.crash.state import State, listed, note
@@ -38,8 +40,9 @@ class AnsweredRun:
     state: State = field(default_factory=State)
     store: LayerStore | None = None
 
-    def open(self, *during: State) -> LayerStore:
+    def open(self, *during: State, recover: bool = True) -> LayerStore:
         """Open the store."""
+        self.options = {**self.options, "recover": recover}
         self._begin("open", during)
         self.store = self._attempt("open", self._opened, [self.state], self.state)
         self._answered()
@@ -60,24 +63,34 @@ class AnsweredRun:
         then: Callable[[T], State] | None = None,
     ) -> T:
         """Make a call."""
-        store = self.store
-        assert store is not None
         self._begin(what, during)
         before = self.state
         after = during[-1] if during else before
-        answer = self._attempt(what, lambda: call(store), [before, *during], after)
+        answer = self._attempt(what, lambda: call(self._open_store), [before, *during], after)
         self.state = then(answer) if then is not None else after
         self._answered()
         return answer
+
+    @property
+    def _open_store(self) -> LayerStore:
+        assert self.store is not None
+        return self.store
 
     def write(self, path: str, content: str) -> None:
         """Write a file in a mount."""
         Path(path).write_text(content)
 
+    def damage(self, repair: str, hand: Callable[[], object]) -> None:
+        """Damage the disk by hand, and for good."""
+        with seam.exempt(self.control):
+            hand()
+            sync_file_system(self.root)
+        self.state = replace(self.state, damaged=repair)
+        self._answered()
+
     def close(self, *, keep_mounts: bool = False) -> None:
         """Close the store."""
-        store = self.store
-        assert store is not None
+        store = self._open_store
         before = self.state
         after = before if keep_mounts else State(**{**vars(before), "mounted": frozenset()})
         # Mounts are taken down one after another.
@@ -133,6 +146,8 @@ class FailingRun(AnsweredRun):
         if not self.failed and seam.seen(self.control).hits:
             seam.disarm(self.control)
             self.failed = f"{what} went well all the same{self._retries()}"
+            if what.startswith("repair"):
+                answer = self._repair_again(call)
             self._compare(what, [after])
         return answer
 
@@ -151,6 +166,22 @@ class FailingRun(AnsweredRun):
             self.failed = "a write of the scenario's own"
             super().write(path, content)
 
+    def _repair_again(self, call: Callable[[], T]) -> T:
+        """Repair what a repair could not see, or could not read when it opened the store anew."""
+        told = [str(fault) for fault in self._open_store.faults]
+        if told:
+            assert any(self.root in text for text in told), told
+            self._open_store.close(keep_mounts=True)
+            self.store = super()._opened()
+        return call()
+
+    def _open_again(self) -> None:
+        """Open the store once more where a repair could not."""
+        try:
+            self._open_store.mounts()
+        except StoreClosed:
+            self.store = super()._opened()
+
     def _again(self, what: str, call: Callable[[], T]) -> T:
         try:
             return call()
@@ -165,6 +196,8 @@ class FailingRun(AnsweredRun):
         if not isinstance(error, DriverNotSupported | CallerError):  # which say it in a sentence
             assert isinstance(error, DriverError), f"{what}: {error!r} names no operation"
             assert error.operation in str(error), f"{what}: {error}"
+        if what.startswith("repair"):
+            self._open_again()
         self._compare(what, allowed)
 
     def _compare(self, what: str, allowed: list[State]) -> None:
@@ -174,5 +207,7 @@ class FailingRun(AnsweredRun):
         objections = [state.objection(found, mounts_survive=True) for state in allowed]
         if all(objections):
             raise AssertionError(f"{self.failed}: then: " + " | or: ".join(objections))
+        if any(state.damaged for state in allowed):
+            return
         told = problems(self.store, drained=False)
         assert told == [], f"{self.failed}: then: {told}"

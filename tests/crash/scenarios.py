@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from layerstore import Layer, LayerStore, RWLayer
+from layerstore import Image, Layer, LayerStore, RWLayer
 from layerstore.drivers.ids import chain_of, diff_id
+from layerstore.drivers.work import Init
 from tests.archives import as_tar, docker_archive
 from tests.crash.state import ANY, State
 from tests.tars import layer_tar
@@ -35,7 +36,7 @@ class Run(Protocol):
     options: dict[str, Any]
     state: State
 
-    def open(self, *during: State) -> LayerStore:
+    def open(self, *during: State, recover: bool = True) -> LayerStore:
         """Open the store."""
 
     def do(
@@ -52,6 +53,9 @@ class Run(Protocol):
 
     def write(self, path: str, content: str) -> None:
         """Write a file in a mount, which is no call of the store's."""
+
+    def damage(self, repair: str, hand: Callable[[], object]) -> None:
+        """Damage the disk by hand, to be seen to by a repair that is `safe` or by `force`."""
 
     def close(self, *, keep_mounts: bool = False) -> None:
         """Close the store."""
@@ -139,7 +143,8 @@ def _remove(run: Run, rw: RWLayer) -> None:
     run.do("removal of a mount", lambda _: rw.release(), unmounted, after)
 
 
-def _init(path: str) -> None:
+def make_init(path: str) -> None:
+    """Fill an init layer."""
     os.mkdir(f"{path}/dev")
     Path(path, "dev/console").write_text("")
 
@@ -149,7 +154,7 @@ def mounts(run: Run) -> None:
     run.open(run.state)
     bare = _create(run, "bare", None)
     base = _register(run, BASE, None, BASE_ID)
-    web = _create(run, "web", BASE_ID, init=_init)
+    web = _create(run, "web", BASE_ID, init=make_init)
     _write(run, "web", _mount(run, web))
     _unmount(run, web)
     layer = _commit(run, web)
@@ -183,6 +188,29 @@ NAME, COMMITTED, OTHER = "test/app:1", "test/done:1", "test/other:2"
 def images(run: Run) -> None:
     """Load an image, make a read-write layer of it, commit that, name and remove images."""
     run.open(run.state)
+    image = load_image(run)
+    rw = create_of_image(run)
+    _write(run, "web", _mount(run, rw))
+    _unmount(run, rw)
+    made = _commit_to_image(run, rw, image.id)
+    named = replace(run.state, names={**run.state.names, OTHER: made.id})
+    run.do("tag", lambda store: store.images.tag(COMMITTED, OTHER), named)
+    nameless = replace(named, names={NAME: image.id})
+    struck = replace(nameless, images=frozenset({image.id}))
+    run.do(
+        "removal of an image",
+        lambda store: store.images.remove(made.id, force=True),
+        nameless,
+        struck,
+        struck.minus(made.chain_id or ""),
+    )
+    _remove(run, rw)
+    _remove_last_image(run, image.id)
+    run.close()
+
+
+def load_image(run: Run) -> Image:
+    """Load an image of two layers."""
     archive = f"{run.inputs}/image.tar"
     Path(archive).write_bytes(as_tar(docker_archive([BASE, CHILD], (NAME,))))
     first, both = run.state.plus(BASE_ID), run.state.plus(BASE_ID, CHILD_ID)
@@ -199,41 +227,33 @@ def images(run: Run) -> None:
             both, images=frozenset({found[0].id}), names={NAME: found[0].id}
         ),
     )
-    rw = run.do(
+    return image
+
+
+def create_of_image(run: Run, init: Init | None = None) -> RWLayer:
+    """Make a read-write layer on that image."""
+    return run.do(
         "create of an image",
-        lambda store: store.images.create("web", NAME),
+        lambda store: store.images.create("web", NAME, init=init),
         replace(run.state, mounts={"web": CHILD_ID}),
     )
-    _write(run, "web", _mount(run, rw))
-    _unmount(run, rw)
+
+
+def _commit_to_image(run: Run, rw: RWLayer, image: str) -> Image:
     before = run.state
     more = replace(before.plus(ANY), images=before.images | {ANY})
-    made = run.do(
+    return run.do(
         "commit to an image",
         lambda store: store.images.commit(rw, COMMITTED),
         before.plus(ANY),
         more,
-        replace(more, names={NAME: image.id, COMMITTED: ANY}),
+        replace(more, names={NAME: image, COMMITTED: ANY}),
         then=lambda found: replace(
             before.plus(found.chain_id or ""),
             images=before.images | {found.id},
-            names={NAME: image.id, COMMITTED: found.id},
+            names={NAME: image, COMMITTED: found.id},
         ),
     )
-    named = replace(run.state, names={**run.state.names, OTHER: made.id})
-    run.do("tag", lambda store: store.images.tag(COMMITTED, OTHER), named)
-    nameless = replace(named, names={NAME: image.id})
-    struck = replace(nameless, images=frozenset({image.id}))
-    run.do(
-        "removal of an image",
-        lambda store: store.images.remove(made.id, force=True),
-        nameless,
-        struck,
-        struck.minus(made.chain_id or ""),
-    )
-    _remove(run, rw)
-    _remove_last_image(run, image.id)
-    run.close()
 
 
 def _remove_last_image(run: Run, image: str) -> None:

@@ -30,6 +30,8 @@ class State:
     names: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     """Name -> path -> content, in mounts."""
+    damaged: str = ""
+    """Which repair sees to what was done to the disk by hand: `safe`, `force` or none."""
 
     def plus(self, *layers: str) -> State:
         """With more layers."""

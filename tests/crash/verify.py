@@ -1,6 +1,6 @@
 """Looking at a root after a crash: is what was answered there, is nothing else, is nothing left.
 
-Another way to check a root (such as a command that does) belongs into `_checked`.
+What is there is told by the store's own check and by one that uses none of its code.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ def verify(
     with LayerStore(root, driver=driver, workers=0, prespawn=False) as store:
         assert store.faults == [], [str(fault) for fault in store.faults]
         state = _matching(told, listed(store), mounts_survive=driver == "overlay2" and not power)
+        if state.damaged:
+            store.repair(force=state.damaged == "force")
         store.drain()
         found = _checked(store)
         assert found == [], found
@@ -57,7 +59,7 @@ def _matching(told: Answers, found: State, *, mounts_survive: bool) -> State:
 
 
 def _checked(store: LayerStore) -> list[str]:
-    return problems(store)
+    return [*map(str, store.check()), *problems(store)]
 
 
 def _read_layers(store: LayerStore) -> list[Layer]:

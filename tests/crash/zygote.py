@@ -16,6 +16,8 @@ import sys
 import traceback
 from typing import Any
 
+from tests.crash import seam
+from tests.crash.repair_scenarios import REPAIRS
 from tests.crash.runs import AnsweredRun, FailingRun
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.verify import verify
@@ -31,9 +33,14 @@ def _run(request: dict[str, Any]) -> None:
     common = [request[key] for key in ("root", "driver", "inputs", "answers", "control", "options")]
     run = FailingRun(*common) if request["failing"] else AnsweredRun(*common)
     ctypes.CDLL(None).seam_begin()
-    SCENARIOS[request["scenario"]](run)
+    (SCENARIOS | REPAIRS)[request["scenario"]](run)
     if isinstance(run, FailingRun):
         os.write(2, run.failed.encode())
+        seam.disarm(request["control"])
+        try:
+            verify(request["root"], request["driver"], request["answers"])
+        except AssertionError as error:
+            raise AssertionError(f": afterwards: {error}") from error
 
 
 def _perform(request: dict[str, Any]) -> None:

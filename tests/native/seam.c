@@ -53,6 +53,7 @@ struct control {
     char kinds[256]; /* comma-separated kinds that FAIL_ON fails; empty for all */
     char hit_kind[32];
     char hit_path[1024];
+    int32_t exempt; /* calls are written down, but not numbered */
     pthread_mutex_t lock;
     int32_t killing; /* a futex: the first process is to kill the group */
 };
@@ -207,6 +208,11 @@ static int enter(struct call *call, const char *kind) {
     call->counted = beneath(call->path) || beneath(call->other);
     if (!call->counted) return 1;
     if (pthread_mutex_lock(&control->lock) == EOWNERDEAD) pthread_mutex_consistent(&control->lock);
+    if (control->exempt) {
+        call->number = control->count;
+        errno = saved;
+        return 1;
+    }
     call->number = ++control->count;
     if (control->mode == KILL && call->number == control->at) {
         control->hits++;
