@@ -129,7 +129,7 @@ class ChildProcess:
     @property
     def pid_by_now(self) -> int | None:
         """The process ID, from any thread; None while it is only being spawned."""
-        return self._process.number if self._process is not None else None
+        return self._process.number() if self._process is not None else None
 
     def _spawning(self, process: _Process) -> None:
         self._process = process
