@@ -122,7 +122,7 @@ class DriverPool(BookKeeper):
                 self._refuse(found, JobCancelled(type(found.job).__name__))
         for name, run in self._running.items():
             if run.submits[0].job.heavy and is_meant(run.submits[0]):
-                self._hands[name].kill()
+                self._hands[name].cancel(run.submits[0].job)
 
     def _refuse(self, submit: m.Submit, error: LayerStoreError) -> None:
         for descriptor in submit.descriptors:

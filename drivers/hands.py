@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from layerstore.drivers import work
 from layerstore.drivers.disk import Disk, DiskConfig
-from layerstore.drivers.errors import WorkerDied
+from layerstore.drivers.errors import JobCancelled, WorkerDied
 from layerstore.drivers.perform import perform
 from layerstore.drivers.process import ChildProcess
 from layerstore.drivers.retry import retries
@@ -34,6 +34,7 @@ class WorkerHands:
         self._nice = nice
         self._on_close = on_close
         self._child: ChildProcess | None = None
+        self._cancelled: work.Job | None = None
         self.retries = 0
 
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
@@ -50,6 +51,8 @@ class WorkerHands:
 
     def _perform_in_child(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         child = self._usable_child()
+        if self._cancelled is job:
+            raise JobCancelled(type(job).__name__)
         try:
             return child.perform(job, descriptors)
         except WorkerDied:
@@ -92,6 +95,11 @@ class WorkerHands:
         """Process ID of the child, if there is one."""
         child = self._child
         return child.pid_by_now if child is not None else None
+
+    def cancel(self, job: work.Job) -> None:
+        """See Hands."""
+        self._cancelled = job  # the child that is to do it may not be there yet
+        self.kill()
 
     def kill(self) -> None:
         """Kill the child in the middle of whatever it does, from any thread."""

@@ -338,8 +338,8 @@ class Hands(Protocol):
     def warm_up(self) -> None:
         """Make ready for a heavy job without waiting."""
 
-    def kill(self) -> None:
-        """Have a heavy job that runs fail with WorkerDied; from any thread, without waiting."""
+    def cancel(self, job: Job) -> None:
+        """Have a heavy job, which is performed or about to be, fail; from any thread, at once."""
 
     def close(self) -> None:
         """End what perform started. Idempotent."""

@@ -135,11 +135,16 @@ def test_an_interrupted_caller_leaves_nothing(store: LayerStore, endless: int) -
         wait_until(lambda: pool_of(store).running == 1)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
+    # Whoever runs the tests in the background may have it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        store.register(endless)
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store.register(endless)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
     nothing_is_left(store)
 
 
@@ -205,9 +210,9 @@ def test_so_is_the_fork_that_unpacks_and_its_child_lives(open_store: OpenStore) 
     children = children_of(os.getpid())
     with pytest.raises(WorkerDied, match="killed because it was stopped"):
         store.register(HalfWay(lambda: stop(family())))
-    assert children_of(os.getpid()) == children
+    assert set(children) <= set(children_of(os.getpid()))
     assert store.register(TAR).chain_id
-    assert children_of(os.getpid()) == children
+    assert set(children) <= set(children_of(os.getpid()))
     nothing_is_left(store, layers=2)
 
 
