@@ -8,6 +8,7 @@ syncfs(2), inotify(7) and the kernel's include/uapi headers.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 MS_RDONLY = 1
@@ -44,6 +45,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _SYS_OPENAT2 = 437  # the same on every architecture
+_MOST_RACES = 1000
 _CAPABILITY_VERSION = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -153,7 +155,21 @@ def syncfs(fd: int) -> None:
 
 
 def openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: int) -> int:
-    """openat2(2): open beneath a directory as `resolve` allows; O_CLOEXEC is always set."""
+    """openat2(2): open beneath a directory as `resolve` allows; O_CLOEXEC is always set.
+
+    Where something was renamed or mounted while the kernel followed a `..`, it can't tell whether
+    that led out and wants to be asked again (EAGAIN); it is, a bounded number of times.
+    """
+    for _ in range(_MOST_RACES):
+        fd = _try_openat2(dirfd, path, flags, mode, resolve)
+        if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            break
+    if fd < 0:
+        raise _failure(path)
+    return fd
+
+
+def _try_openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: int) -> int:
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
     fd = _openat2(
@@ -163,8 +179,6 @@ def openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: int) 
         ctypes.byref(how),
         _OPEN_HOW_SIZE,
     )
-    if fd < 0:
-        raise _failure(path)
     return int(fd)
 
 
