@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 import pykka
 
 from layerstore.actors.futures import Notifying
+from layerstore.actors.logs import working_for
 from layerstore.actors.messages import Done, Message
 from layerstore.actors.trace import Envelope, Tracer
 from layerstore.actors.waiting import Glance
@@ -213,6 +214,7 @@ class BookKeeper(pykka.ThreadingActor):
     def _traced(self, envelope: Envelope) -> object:
         envelope.started = monotonic_ns()
         self._handling = envelope
+        working_for(envelope.request)
         try:
             answer = self._handled(envelope.content)
         finally:

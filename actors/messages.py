@@ -388,6 +388,8 @@ class Submit(Message):
     job: Job
     descriptors: Descriptors = field(default=(), repr=False)
     reply_to: Ref = field(repr=False)
+    at: int = field(default_factory=time.monotonic_ns)
+    """When it was handed in, in nanoseconds of the monotonic clock."""
 
     def summary(self) -> str:
         """Return the job and its IDs."""
@@ -416,11 +418,23 @@ class Run(Message):
         return self.submits[0].summary() + more
 
 
+@dataclass(frozen=True, slots=True)
+class DoneJob:
+    """How one job went; times in nanoseconds."""
+
+    kind: str
+    outcome: str
+    """`ok`, or the name of an error's class."""
+    waited: int
+    worked: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Message):
     """A worker did all of its Run and is idle."""
 
     worker: str
+    jobs: tuple[DoneJob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,6 +450,20 @@ class PoolStatus(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobTally:
+    """What all jobs of one kind and outcome took together; times in seconds."""
+
+    kind: str
+    """Class of the job."""
+    outcome: str
+    """`ok`, or the name of an error's class."""
+    count: int
+    waited: float
+    """From being handed in to being begun."""
+    worked: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFacts:
     """What a pool is doing right now."""
 
@@ -443,6 +471,7 @@ class PoolFacts:
     idle: int
     running: int
     queued: int
+    jobs: tuple[JobTally, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

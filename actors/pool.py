@@ -56,6 +56,8 @@ class DriverPool(BookKeeper):
         self._numbers = count(1)
         self._keep = max(workers, warm)
         self._cutting_off = False
+        self._done: dict[tuple[str, str], list[int]] = {}
+        """By kind and outcome of jobs: how many, nanoseconds waited and worked."""
 
     def on_start(self) -> None:
         """Start the workers that are wanted ahead."""
@@ -74,6 +76,7 @@ class DriverPool(BookKeeper):
             case m.Cancel():
                 self._cancel(message)
             case m.Finished():
+                self._count(message.jobs)
                 self._finished(message.worker)
             case _:
                 super().told(message)
@@ -166,6 +169,12 @@ class DriverPool(BookKeeper):
             return self._idle.pop(name)
         return self._start_worker()
 
+    def _count(self, jobs: tuple[m.DoneJob, ...]) -> None:
+        for job in jobs:
+            sums = self._done.setdefault((job.kind, job.outcome), [0, 0, 0])
+            for index, more in enumerate((1, job.waited, job.worked)):
+                sums[index] += more
+
     def _finished(self, name: str) -> None:
         run = self._running.pop(name)
         if run.submits[0].job.heavy:
@@ -195,6 +204,16 @@ class DriverPool(BookKeeper):
             idle=len(self._idle),
             running=sum(len(run.submits) for run in self._running.values()),
             queued=len(self._short) + len(self._heavy),
+            jobs=tuple(
+                m.JobTally(
+                    kind=kind,
+                    outcome=outcome,
+                    count=count,
+                    waited=waited / 1e9,
+                    worked=worked / 1e9,
+                )
+                for (kind, outcome), (count, waited, worked) in sorted(self._done.items())
+            ),
         )
 
     def _cut_off(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from layerstore.actors import messages as m
 from layerstore.actors.base import BookKeeper, Identity, Ref, log
 from layerstore.actors.calls import mark_worker_thread
+from layerstore.actors.logs import working_for
 from layerstore.actors.trace import Envelope, Tracer
 from layerstore.actors.waiting import Glance
 from layerstore.drivers import work
@@ -37,20 +38,28 @@ class DriverWorker(BookKeeper):
         """Do the jobs of a Run, or spawn the child ahead of the first."""
         match message:
             case m.Run():
-                for submit, cause in zip(message.submits, message.causes, strict=True):
-                    self._do(submit, cause)
-                self.send(self._pool, m.Finished(worker=self.name))
+                done = tuple(
+                    [
+                        self._do(submit, cause)
+                        for submit, cause in zip(message.submits, message.causes, strict=True)
+                    ]
+                )
+                self.send(self._pool, m.Finished(worker=self.name, jobs=done))
             case m.WarmUp():
                 self._warm_up()
             case _:
                 super().told(message)
 
-    def _do(self, submit: m.Submit, cause: Envelope | None) -> None:
+    def _do(self, submit: m.Submit, cause: Envelope | None) -> m.DoneJob:
         kind = type(submit.job).__name__
+        begun = time.monotonic_ns()
         job = self._doing = self._tracer.begin(submit.job, cause or self._handling, self.name)
+        working_for(job.request if job is not None else 0)
         try:
             value = self._hands.perform(submit.job, submit.descriptors)
         except LayerStoreError as error:
+            if isinstance(error, InternalError):
+                log.error("%s failed at %s", self.name, submit.summary(), exc_info=error)
             done = m.Done(token=submit.token, kind=kind, error=error, retries=self._hands.retries)
         except Exception as error:  # noqa: BLE001 - the asker must hear of it
             log.exception("%s failed at %s", self.name, submit.summary())
@@ -60,6 +69,8 @@ class DriverWorker(BookKeeper):
         self._doing = None
         keep_job(self._tracer, job, self._hands, done.error)
         submit.reply_to.tell(done, job or self._handling, self.name)
+        outcome = "ok" if done.error is None else type(done.error).__name__
+        return m.DoneJob(kind, outcome, begun - submit.at, time.monotonic_ns() - begun)
 
     def look(self) -> Glance:
         """Return what is before this worker: the job it has in hand, too."""

@@ -9,7 +9,7 @@ with LayerStore("/var/lib/layerstore") as store:
 """
 
 from layerstore.actors.image_messages import RemovedImage
-from layerstore.actors.messages import LayerMetadata, MountMetadata
+from layerstore.actors.messages import JobTally, LayerMetadata, MountMetadata
 from layerstore.actors.trace import TraceRecord
 from layerstore.actors.waiting import ActorStatus, PendingRequest, Waiting
 from layerstore.aio import AsyncImageStore, AsyncLayer, AsyncLayerStore, AsyncRWLayer
@@ -58,6 +58,7 @@ from layerstore.images import ImageStore
 from layerstore.later import Later
 from layerstore.later_store import LaterLayer, LaterRWLayer, LaterStore
 from layerstore.layer import Layer
+from layerstore.metrics import Metrics
 from layerstore.outcome import Outcome
 from layerstore.running import Finished, Running, Volume, mount_points, run, start
 from layerstore.rwlayer import RWLayer
@@ -95,6 +96,7 @@ __all__ = [
     "InvalidTar",
     "InvalidTrace",
     "JobCancelled",
+    "JobTally",
     "Later",
     "LaterLayer",
     "LaterRWLayer",
@@ -108,6 +110,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "MaxDepthExceeded",
+    "Metrics",
     "MountDoesNotExist",
     "MountMetadata",
     "MountNameConflict",

@@ -27,6 +27,7 @@ from layerstore.drivers.repair_step import RepairStep
 from layerstore.drivers.work import Init
 from layerstore.handles import LayerHandle, RWLayerHandle
 from layerstore.image import Image
+from layerstore.metrics import Metrics
 from layerstore.rwlayer import RWLayer
 from layerstore.source import Source
 from layerstore.store import LayerStore
@@ -271,6 +272,10 @@ class AsyncLayerStore:
     async def repair(self, *, force: bool = False, dry_run: bool = False) -> list[RepairStep]:
         """See LayerStore.repair; once it is begun it goes on to its end."""
         return await self.in_thread(lambda: self.blocking.repair(force=force, dry_run=dry_run))
+
+    async def metrics(self) -> Metrics:
+        """See LayerStore.metrics."""
+        return await self.in_thread(self.blocking.metrics)
 
     def trace(self) -> list[TraceRecord]:
         """See LayerStore.trace."""

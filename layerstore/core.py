@@ -18,6 +18,7 @@ from layerstore.actors import messages as m
 from layerstore.actors.base import Ref, Unwatched
 from layerstore.actors.calls import Call, call
 from layerstore.actors.futures import Notifying
+from layerstore.actors.logs import number_lines
 from layerstore.actors.retained import Retained
 from layerstore.actors.supervisor import Supervisor
 from layerstore.actors.waiting import Waiting, look_around
@@ -62,6 +63,7 @@ class Core:
 
         `find` is called again when an actor has died. Raises what it raises.
         """
+        number_lines()
         self.disk = disk
         self.config = config
         self.staff = staff
@@ -120,6 +122,11 @@ class Core:
     def reaper(self) -> Ref:
         """The Reaper of now."""
         return self._crew.reaper
+
+    @property
+    def generation(self) -> int:
+        """How often the actors were made anew."""
+        return self._generation
 
     @property
     def staff_count(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from layerstore import checking, requests
@@ -34,6 +35,7 @@ from layerstore.image_load import Progress
 from layerstore.images import ImageStore
 from layerstore.later_store import LaterStore
 from layerstore.layer import Layer
+from layerstore.metrics import Metrics, measure
 from layerstore.recording import Recording
 from layerstore.repairing import Announce, repair
 from layerstore.rwlayer import RWLayer
@@ -343,6 +345,23 @@ class LayerStore:
         """
         self._core.check_open()
         self._recording.write_to(path)
+
+    def metrics(self) -> Metrics:
+        """Return a snapshot of what the store holds, has done and is doing.
+
+        `layerstore.prometheus` serves it. Raises StoreClosed, DriverError.
+        """
+        return measure(self._core)
+
+    @contextlib.contextmanager
+    def trace_into(self, take: Callable[[TraceRecord], None]) -> Iterator[None]:
+        """Have `take` called with each message, job and answer once it is done, in a `with` block.
+
+        It is called in the actors' threads, so it must not wait, nor use the store.
+        `layerstore.otel` makes spans of them.
+        """
+        with self._recording.also_into(take):
+            yield
 
     def drain(self, timeout: float | None = None) -> None:
         """Wait until everything removed is deleted from the disk; `timeout` in seconds.
