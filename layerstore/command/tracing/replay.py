@@ -46,7 +46,12 @@ class Replay:
             raise DriverError("replay in", root, errno.ENOTEMPTY, "it must be empty or missing")
         self._root, self._driver = root, driver or trace.header.driver
         self._timeout = timeout
-        self._calls = [record for record in trace.records if is_call(record)]
+        # What a caller gave up is told to the supervisor too, and what it asks is the store's own.
+        self._calls = [
+            record
+            for record in trace.records
+            if is_call(record) and record.receiver != "supervisor"
+        ]
         self._answers = answers(trace.records)
         self._maker = RequestMaker(self._calls, self._answers)
         self._sent: list[_Sent] = []
