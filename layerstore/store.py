@@ -224,7 +224,9 @@ class LayerStore:
 
         Returns the metadata of every layer that was removed, the top one first; nothing for a layer
         that was gone already. Raises LayerNotRetained for a reference that was given back before,
-        and DriverError where the removal fails: then the reference is held again.
+        and DriverError where a removal fails. If that was the layer's own, the reference is held
+        again; if it was that of one beneath, which nobody has, it is tried again at the next
+        release of a layer that is gone, and when the store is closed.
         """
         self._check_mine(layer)
         return layer.release()
