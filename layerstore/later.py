@@ -7,6 +7,7 @@ waits.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pykka
@@ -40,7 +41,7 @@ class Later(Notifying[T]):
         self._request = request
         self._attempts = _ATTEMPTS if request.message.repeatable else 1
         self._ref: Ref | None = None
-        self._over = False
+        self._right_to_answer = deque((None,))
 
     def tell(self, actor: pykka.ActorRef[Any], tag: object = None) -> Self:
         """Have an Outcome with this tag told to an actor once there is one; returns itself."""
@@ -60,7 +61,7 @@ class Later(Notifying[T]):
     @property
     def over(self) -> bool:
         """Whether there is an answer, or nobody wants one any more."""
-        return self._over
+        return not self._right_to_answer
 
     @property
     def operation(self) -> str:
@@ -84,7 +85,7 @@ class Later(Notifying[T]):
             self._failed(self._ref.lost())
 
     def _ask(self) -> None:
-        if self._over:
+        if self.over:
             return
         try:
             self._core.check_open()
@@ -122,9 +123,11 @@ class Later(Notifying[T]):
         self._finish(error=error)
 
     def _finish(self, *, value: Any = None, error: Exception | None = None) -> None:
-        if self._over:
+        # Whoever gives up and the actor that answers may come here at once: one of them is first.
+        try:
+            self._right_to_answer.pop()
+        except IndexError:
             return
-        self._over = True
         self._core.forget(self)
         if error is None:
             self.set(value)
