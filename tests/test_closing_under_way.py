@@ -24,7 +24,7 @@ from layerstore.actors import messages as m
 from layerstore.drivers import stopped
 from layerstore.drivers.mountinfo import mount_points
 from tests.conftest import OpenStore
-from tests.processes import children_of
+from tests.processes import children_of, ends
 from tests.tars import layer_tar, many_files
 
 _IN_TIME = 10.0
@@ -116,6 +116,7 @@ def kill_children() -> None:
     """Kill all children, so that the next jobs wait for new ones."""
     for pid in children_of(os.getpid()):
         os.kill(pid, signal.SIGKILL)
+        assert ends(pid, 10)
 
 
 def mounts_of(store: LayerStore) -> list[str]:
@@ -180,7 +181,7 @@ def test_work_in_children_that_are_stopped_is_cut_off(
     os.close(reader)
     os.close(writer)
     # On a busy machine a child may have been quicker than whoever stops it.
-    assert "register" in under_way
+    assert "register" in under_way, calls.outcomes
     assert len(under_way) >= 9
     for name in under_way:
         outcome = calls.outcomes[name]
