@@ -33,6 +33,8 @@ def replay_layer(disk: Disk, chain: ChainID, cache_id: str, diff: str, out: Bina
     try:
         fd = open_regular(disk.metadata.tar_split_path(chain))
     except OSError as error:
+        if is_passing(error):
+            raise DriverError.from_os_error("read", what, error) from error
         reason = f"a layer without its tar-split file: {error.strerror}"
         raise IntegrityError(what, diff, reason) from error
     try:
