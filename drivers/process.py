@@ -24,6 +24,7 @@ from layerstore.drivers.disk import DiskConfig
 from layerstore.drivers.errors import DriverError, InternalError, Wire, WorkerDied, from_wire
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
+from layerstore.drivers.orphans import await_forks
 from layerstore.drivers.protocol import Change, ChangeKind
 from layerstore.drivers.repair_step import RepairStep
 from layerstore.drivers.stopped import is_stopped, wait_for_child, watching
@@ -103,10 +104,13 @@ class ChildProcess:
         try:
             ours, theirs = socket.socketpair()
             alive, held = socket.socketpair()
+            self._held = os.fstat(held.fileno()).st_ino
+            command = _command(theirs.fileno(), nice)
+            self._command = b"".join(os.fsencode(word) + b"\0" for word in command)
             with theirs, held, watching(self._number, self._give_up):
                 process = _Process(
                     self._spawning,
-                    _command(theirs.fileno(), nice),
+                    command,
                     pass_fds=[theirs.fileno(), held.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -229,8 +233,8 @@ class ChildProcess:
         self._sock.close()
         code = self._process.wait() if self._process is not None else 0
         # The kernel ends the child's forks with it; they work on the disk until they are gone.
-        with self._alive, contextlib.suppress(OSError):
-            self._alive.recv(1)
+        with self._alive:
+            await_forks(self._alive, self._held, self._command)
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return f"exit status {code}"
