@@ -234,7 +234,8 @@ class ChildProcess:
         code = self._process.wait() if self._process is not None else 0
         # The kernel ends the child's forks with it; they work on the disk until they are gone.
         with self._alive:
-            await_forks(self._alive, self._held, self._command)
+            if self._alive.fileno() >= 0:  # else it was waited for before
+                await_forks(self._alive, self._held, self._command)
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return f"exit status {code}"
