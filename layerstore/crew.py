@@ -83,6 +83,7 @@ class Crew:
         self._on_loss = on_loss
         self._actors: dict[Ref, None] = {}
         self._hands: dict[WorkerHands, None] = {}
+        self._ending = False
         self.dead: str | None = None
         """The first actor that died, if one has."""
 
@@ -147,6 +148,8 @@ class Crew:
         for other in [other for other in list(self._actors) if other.ended]:
             self._actors.pop(other, None)
         self._actors[ref] = None
+        if self._ending:
+            ref.stop()
 
     def lost(self, name: str) -> LayerStoreError:
         """See Watch."""
@@ -195,6 +198,7 @@ class Crew:
         After `deadline`, in seconds of the monotonic clock, children are killed; `grace` seconds
         later nobody is waited for any more: what hangs in a system call can't be ended.
         """
+        self._ending = True  # whoever is launched from now on has to stop as well
         for actor in list(self._actors):
             actor.stop()
         last = max(deadline, time.monotonic()) + grace
