@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 
-from layerstore.drivers.durable import make_directories, move, sync_directory, write_new
+from layerstore.drivers.durable import sync_directory, write_new
 from layerstore.drivers.errors import (
     DriverError,
     InvalidMetadata,
@@ -28,7 +27,7 @@ from layerstore.drivers.ids import (
     hex_of,
     is_transaction,
 )
-from layerstore.drivers.small_file import read_metadata
+from layerstore.drivers.small_file import read_small
 from layerstore.drivers.stored import StoredLayer, StoredMount
 
 MAX_SMALL_FILE = 4096
@@ -49,7 +48,10 @@ class MetadataStore:
     def prepare(self) -> None:
         """Make the directories that are missing."""
         for path in (self._layers, self._mounts, self._transactions):
-            make_directories(path, durable=self.durable)
+            try:
+                os.makedirs(path, mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise DriverError.from_os_error("mkdir", path, error) from error
 
     # Transactions
 
@@ -82,7 +84,9 @@ class MetadataStore:
         source = self.transaction_path(transaction)
         if self.durable:
             sync_directory(source)
-        _move(source, target, durable=self.durable)
+        _rename(source, target)
+        if self.durable:
+            sync_directory(os.path.dirname(target))
 
     # Removal
 
@@ -97,24 +101,34 @@ class MetadataStore:
         """
         name = hex_of(chain)
         orphan = f"{self._layers}/{name}-{secrets.token_hex(32)}{REMOVING}"
-        _move(f"{self._layers}/{name}", orphan, durable=self.durable)
+        _rename(f"{self._layers}/{name}", orphan)
+        if self.durable:
+            sync_directory(self._layers)
         return orphan
 
     def restore_layer(self, orphan: str, chain: ChainID) -> None:
         """Undo orphan_layer."""
-        _move(orphan, f"{self._layers}/{hex_of(chain)}", durable=self.durable)
+        _rename(orphan, f"{self._layers}/{hex_of(chain)}")
+        if self.durable:
+            sync_directory(self._layers)
 
     def discard_orphan(self, orphan: str, trash: str) -> None:
         """Move an orphan's metadata into the trash. Idempotent."""
         _rename_if_there(orphan, _fresh(trash, "metadata"))
 
-    def orphan_mount(self, name: str, transaction: str) -> None:
-        """Take a mount's name away, making a new transaction of its metadata; commit_mount undoes.
+    def discard_mount(self, name: str, trash: str) -> str:
+        """Move a mount's metadata into the trash and return where it lies now."""
+        target = _fresh(trash, "mount")
+        _rename(f"{self._mounts}/{check_mount_name(name)}", target)
+        if self.durable:
+            sync_directory(self._mounts)
+        return target
 
-        Not in the trash, which a sweep may empty before a removal that fails is undone.
-        """
-        source = f"{self._mounts}/{check_mount_name(name)}"
-        _move(source, self.transaction_path(transaction), durable=self.durable)
+    def restore_mount(self, discarded: str, name: str) -> None:
+        """Undo discard_mount."""
+        _rename(discarded, f"{self._mounts}/{check_mount_name(name)}")
+        if self.durable:
+            sync_directory(self._mounts)
 
     # Reading
 
@@ -160,7 +174,6 @@ class MetadataStore:
 
     def _read_layer(self, name: str) -> StoredLayer:
         path = f"{self._layers}/{name}"
-        _check_directory(path)
         size = _read(f"{path}/size")
         if not size.isascii() or not size.isdigit():
             raise InvalidMetadata(f"{path}/size", "not a decimal number")
@@ -176,7 +189,6 @@ class MetadataStore:
 
     def _read_mount(self, name: str) -> StoredMount:
         path = f"{self._mounts}/{check_mount_name(name)}"
-        _check_directory(path)
         init = _read_optional(f"{path}/init-id", MAX_SMALL_FILE)
         parent = _read_optional(f"{path}/parent", MAX_SMALL_FILE)
         return StoredMount(
@@ -197,18 +209,6 @@ def names_in(path: str) -> list[str]:
         raise DriverError.from_os_error("list", path, error) from error
 
 
-def _check_directory(path: str) -> None:
-    """Refuse a symbolic link, beneath which the files would be somebody else's."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError as error:
-        raise InvalidMetadata(path, "missing") from error
-    except OSError as error:
-        raise DriverError.from_os_error("read", path, error) from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise InvalidMetadata(path, "not a directory")
-
-
 def _read(path: str, limit: int = MAX_SMALL_FILE) -> str:
     text = _read_optional(path, limit)
     if text is None:
@@ -217,9 +217,14 @@ def _read(path: str, limit: int = MAX_SMALL_FILE) -> str:
 
 
 def _read_optional(path: str, limit: int) -> str | None:
-    content = read_metadata(path, limit)
-    if content is None:
+    try:
+        content = read_small(path, limit + 1)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InvalidMetadata(path, error.strerror or str(error)) from error
+    if len(content) > limit:
+        raise InvalidMetadata(path, f"longer than {limit} bytes")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -230,10 +235,13 @@ def _fresh(trash: str, hint: str) -> str:
     return f"{trash}/{hint}-{secrets.token_hex(16)}"
 
 
-def _move(source: str, target: str, *, durable: bool) -> None:
+def _rename(source: str, target: str) -> None:
     if os.path.lexists(target):
         raise InvalidMetadata(target, "exists already")
-    move(source, target, durable=durable)
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        raise DriverError.from_os_error("rename", source, error, f"to {target}") from error
 
 
 def _rename_if_there(source: str, target: str) -> None:

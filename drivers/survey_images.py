@@ -5,8 +5,6 @@ Owns no rule of its own: the image database verifies what it reads. It changes n
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +15,6 @@ from layerstore.drivers.errors import (
     IntegrityError,
     InvalidMetadata,
     LayerStoreError,
-    is_passing,
 )
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import ChainID
@@ -53,12 +50,9 @@ def survey_names(database: ImageDatabase) -> SurveyedNames:
     """Read all names."""
     try:
         return SurveyedNames(database.repositories())
-    except (InvalidMetadata, DriverError) as error:
-        if is_passing(error):
-            raise
-        reason = error.reason if isinstance(error, InvalidMetadata) else str(error)
+    except InvalidMetadata as error:
         return SurveyedNames(
-            {}, Fault(kind=FaultKind.NAMES, path=database.names_path, reason=reason)
+            {}, Fault(kind=FaultKind.NAMES, path=database.names_path, reason=error.reason)
         )
 
 
@@ -78,8 +72,6 @@ def _survey_image(database: ImageDatabase, image: SurveyedImage) -> None:
     about = f"sha256:{image.name}"
 
     def add(kind: FaultKind, path: str, error: Exception) -> None:
-        if is_passing(error):
-            raise error
         reason = error.reason if isinstance(error, InvalidMetadata) else str(error)
         image.faults.append(Fault(kind=kind, path=path, reason=reason, about=(about,)))
 
@@ -98,7 +90,7 @@ def _survey_image(database: ImageDatabase, image: SurveyedImage) -> None:
         add(FaultKind.IMAGE_CONFIG, image.path, error)
     try:
         database.parent(image.image_id)
-    except (InvalidMetadata, DriverError) as error:
+    except InvalidMetadata as error:
         add(FaultKind.IMAGE_PARENT, error.path, error)
 
 
@@ -144,13 +136,10 @@ def unfinished_files(database: ImageDatabase) -> Iterator[str]:
     """Give the paths of files whose writing was cut off."""
     homes = [database.home, database.contents]
     for image in names_in(database.metadata):
-        if not os.path.islink(f"{database.metadata}/{image}"):
-            homes.append(f"{database.metadata}/{image}")
+        homes.append(f"{database.metadata}/{image}")
     for home in homes:
         try:
             names = names_in(home)
-        except DriverError as error:
-            if error.errno == errno.ENOTDIR:
-                continue
-            raise
+        except DriverError:
+            continue  # no directory
         yield from (f"{home}/{name}" for name in names if UNFINISHED.match(name))

@@ -1,1 +1,0 @@
-"""Layers, archives and files on a disk that attack, and what has to become of each."""
