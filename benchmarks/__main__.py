@@ -17,12 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import images, latency, mounts, reopen, scaling, tars
-from benchmarks.bench import Bench
-from benchmarks.dockerd import DockerdUnavailable, private_dockerd
+from benchmarks.bench import Bench, Storage
+from benchmarks.dockerd import DockerdUnavailable, private_dockerd, unmount_all
 from benchmarks.plot import plot
 from benchmarks.timing import worst
-from layerstore.drivers.mountinfo import mount_points
-from layerstore.drivers.syscalls import umount
 
 _BENCHMARKS: dict[str, Callable[[Bench], object]] = {
     "mounts": mounts.measure,
@@ -68,9 +66,8 @@ def _bench(stack: contextlib.ExitStack, place: Path, rounds: int) -> Bench:
     storage = None
     if shutil.which("containers-storage"):
         graph = place / "containers"
-        stack.callback(_unmount_all, graph)
-        storage = ["containers-storage", "--graph", f"{graph}/graph", "--run", f"{graph}/run"]
-        storage += ["--storage-driver", "overlay"]
+        stack.callback(unmount_all, str(graph))
+        storage = Storage(graph)
     else:
         print("containers-storage is not installed")
     umoci = shutil.which("umoci") is not None
@@ -78,12 +75,6 @@ def _bench(stack: contextlib.ExitStack, place: Path, rounds: int) -> Bench:
         print("umoci is not installed")
     print(f"{rounds} rounds in {place}")
     return Bench(place, rounds, dockerd, storage, umoci)
-
-
-def _unmount_all(place: Path) -> None:
-    for point in reversed(list(mount_points())):
-        if point.path.startswith(f"{place}/"):
-            umount(point.path)
 
 
 def _summary(bench: Bench) -> None:

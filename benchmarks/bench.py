@@ -20,6 +20,30 @@ DURABILITIES: tuple[Durability, ...] = ("durable", "relaxed")
 PIECE = 1 << 20
 
 
+@dataclass(frozen=True)
+class Storage:
+    """containers-storage with a store of its own beneath one directory."""
+
+    place: Path
+    driver: str = "overlay"
+
+    def run(self, command: str, *arguments: str | Path) -> str:
+        """Run one command and return its first line."""
+        options = ("--graph", self.place / "graph", "--run", self.place / "run")
+        done = subprocess.run(
+            ["containers-storage", *options, "--storage-driver", self.driver, command, *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.partition("\n")[0]
+
+    def image(self, name: str) -> str:
+        """Return the name by which skopeo knows an image of this store."""
+        where = f"{self.driver}@{self.place / 'graph'}+{self.place / 'run'}"
+        return f"containers-storage:[{where}]{name}"
+
+
 @dataclass
 class Bench:
     """One run of benchmarks."""
@@ -27,8 +51,7 @@ class Bench:
     place: Path
     rounds: int
     dockerd: Dockerd | None
-    storage: list[str] | None
-    """The command of containers-storage with its options, where it is installed."""
+    storage: Storage | None
     umoci: bool
     tables: list[Table] = field(default_factory=list)
 
@@ -54,13 +77,6 @@ class Bench:
         with LayerStore(root or self.directory(), durability=durability, workers=workers) as store:
             await_children(store, workers or os.cpu_count() or 1)
             yield store
-
-    def run_storage(self, command: str, *arguments: str | Path) -> str:
-        """Run one command of containers-storage and return its first line."""
-        done = subprocess.run(
-            [*(self.storage or ()), command, *arguments], check=True, capture_output=True, text=True
-        )
-        return done.stdout.partition("\n")[0]
 
 
 def await_children(store: LayerStore, count: int) -> None:

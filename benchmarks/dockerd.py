@@ -141,7 +141,7 @@ def private_dockerd(
         if process is not None:
             _stop(process)
         for used in (directory, data):
-            _unmount_all(used)
+            unmount_all(used)
         shutil.rmtree(directory)
 
 
@@ -192,7 +192,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _unmount_all(directory: str) -> None:
+def unmount_all(directory: str) -> None:
+    """Unmount everything beneath a directory, the newest first."""
     left = [point.path for point in mount_points() if point.path.startswith(f"{directory}/")]
     for path in reversed(left):
         subprocess.run(["umount", path], check=True)

@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from benchmarks.bench import DURABILITIES, Bench
+from benchmarks.bench import DURABILITIES, Bench, Storage
 from benchmarks.timing import Table
 from tests.archives import as_tar, docker_archive
 from tests.make_image import make_image
@@ -48,7 +48,7 @@ def measure_chain(bench: Bench) -> None:
                     rw.unmount()
                     rw.release()
     if bench.storage is not None:
-        _mount_in_storage(bench, layers, mounting)
+        _mount_in_storage(bench, bench.storage, layers, mounting)
     mounting.print()
 
 
@@ -75,32 +75,26 @@ def _compare(bench: Bench, archive: Path, layout: Path | None, table: Table) -> 
             with table.timed("umoci unpack"):
                 _quietly("umoci", "unpack", "--image", f"{layout}:latest", str(bundle))
         if bench.storage is not None and layout is not None and shutil.which("skopeo"):
-            options = dict(zip(bench.storage[1::2], bench.storage[2::2], strict=True))
-            there = f"[{options['--storage-driver']}@{options['--graph']}+{options['--run']}]"
+            target = bench.storage.image("localhost/x:1")
             with table.timed("skopeo copy into containers-storage"):
-                _quietly(
-                    "skopeo",
-                    "copy",
-                    f"oci:{layout}:latest",
-                    f"containers-storage:{there}localhost/x:1",
-                )
-            bench.run_storage("delete-image", "localhost/x:1")
+                _quietly("skopeo", "copy", f"oci:{layout}:latest", target)
+            bench.storage.run("delete-image", "localhost/x:1")
 
 
-def _mount_in_storage(bench: Bench, layers: list[bytes], table: Table) -> None:
+def _mount_in_storage(bench: Bench, storage: Storage, layers: list[bytes], table: Table) -> None:
     tar = bench.directory() / "layer.tar"
     made: list[str] = []
     for layer in layers:
         tar.write_bytes(layer)
-        made.append(bench.run_storage("import-layer", "--file", tar, *made[-1:]))
+        made.append(storage.run("import-layer", "--file", tar, *made[-1:]))
     for _ in range(bench.rounds):
         with table.timed("containers-storage, four commands"):
-            top = bench.run_storage("create-layer", made[-1])
-            bench.run_storage("mount", top)
-            bench.run_storage("unmount", top)
-            bench.run_storage("delete-layer", top)
+            top = storage.run("create-layer", made[-1])
+            storage.run("mount", top)
+            storage.run("unmount", top)
+            storage.run("delete-layer", top)
     for layer_id in reversed(made):
-        bench.run_storage("delete-layer", layer_id)
+        storage.run("delete-layer", layer_id)
 
 
 def _quietly(*command: str) -> None:

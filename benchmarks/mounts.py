@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.bench import DURABILITIES, Bench
+from benchmarks.bench import DURABILITIES, Bench, Storage
 from benchmarks.dockerd import Dockerd
 from benchmarks.tar_pass import small_files
 from benchmarks.timing import Table
@@ -45,7 +45,7 @@ def measure(bench: Bench) -> None:
             if bench.dockerd is not None:
                 _dockerd(bench.dockerd, count, create, remove)
             if bench.storage is not None and count == 100:
-                _storage(bench, base, count, create, remove)
+                _storage(bench.storage, base, count, create, remove)
         create.print()
         remove.print()
 
@@ -94,17 +94,15 @@ def _dockerd(dockerd: Dockerd, count: int, create: Table, remove: Table) -> None
             _each(threads, dockerd.remove, names)
 
 
-def _storage(bench: Bench, base: Path, count: int, create: Table, remove: Table) -> None:
+def _storage(storage: Storage, base: Path, count: int, create: Table, remove: Table) -> None:
     """A process for each layer, as there is no other way to ask it."""
-    parent = bench.run_storage("import-layer", "--file", base)
+    parent = storage.run("import-layer", "--file", base)
     with ThreadPoolExecutor(_COMMANDS_AT_ONCE) as threads:
         with create.timed("containers-storage create-layer"):
-            layers = _each(
-                threads, lambda _: bench.run_storage("create-layer", parent), range(count)
-            )
+            layers = _each(threads, lambda _: storage.run("create-layer", parent), range(count))
         with remove.timed("containers-storage delete-layer"):
-            _each(threads, lambda layer: bench.run_storage("delete-layer", layer), layers)
-    bench.run_storage("delete-layer", parent)
+            _each(threads, lambda layer: storage.run("delete-layer", layer), layers)
+    storage.run("delete-layer", parent)
 
 
 def _each(threads: ThreadPoolExecutor, do: Callable[[T], R], items: Iterable[T]) -> list[R]:

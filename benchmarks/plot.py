@@ -7,17 +7,17 @@ from pathlib import Path
 from benchmarks.timing import Table
 
 
-def plot(tables: dict[str, Table], target: Path) -> None:
-    """Draw the median seconds of every contender against the size that each table is named by."""
+def plot(tables: list[Table], target: Path) -> None:
+    """Draw the median seconds of every contender against each table's number of files."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - only whoever draws needs it
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    contenders = list(next(iter(tables.values())).medians())
-    for contender in contenders:
+    medians = [table.medians() for table in tables]
+    for contender in medians[0]:
         axes.plot(
-            [float(size) for size in tables],
-            [table.medians()[contender] for table in tables.values()],
+            [table.files for table in tables],
+            [median[contender] for median in medians],
             marker="o",
             label=contender,
         )

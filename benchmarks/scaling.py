@@ -41,9 +41,9 @@ def measure_workers(bench: Bench) -> None:
     churn.print()
 
 
-def measure_curve(bench: Bench) -> dict[str, Table]:
-    """Tars of 10 to 10,000 files of 4 KiB, taken in; returns the tables by number of files."""
-    found = {}
+def measure_curve(bench: Bench) -> list[Table]:
+    """Tars of 10 to 10,000 small files; returns the tables of taking them in."""
+    found = []
     for count in _SIZES:
         archive = Path(bench.place, f"curve-{count}.tar")
         archive.write_bytes(many_files(count))
@@ -52,5 +52,5 @@ def measure_curve(bench: Bench) -> dict[str, Table]:
         tars.compare(bench, archive, taken_in, given_back)
         taken_in.print()
         given_back.print()
-        found[str(count)] = taken_in
+        found.append(taken_in)
     return found

@@ -49,10 +49,10 @@ def compare(bench: Bench, archive: Path, taken_in: Table, given_back: Table) -> 
             bench.dockerd.remove_image("bench:1")
         if bench.storage is not None:
             with taken_in.timed("containers-storage import-layer"):
-                layer_id = bench.run_storage("import-layer", "--file", archive)
+                layer_id = bench.storage.run("import-layer", "--file", archive)
             with given_back.timed("containers-storage diff"):
-                bench.run_storage("diff", "--uncompressed", "--file", os.devnull, layer_id)
-            bench.run_storage("delete-layer", layer_id)
+                bench.storage.run("diff", "--uncompressed", "--file", os.devnull, layer_id)
+            bench.storage.run("delete-layer", layer_id)
 
 
 def _plain(bench: Bench, archive: Path, taken_in: Table, given_back: Table) -> None:

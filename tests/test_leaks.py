@@ -63,11 +63,11 @@ class Sample:
         return (own, self.mounts, self.trash, self.inodes)
 
 
-def settled(store: LayerStore, like: Sample | None = None) -> Sample:
+def settled(store: LayerStore, like: Sample) -> Sample:
     """Take a sample like an earlier one, within the time in which idle workers are let go."""
     deadline = time.monotonic() + _SETTLING
     taken = sample(store)
-    while like and taken.counts() != like.counts() and time.monotonic() < deadline:
+    while taken.counts() != like.counts() and time.monotonic() < deadline:
         taken = sample(store)
     return taken
 
@@ -121,7 +121,7 @@ def cycles_leave_nothing(
     samples: list[Sample] = []
     with ThreadPoolExecutor(_THREADS) as threads:
         list(threads.map(cycle, range(max(each, 300))))
-        samples.append(settled(store))
+        samples.append(sample(store))
         for number in range(_SAMPLES):
             start = cycles * (number + 1)
             list(threads.map(cycle, range(start, start + each)))
