@@ -7,32 +7,67 @@ handler never waits: it either answers at once or returns a promise that a later
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from time import monotonic_ns
+from typing import Any, Protocol, cast
 
 import pykka
 
+from layerstore.actors.futures import Notifying
+from layerstore.actors.logs import working_for
 from layerstore.actors.messages import Done, Message
 from layerstore.actors.trace import Envelope, Tracer
-from layerstore.drivers.errors import InternalError, LayerStoreError, StoreClosed
+from layerstore.actors.waiting import Glance
+from layerstore.drivers.errors import InternalError, LayerStoreError, StoreClosed, StoreRestarted
 
 log = logging.getLogger("layerstore")
 
-Promise = pykka.ThreadingFuture[Any]
+Promise = Notifying[Any]
 Continuation = Callable[[Done], None]
 
 
-@dataclass(frozen=True, slots=True)
+class Watch(Protocol):
+    """Whoever looks after actors: told of each that is launched and of each that is lost."""
+
+    def launched(self, ref: Ref) -> None:
+        """Take note of an actor, before anybody else knows of it."""
+
+    def lost(self, name: str) -> LayerStoreError:
+        """Take note that an actor is gone; returns what those who wait for it are told."""
+
+
+class Unwatched:
+    """The watch of an actor that nobody makes anew; `store` is the root of its store."""
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+
+    def launched(self, ref: Ref) -> None:
+        """See Watch."""
+
+    def lost(self, name: str) -> LayerStoreError:
+        """See Watch."""
+        log.debug("%s is gone", name)
+        return StoreClosed(self._store)
+
+
+@dataclass(slots=True)
 class Identity:
-    """What an actor is called, who traces it, and (once it has started) its thread."""
+    """What an actor is called, who traces and watches it, and (once it has started) its thread."""
 
     name: str
     tracer: Tracer
+    watch: Watch
     threads: list[threading.Thread] = field(default_factory=list)
+    dismissed: bool = False
+    """Whoever launched it has it stop, so it isn't lost when it does."""
+    keepers: list[BookKeeper] = field(default_factory=list)
+    """The actor itself, to be looked at."""
 
 
 class Ref:
@@ -54,34 +89,61 @@ class Ref:
         tracer = self._identity.tracer
         try:
             if tracer.on:
-                self._actor.tell(tracer.wrap(message, cause, sender, self.name))
+                self._actor.tell(tracer.wrap(message, cause, sender, self._identity.name))
             else:
                 self._actor.tell(message)
         except pykka.ActorDeadError:
             log.debug("%s is stopped; %s from %s dropped", self.name, message, sender)
 
-    def ask(self, message: Message, sender: str = "caller") -> pykka.Future[Any]:
+    def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
         """Send a public request; the future holds the answer, or a promise of it."""
         tracer = self._identity.tracer
         if tracer.on:
             envelope = tracer.wrap(message, None, sender, self.name)
-            return self._actor.ask(envelope, block=False)
-        return self._actor.ask(message, block=False)
+            return self._asked(envelope)
+        return self._asked(message)
+
+    def _asked(self, message: object) -> Notifying[Any]:
+        future = self._actor.ask(message, block=False)
+        assert isinstance(future, Notifying)  # noqa: S101 - BookKeeper makes no other
+        return future
+
+    def lost(self) -> LayerStoreError:
+        """Tell the watch that the actor is gone; returns the error to raise for it."""
+        return self._identity.watch.lost(self.name)
+
+    def look(self) -> Glance | None:
+        """Return what the actor has before it; None where it has none yet, or has stopped."""
+        return next((keeper.look() for keeper in self._identity.keepers if self.alive), None)
+
+    @property
+    def thread(self) -> int | None:
+        """Identifier of the actor's thread."""
+        return next((thread.ident for thread in self._identity.threads), None)
 
     @property
     def alive(self) -> bool:
         """Whether the actor has not stopped."""
         return self._actor.is_alive()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the actor has stopped and its thread has ended."""
+        return not self.alive and not any(thread.is_alive() for thread in self._identity.threads)
+
     def stop(self) -> None:
         """Ask the actor to stop after what is in its mailbox, without waiting."""
+        self._identity.dismissed = True
         self._actor.stop(block=False)
 
     def join(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds for the actor's thread to end; whether it has."""
+        deadline = time.monotonic() + timeout
+        # A thread that is only just starting isn't known before it is stopped.
+        self._actor.actor_stopped.wait(timeout)
         for thread in self._identity.threads:
-            thread.join(timeout)
-        return not any(thread.is_alive() for thread in self._identity.threads)
+            thread.join(max(deadline - time.monotonic(), 0.0))
+        return self.ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +151,12 @@ class Refused:
     """A request's answer that is an error; raising it would make Pykka log each as a failure."""
 
     error: LayerStoreError
+
+
+def _outcome(answer: object) -> str:
+    if isinstance(answer, Refused):
+        return type(answer.error).__name__
+    return "pending" if isinstance(answer, pykka.Future) else "ok"
 
 
 class BookKeeper(pykka.ThreadingActor):
@@ -101,24 +169,33 @@ class BookKeeper(pykka.ThreadingActor):
         super().__init__()
         self.name = identity.name
         self.ref = Ref(self.actor_ref, identity)
+        self._identity = identity
         self._tracer = identity.tracer
-        self._threads = identity.threads
+        self._watch = identity.watch
+        self._death: LayerStoreError | None = None
+        identity.keepers.append(self)
         self._handling: Envelope | None = None
-        self._promises: set[Promise] = set()
+        self._promises: dict[Promise, Envelope | None] = {}
         self._continuations: dict[int, Continuation] = {}
         self._tokens = count(1)
         self._closing: Promise | None = None
         self._closed = False
 
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return Notifying()
+
     @classmethod
-    def launch(cls, name: str, tracer: Tracer, **books: Any) -> Ref:
+    def launch(cls, name: str, tracer: Tracer, watch: Watch, **books: Any) -> Ref:
         """Start the actor and return where to send its messages."""
-        identity = Identity(name, tracer)
-        return Ref(cls.start(identity, **books), identity)
+        identity = Identity(name, tracer, watch)
+        ref = Ref(cls.start(identity, **books), identity)
+        watch.launched(ref)
+        return ref
 
     def on_start(self) -> None:
         """Remember the thread, for whoever waits for its end."""
-        self._threads.append(threading.current_thread())
+        self._identity.threads.append(threading.current_thread())
 
     def asked(self, message: Message) -> object:
         """Decide on a public request and return the answer or a promise of it."""
@@ -129,53 +206,67 @@ class BookKeeper(pykka.ThreadingActor):
         raise TypeError(f"{self.name} was told {message!r}")
 
     def on_receive(self, message: Any) -> object:
-        """Unwrap, time and handle one message. Errors go to the asker, or to on_told_error."""
+        """Unwrap, time and handle one message; a bug in that ends the actor."""
         if isinstance(message, Envelope):
             return self._traced(message)
         return self._handled(message)
 
     def _traced(self, envelope: Envelope) -> object:
-        envelope.started = time.monotonic_ns()
+        envelope.started = monotonic_ns()
         self._handling = envelope
+        working_for(envelope.request)
         try:
-            answer = self._handled(envelope.message)
+            answer = self._handled(envelope.content)
         finally:
             self._handling = None
-        outcome = "ok"
-        if isinstance(answer, Refused):
-            outcome = type(answer.error).__name__
-        elif isinstance(answer, pykka.Future):
-            outcome = "pending"
-        self._tracer.keep(envelope, outcome)
+        self._tracer.keep(envelope, "ok" if answer is None else _outcome(answer))
         return answer
 
     def _handled(self, message: Message) -> object:
+        if self._death is not None:
+            _close_descriptors(message)
+            return Refused(self._death)
         try:
             if message.public:
                 return self.asked(message)
             self.told(message)
-        except Exception as error:  # noqa: BLE001 - an error must neither be lost nor end the actor
-            for descriptor in getattr(message, "descriptors", ()):
-                descriptor.close()
-            if message.public:
-                return Refused(self._own_error(message, error))
-            self.on_told_error(self._own_error(message, error))
+        except LayerStoreError as error:
+            _close_descriptors(message)
+            # Where nobody waits for the answer, nobody would hear of it.
+            return Refused(error) if message.public else self._die(message, error)
+        except BaseException as error:  # noqa: BLE001 - Pykka would stop every actor there is
+            _close_descriptors(message)
+            return self._die(message, error)
         return None
 
-    def _own_error(self, message: Message, error: Exception) -> LayerStoreError:
-        if isinstance(error, LayerStoreError):
-            return error
-        log.error("%s failed to handle %s", self.name, message, exc_info=error)
-        return InternalError(f"{self.name}, {type(message).__name__}", repr(error))
+    def _die(self, message: Message, error: BaseException) -> Refused:
+        """Stop, because a bug in a handler leaves books that can't be trusted.
 
-    def on_told_error(self, error: LayerStoreError) -> None:
-        """Deal with a bug in the handler of a message that nobody waits for.
-
-        Pykka ends an actor whose tell handler raises. This one goes on, and whoever waits for it
-        is told, because which promise is broken can't be known.
+        Whoever waits is told, and whoever watches makes the actor anew. What is in the mailbox
+        already is refused.
         """
+        log.error("%s failed to handle %s and ends", self.name, message, exc_info=error)
+        lost = self._watch.lost(self.name)
+        if not isinstance(lost, StoreRestarted):
+            lost = InternalError(f"{self.name}, {type(message).__name__}", repr(error))
+        self._death = lost
+        self._fail_promises(lost)
+        self.stop()
+        return Refused(lost)
+
+    def _fail_promises(self, error: LayerStoreError) -> None:
         for promise in list(self._promises):
             self.reject(promise, error)
+
+    def look(self) -> Glance:
+        """Return what is before this actor; called from other threads, so it only reads."""
+        inbox = cast("queue.Queue[Any]", self.actor_inbox)
+        return Glance(
+            name=self.name,
+            mailbox=tuple(letter.message for letter in inbox.queue.copy()),
+            handling=self._handling,
+            promised=tuple(asked for asked in self._promises.copy().values() if asked is not None),
+        )
 
     # Sending and continuing
 
@@ -206,34 +297,41 @@ class BookKeeper(pykka.ThreadingActor):
     def close_books(self) -> Promise:
         """Refuse requests from now on and promise an answer for when nothing is under way."""
         if self._closing is None:
-            self._closing = pykka.ThreadingFuture()
+            self._closing = self.promise()
             self._answer_closing()
         return self._closing
 
     def _answer_closing(self) -> None:
         if self._closing is not None and not self._continuations and not self._closed:
             self._closed = True
-            self._closing.set(None)
+            self.fulfil(self._closing, None)
 
     # Answering later
 
     def promise(self) -> Promise:
         """Make an answer that comes later; it is failed if the actor stops first."""
-        promise: Promise = pykka.ThreadingFuture()
-        self._promises.add(promise)
+        promise: Promise = Notifying()
+        asked = self._handling
+        public = asked is not None and asked.content is not None and asked.cause == 0
+        self._promises[promise] = asked if public else None
         return promise
 
     def fulfil(self, promise: Promise, value: object) -> None:
         """Give the promised answer, unless it was given before."""
         if promise in self._promises:
-            self._promises.discard(promise)
+            self._answered(promise, "ok", value)
             promise.set(value)
 
     def reject(self, promise: Promise, error: LayerStoreError) -> None:
         """Give an error for the promised answer, unless one was given before."""
         if promise in self._promises:
-            self._promises.discard(promise)
+            self._answered(promise, type(error).__name__, None)
             promise.set_exception((type(error), error, None))
+
+    def _answered(self, promise: Promise, outcome: str, value: object) -> None:
+        request = self._promises.pop(promise)
+        if request is not None:
+            self._tracer.answer(request, self._handling, self.name, outcome, value)
 
     def settle(self, promise: Promise, done: Done) -> None:
         """Give the outcome of finished work as the promised answer."""
@@ -242,7 +340,16 @@ class BookKeeper(pykka.ThreadingActor):
         else:
             self.fulfil(promise, done.value)
 
+    def on_failure(self, *_exc_info: object) -> None:
+        """Do as when stopping: whatever ends an actor, nobody waits for it in vain."""
+        self.on_stop()
+
     def on_stop(self) -> None:
         """Fail whatever is still promised."""
-        for promise in list(self._promises):
-            self.reject(promise, StoreClosed(self.name))
+        if self._promises or not self._identity.dismissed:
+            self._fail_promises(self._death or self._watch.lost(self.name))
+
+
+def _close_descriptors(message: Message) -> None:
+    for descriptor in getattr(message, "descriptors", ()):
+        descriptor.close()

@@ -13,7 +13,7 @@ import pykka
 
 from layerstore.actors.base import Ref, Refused
 from layerstore.actors.messages import Message
-from layerstore.drivers.errors import CallTimeout, InternalError, StoreClosed
+from layerstore.drivers.errors import CallTimeout, InternalError
 
 # An ask that races with an actor's stop may never be answered (measured with Pykka 4.5), so a
 # waiting thread looks up this often, in seconds, whether the actor is still there.
@@ -28,9 +28,19 @@ def mark_worker_thread() -> None:
 
 
 class Call:
-    """One request on its way; `timeout` in seconds counts from when it was made."""
+    """One request on its way.
 
-    def __init__(self, ref: Ref, message: Message, timeout: float | None = None) -> None:
+    `timeout` in seconds counts from when it was made, unless there is a `deadline` in seconds of
+    the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        ref: Ref,
+        message: Message,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> None:
         if getattr(_inside, "worker", False):
             raise InternalError(
                 type(message).__name__, "an init function called the store that waits for it"
@@ -38,8 +48,10 @@ class Call:
         self._ref = ref
         self._operation = type(message).__name__
         self._timeout = timeout
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._future = ref.ask(message)
+        self._deadline = deadline
+        if timeout is not None and deadline is None:
+            self._deadline = time.monotonic() + timeout
+        self._future: pykka.Future[Any] = ref.ask(message)
 
     def accepted(self) -> None:
         """Wait until the actor has taken the request; raises what it refused it with."""
@@ -50,8 +62,8 @@ class Call:
     def result(self) -> Any:
         """Wait for the answer and return it.
 
-        Raises the error that the actor answered with, CallTimeout, or StoreClosed where the actor
-        has stopped.
+        Raises the error that the actor answered with, CallTimeout, or StoreRestarted or StoreClosed
+        where the actor has stopped.
         """
         answer = self._wait()
         if isinstance(answer, pykka.Future):
@@ -77,14 +89,14 @@ class Call:
             try:
                 return self._future.get(timeout=_LOOK_UP if left is None else min(_LOOK_UP, left))
             except pykka.ActorDeadError as error:
-                raise StoreClosed(self._ref.name) from error
+                raise self._ref.lost() from error
             except pykka.Timeout as error:
                 if self._timeout is not None and not self.seconds_left:
                     raise CallTimeout(self._operation, self._timeout) from error
                 # Dead for one whole look-up: the actor has failed its promises by now, so an
                 # answer that still isn't there was lost.
                 if stopped:
-                    raise StoreClosed(self._ref.name) from error
+                    raise self._ref.lost() from error
                 stopped = not self._ref.alive
 
 

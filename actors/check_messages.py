@@ -21,6 +21,7 @@ class Underway(Message):
     """
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class CheckDisk(Message):
     """Have a worker compare the disk with the metadata, or plan a repair; the job's outcome."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     job: CheckJob = field(repr=False)
 
@@ -41,6 +43,7 @@ class CheckLayer(Message):
     """Have a worker read a layer back, which stays meanwhile; answered with a list of Fault."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     chain_id: ChainID
 

@@ -82,6 +82,7 @@ class FindImage(Message):
     """Answered with ImageMetadata."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     query: ImageQuery
 
@@ -95,6 +96,7 @@ class ListImages(Message):
     """Answered with a list of ImageMetadata, ordered by image ID."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ class ReadImageConfig(Message):
     """Answered with the verified configuration of an image, as a string."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     image_id: ImageID
 

@@ -71,12 +71,6 @@ class ImageRegistry(BookKeeper):
                 return self._in_turn(partial(self._remove, message))
         return super().asked(message)
 
-    def on_told_error(self, error: LayerStoreError) -> None:
-        """Fail what is promised, and go on with changes that are asked for from now on."""
-        super().on_told_error(error)
-        self._changes.clear()
-        self._changing = False
-
     def _submit(self, job: work.ImageJob, then: Continuation) -> None:
         token = self.expect(then)
         self.send(self._pool, m.Submit(token=token, job=job, reply_to=self.ref))
@@ -215,26 +209,29 @@ class ImageRegistry(BookKeeper):
 
     def _remove(self, message: im.RemoveImage, promise: Promise) -> None:
         removal = self._books.plan_removal(message)
+        names = self._books.repositories
 
         def untagged(done: m.Done) -> None:
             if done.error is not None:
                 self._end(promise, done.error)
             elif removal.delete:
-                self._delete(removal, promise)
+                self._delete(removal, names, promise)
             else:
                 self._end(promise, _removed(removal, []))
 
         if removal.names:
             self._write_names(self._books.without_names(removal.names), untagged)
         else:
-            self._delete(removal, promise)
+            self._delete(removal, names, promise)
 
-    def _delete(self, removal: Removal, promise: Promise) -> None:
+    def _delete(self, removal: Removal, names: Repositories, promise: Promise) -> None:
+        """Delete an image that has no names any more; if that fails it gets back those it had."""
         entry = removal.entry
 
         def deleted(done: m.Done) -> None:
             if done.error is not None:
-                self._end(promise, done.error)
+                error = done.error
+                self._write_names(names, lambda _: self._end(promise, error))
                 return
             self._books.strike(entry)
             self._drop(entry, dropped, failed=False)

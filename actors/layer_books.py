@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from layerstore.actors.messages import LayerMetadata
+from layerstore.actors.retained import LayersRetained
 from layerstore.drivers.errors import LayerDoesNotExist, LayerNotRetained, MaxDepthExceeded
 from layerstore.drivers.ids import ChainID, DiffID
 from layerstore.drivers.stored import StoredLayer
@@ -49,6 +50,10 @@ class LayerEntry:
     forsaken: bool = False
     """Somebody gave it up, so it goes once nothing keeps it. What was never retained since the
     store was opened stays, whatever uses it in passing."""
+    made_by: int | None = None
+    """The reference of whoever registered it, for the first time and through this store."""
+    undone: bool = False
+    """It is to be as if it had never been made, so its parent is not given up with it."""
     waiting: list[Callable[[], None]] = field(default_factory=list)
     """What to do when its state changes."""
 
@@ -88,12 +93,16 @@ class LayerEntry:
 class LayerBooks:
     """All entries, by chain ID."""
 
-    def __init__(self, stored: Iterable[StoredLayer], kept: Iterable[ChainID]) -> None:
-        """Fill the books from disk.
+    def __init__(
+        self, stored: Iterable[StoredLayer], kept: Iterable[ChainID], retained: LayersRetained
+    ) -> None:
+        """Fill the books from disk, and with what callers hold.
 
         `stored` has every layer's parent before it; `kept` has the parent of every mount, the
         top layer of every image and what a build cache holds, each as often as it is kept.
+        `retained` is brought into line with the disk, and kept up to date from now on.
         """
+        self._retained = retained
         self._entries: dict[ChainID, LayerEntry] = {}
         for layer in stored:
             parent = self._entries[layer.parent] if layer.parent is not None else None
@@ -107,6 +116,69 @@ class LayerBooks:
             ).state = LayerState.READY
         for parent_id in kept:
             self._entries[parent_id].users += 1
+        self._take_over()
+
+    def _take_over(self) -> None:
+        retained = self._retained
+        for reference, chain_id in list(retained.held.items()):
+            if chain_id in self._entries:
+                self._entries[chain_id].held.add(reference)
+            else:
+                self.drop(reference)
+        # What was made for a caller that never heard of it goes again.
+        makers = {cache_id: reference for reference, cache_id in retained.made.items()}
+        for entry in self._entries.values():
+            entry.made_by = makers.get(entry.cache_id)
+            entry.undone = entry.cache_id in retained.unanswered
+            entry.forsaken = entry.undone or entry.chain_id in retained.forsaken
+        retained.forsaken = {e.chain_id for e in self._entries.values() if e.forsaken}
+        retained.unanswered.clear()
+
+    def hold(self, entry: LayerEntry, reference: int) -> None:
+        """Enter a reference that a caller retains."""
+        entry.held.add(reference)
+        self._retained.held[reference] = entry.chain_id
+
+    def hold_new(self, entry: LayerEntry, reference: int) -> None:
+        """Enter the reference of whoever has registered a layer that wasn't there."""
+        entry.made_by = reference
+        self._retained.made[reference] = entry.cache_id
+        self.hold(entry, reference)
+
+    def let_go(self, entry: LayerEntry, reference: int) -> None:
+        """Strike a reference out; it outlives these books until it is `dropped`."""
+        entry.held.discard(reference)
+        self.forsake(entry)
+
+    def drop(self, reference: int) -> None:
+        """Strike out for good a reference that was let go."""
+        self._retained.held.pop(reference, None)
+        self._retained.made.pop(reference, None)
+
+    def undo(self, entry: LayerEntry, reference: int) -> None:
+        """Strike a reference out for good, as if it had never been; what was there before stays."""
+        entry.held.discard(reference)
+        self.drop(reference)
+        if entry.made_by == reference and not entry.forsaken:
+            entry.undone = True
+            self.forsake(entry)
+
+    def forsake(self, entry: LayerEntry) -> None:
+        """Have a layer go once nothing keeps it."""
+        entry.forsaken = True
+        self._retained.forsaken.add(entry.chain_id)
+
+    def begin(self, cache_id: str) -> None:
+        """Take note of a layer that is being registered."""
+        self._retained.unanswered.add(cache_id)
+
+    def end(self, cache_id: str) -> None:
+        """Take note that whoever registers a layer is being answered."""
+        self._retained.unanswered.discard(cache_id)
+
+    def forsaken(self) -> list[LayerEntry]:
+        """Return the ready layers that somebody gave up and nothing keeps."""
+        return [entry for entry in self.ready() if entry.forsaken and not entry.references]
 
     def find(self, chain_id: ChainID) -> LayerEntry:
         """Return a ready layer's entry; LayerDoesNotExist for any other."""
@@ -172,6 +244,8 @@ class LayerBooks:
     def close_entry(self, entry: LayerEntry) -> None:
         """Strike an entry out; its parent has a child less."""
         del self._entries[entry.chain_id]
+        self._retained.forsaken.discard(entry.chain_id)
+        self.end(entry.cache_id)
         if entry.parent is not None:
             entry.parent.children -= 1
 

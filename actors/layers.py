@@ -14,6 +14,7 @@ from layerstore.actors import check_messages as cm
 from layerstore.actors import messages as m
 from layerstore.actors.base import BookKeeper, Continuation, Identity, Promise, Ref, log
 from layerstore.actors.layer_books import LayerBooks, LayerEntry, LayerState
+from layerstore.actors.retained import LayersRetained
 from layerstore.drivers import work
 from layerstore.drivers.check_work import VerifyLayer
 from layerstore.drivers.errors import (
@@ -37,6 +38,8 @@ class _Registration:
     cache_id: str = field(default_factory=new_id)
     transaction: str = field(default_factory=new_transaction)
     abandoned: bool = False
+    applying: int | None = None
+    """The token of the job that unpacks, while it does."""
 
 
 Removed = list[m.LayerMetadata]
@@ -51,14 +54,23 @@ class LayerRegistry(BookKeeper):
         *,
         stored: Iterable[StoredLayer],
         kept: Iterable[ChainID],
+        retained: LayersRetained,
         pool: Ref,
         reaper: Ref,
     ) -> None:
         super().__init__(identity)
-        self._books = LayerBooks(stored, kept)
+        self._books = LayerBooks(stored, kept, retained)
         self._pool = pool
         self._reaper = reaper
         self._registrations: dict[int, _Registration] = {}
+        self._stuck: list[LayerEntry] = []
+        """What nothing keeps any more, but could not be removed."""
+
+    def on_start(self) -> None:
+        """Remove what was to go when the actor before this one died."""
+        super().on_start()
+        for entry in self._books.forsaken():
+            self._remove(entry, [], self._log_removal)
 
     def told(self, message: m.Message) -> None:
         """Go on with what was begun."""
@@ -77,6 +89,7 @@ class LayerRegistry(BookKeeper):
     def asked(self, message: m.Message) -> object:
         """Decide on a request."""
         if isinstance(message, m.CloseBooks):
+            self._finish_removals()
             return self.close_books()
         self.refuse_if_closed()
         match message:
@@ -102,13 +115,12 @@ class LayerRegistry(BookKeeper):
                 return self._underway()
         return super().asked(message)
 
-    def _submit(
-        self, job: work.Job, then: Continuation, descriptors: work.Descriptors = ()
-    ) -> None:
+    def _submit(self, job: work.Job, then: Continuation, descriptors: work.Descriptors = ()) -> int:
         token = self.expect(then)
         self.send(
             self._pool, m.Submit(token=token, job=job, descriptors=descriptors, reply_to=self.ref)
         )
+        return token
 
     # Registering
 
@@ -121,6 +133,7 @@ class LayerRegistry(BookKeeper):
             promise=self.promise(),
         )
         self._registrations[message.reference] = registration
+        self._books.begin(registration.cache_id)
         if parent is not None:
             parent.users += 1
         job = work.ApplyLayer(
@@ -131,10 +144,12 @@ class LayerRegistry(BookKeeper):
             descriptor=message.descriptor,
             source=message.source,
         )
-        self._submit(job, partial(self._applied, registration), message.descriptors)
+        applied = partial(self._applied, registration)
+        registration.applying = self._submit(job, applied, message.descriptors)
         return registration.promise
 
     def _applied(self, registration: _Registration, done: m.Done) -> None:
+        registration.applying = None
         if done.error is not None:
             self._end_registration(registration, done.error)
             return
@@ -159,7 +174,7 @@ class LayerRegistry(BookKeeper):
             job = work.CommitLayer(transaction=registration.transaction, chain_id=chain)
             self._submit(job, partial(self._committed, registration, entry))
         elif there.state is LayerState.READY:
-            there.held.add(registration.reference)
+            self._books.hold(there, registration.reference)
             self._discard(registration, there)
         else:
             there.waiting.append(partial(self._settle, registration, applied))
@@ -170,7 +185,7 @@ class LayerRegistry(BookKeeper):
             self._discard(registration, done.error)
         else:
             entry.state = LayerState.READY
-            entry.held.add(registration.reference)
+            self._books.hold_new(entry, registration.reference)
             self._end_registration(registration, entry)
         entry.wake()
 
@@ -190,6 +205,7 @@ class LayerRegistry(BookKeeper):
     ) -> None:
         self.send(self._reaper, m.Sweep())
         del self._registrations[registration.reference]
+        self._books.end(registration.cache_id)
         if registration.parent is not None:
             self._unuse(registration.parent)
         if isinstance(outcome, LayerStoreError):
@@ -197,43 +213,54 @@ class LayerRegistry(BookKeeper):
             return
         self.fulfil(registration.promise, outcome.metadata())
         if registration.abandoned:
-            self._release(outcome.chain_id, registration.reference)
+            self._give_up(outcome, registration.reference)
 
     def _abandon(self, reference: int) -> None:
         registration = self._registrations.get(reference)
         if registration is not None:
             registration.abandoned = True
+            if registration.applying is not None:
+                cancel = m.Cancel(token=registration.applying, reply_to=self.ref)
+                self.send(self._pool, cancel)
             return
         entry = self._books.holding(reference)
         if entry is not None:
-            self._release(entry.chain_id, reference)
+            self._give_up(entry, reference)
+
+    def _give_up(self, entry: LayerEntry, reference: int) -> None:
+        """Strike out the reference of a caller that is gone; what it has made goes too."""
+        self._books.undo(entry, reference)
+        if entry.forsaken and not entry.references and entry.state is LayerState.READY:
+            self._remove(entry, [], self._log_removal)
 
     # Retaining and releasing
 
     def _get(self, message: m.GetLayer) -> m.LayerMetadata:
         entry = self._books.find(message.chain_id)
-        entry.held.add(message.reference)
+        self._books.hold(entry, message.reference)
         return entry.metadata()
 
     def _release(self, chain_id: ChainID, reference: int) -> Removed | Promise:
         entry = self._books.find_any(chain_id)
         if entry is None:
-            return []
+            return self._finish_removals()
         if reference not in entry.held:
             raise LayerNotRetained(chain_id)
-        entry.held.discard(reference)
-        entry.forsaken = True
+        self._books.let_go(entry, reference)
         if entry.references:
+            self._books.drop(reference)
             return []
         promise = self.promise()
 
         def finish(removed: Removed, error: LayerStoreError | None) -> None:
+            if error is not None and not removed:
+                self._books.hold(entry, reference)
+            else:
+                self._books.drop(reference)
             if error is None:
                 self.fulfil(promise, removed)
-                return
-            if not removed:
-                entry.held.add(reference)
-            self.reject(promise, error)
+            else:
+                self.reject(promise, error)
 
         self._remove(entry, [], finish)
         return promise
@@ -260,16 +287,38 @@ class LayerRegistry(BookKeeper):
             entry.state = LayerState.READY
             finish(removed, done.error)
             entry.wake()
+            if not entry.references:
+                self._stuck.append(entry)
             return
         removed.append(entry.metadata())
         self._books.close_entry(entry)
         self.send(self._reaper, m.Sweep())
         entry.wake()
         parent = entry.parent
-        if parent is not None and not parent.references:
+        given_up = parent is not None and (parent.forsaken or not entry.undone)
+        if parent is not None and given_up and not parent.references:
             self._remove(parent, removed, finish)
         else:
             finish(removed, None)
+
+    def _finish_removals(self) -> Removed | Promise:
+        """Try again what could not be removed; the answer is that of the first."""
+        stuck, self._stuck = self._stuck, []
+        left = [e for e in stuck if e.state is LayerState.READY and not e.references]
+        if not left:
+            return []
+        promise = self.promise()
+
+        def finish(removed: Removed, error: LayerStoreError | None) -> None:
+            if error is None:
+                self.fulfil(promise, removed)
+            else:
+                self.reject(promise, error)
+
+        self._remove(left[0], [], finish)
+        for entry in left[1:]:
+            self._remove(entry, [], self._log_removal)
+        return promise
 
     def _unuse(self, entry: LayerEntry) -> None:
         """End a use in passing; a layer that was given up meanwhile goes now."""
@@ -297,7 +346,7 @@ class LayerRegistry(BookKeeper):
             self._answer(message, [])
             return
         entry.users -= 1
-        entry.forsaken = True
+        self._books.forsake(entry)
         if entry.references:
             self._answer(message, [])
             return

@@ -18,6 +18,7 @@ from layerstore.drivers.work import Descriptors, Init, Job, TarSource
 
 if TYPE_CHECKING:
     from layerstore.actors.base import Ref
+    from layerstore.actors.trace import Envelope
 
 T = TypeVar("T")
 
@@ -27,6 +28,8 @@ class Message:
     """The root of all messages; `public` ones are asked, the others are told."""
 
     public: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
+    """Asked twice it does no more than asked once, so it is asked again of actors made anew."""
 
     def summary(self) -> str:
         """IDs and names only, for traces; never contents."""
@@ -98,6 +101,7 @@ class GetLayer(Message):
     """Retain a layer by a new reference; answered with LayerMetadata."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     chain_id: ChainID
@@ -112,6 +116,7 @@ class ReleaseLayer(Message):
     """Give a reference back; answered with a list of LayerMetadata of what went, top first."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     chain_id: ChainID
@@ -126,6 +131,7 @@ class MapLayers(Message):
     """Answered with a dictionary of chain ID -> LayerMetadata."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +158,7 @@ class InspectLayer(Message):
     """Answered with the driver's metadata of a retained layer, a dictionary of strings."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     chain_id: ChainID
@@ -163,7 +170,10 @@ class InspectLayer(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandon(Message):
-    """Told: whoever asked with this reference gave up; undo what the request did or will do."""
+    """Told: whoever asked with this reference or request gave up, or never heard the answer.
+
+    What was made or held by it is undone; a job is stopped, wherever it has got to.
+    """
 
     reference: int
 
@@ -194,6 +204,7 @@ class GetRWLayer(Message):
     """Hold a read-write layer by a new reference; answered with MountMetadata."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     name: str
@@ -208,6 +219,7 @@ class ReleaseRWLayer(Message):
     """Give a reference back; the last one removes the layer. Answered as ReleaseLayer is."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     reference: int
     name: str
@@ -222,6 +234,7 @@ class GetMountID(Message):
     """Answered with the mount ID of a read-write layer."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
     name: str
 
@@ -235,6 +248,7 @@ class ListMounts(Message):
     """Answered with a list of MountMetadata, ordered by name, those in between included."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +290,8 @@ class WorkOnMount(Message):
     public: ClassVar[bool] = True
 
     reference: int
+    request: int
+    """A number of its own, to be abandoned by."""
     name: str
     what: MountWork
     source: TarSource | None = None
@@ -342,6 +358,8 @@ class Done(Message):
     kind: str
     value: object = None
     error: LayerStoreError | None = None
+    retries: int = 0
+    """Attempts that had to be repeated on the way."""
 
     def outcome(self, kind: type[T]) -> T:
         """Return the value, which must be of this kind."""
@@ -350,8 +368,13 @@ class Done(Message):
         return self.value
 
     def summary(self) -> str:
-        """Return what was done, and the error's class."""
-        return self.kind if self.error is None else f"{self.kind} {type(self.error).__name__}"
+        """Return what was done, the error's class, and how often attempts were repeated."""
+        words = [self.kind]
+        if self.error is not None:
+            words.append(type(self.error).__name__)
+        if self.retries:
+            words.append(f"after {self.retries} {'retry' if self.retries == 1 else 'retries'}")
+        return " ".join(words)
 
 
 # Between the registries, the pool and its workers
@@ -365,6 +388,8 @@ class Submit(Message):
     job: Job
     descriptors: Descriptors = field(default=(), repr=False)
     reply_to: Ref = field(repr=False)
+    at: int = field(default_factory=time.monotonic_ns)
+    """When it was handed in, in nanoseconds of the monotonic clock."""
 
     def summary(self) -> str:
         """Return the job and its IDs."""
@@ -372,10 +397,20 @@ class Submit(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Message):
+    """Have a job end as soon as may be: nobody wants it any more. Its Done is told all the same."""
+
+    token: int
+    reply_to: Ref = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Message):
     """A worker is to do these jobs in order."""
 
     submits: tuple[Submit, ...]
+    causes: tuple[Envelope | None, ...] = field(repr=False)
+    """What each was submitted in, where it is traced."""
 
     def summary(self) -> str:
         """Return the first job, and how many more there are."""
@@ -383,11 +418,23 @@ class Run(Message):
         return self.submits[0].summary() + more
 
 
+@dataclass(frozen=True, slots=True)
+class DoneJob:
+    """How one job went; times in nanoseconds."""
+
+    kind: str
+    outcome: str
+    """`ok`, or the name of an error's class."""
+    waited: int
+    worked: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Message):
     """A worker did all of its Run and is idle."""
 
     worker: str
+    jobs: tuple[DoneJob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +450,20 @@ class PoolStatus(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobTally:
+    """What all jobs of one kind and outcome took together; times in seconds."""
+
+    kind: str
+    """Class of the job."""
+    outcome: str
+    """`ok`, or the name of an error's class."""
+    count: int
+    waited: float
+    """From being handed in to being begun."""
+    worked: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFacts:
     """What a pool is doing right now."""
 
@@ -410,6 +471,7 @@ class PoolFacts:
     idle: int
     running: int
     queued: int
+    jobs: tuple[JobTally, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -419,9 +481,24 @@ class CutOff(Message):
     public: ClassVar[bool] = True
 
 
+# Of the supervisor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopWorkers(Message):
-    """Fail what is queued and stop every worker; answered with the Refs of those that end."""
+class Died(Message):
+    """Told: an actor of this generation is gone."""
+
+    actor: str
+    generation: int
+
+    def summary(self) -> str:
+        """Return the actor's name."""
+        return self.actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore(Message):
+    """Answered once the actors that died before are made anew."""
 
     public: ClassVar[bool] = True
 
@@ -441,3 +518,4 @@ class Drain(Message):
     """Asked: empty the trash; answered when what lay in it is deleted."""
 
     public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from layerstore.actors.messages import MountMetadata
+from layerstore.actors.retained import Mounted, MountsRetained
 from layerstore.drivers.errors import LayerNotRetained, MountDoesNotExist, MountNameConflict
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.stored import StoredMount
@@ -36,6 +37,10 @@ class MountEntry:
     parent_cache_id: str | None
     state: MountState
     references: set[int] = field(default_factory=set)
+    made_by: int | None = None
+    """The reference of whoever made it, through this store."""
+    forsaken: bool = False
+    """Somebody gave it up, so it goes with its last reference, however that ends."""
     mount_count: int = 0
     mounted_here: bool = False
     """The mount was made through this store, not found when it was opened."""
@@ -89,6 +94,9 @@ class MountEntry:
             removal()
 
 
+_NOT_MOUNTED = Mounted(0, None, here=False)
+
+
 class MountBooks:
     """All entries, by name."""
 
@@ -96,16 +104,21 @@ class MountBooks:
         self,
         stored: Iterable[StoredMount],
         cache_ids: Mapping[ChainID, str],
-        mounted: Mapping[str, str],
+        retained: MountsRetained,
     ) -> None:
-        """Fill the books from disk.
+        """Fill the books from disk, and with what callers hold.
 
-        `cache_ids` are the driver's IDs of the parents, `mounted` the paths of the mount IDs that
-        are mounted already.
+        `cache_ids` are the driver's IDs of the parents. `retained` is brought into line with the
+        disk, and kept up to date from now on.
         """
+        self._retained = retained
         self._entries: dict[str, MountEntry] = {}
+        makers = {mount_id: reference for reference, mount_id in retained.made.items()}
+        held: dict[str, set[int]] = {}
+        for reference, mount_id in retained.held.items():
+            held.setdefault(mount_id, set()).add(reference)
         for mount in stored:
-            path = mounted.get(mount.mount_id)
+            known = retained.mounted.get(mount.mount_id, _NOT_MOUNTED)
             self._entries[mount.name] = MountEntry(
                 name=mount.name,
                 mount_id=mount.mount_id,
@@ -113,9 +126,53 @@ class MountBooks:
                 parent=mount.parent,
                 parent_cache_id=cache_ids[mount.parent] if mount.parent else None,
                 state=MountState.READY,
-                mount_count=1 if path else 0,
-                path=path,
+                references=held.pop(mount.mount_id, set()),
+                made_by=makers.get(mount.mount_id),
+                mount_count=known.count,
+                mounted_here=known.here,
+                path=known.path,
             )
+        for gone in held.values():
+            for reference in gone:
+                del retained.held[reference]
+                retained.made.pop(reference, None)
+
+    def hold(self, entry: MountEntry, reference: int) -> None:
+        """Enter a reference that a caller holds."""
+        entry.references.add(reference)
+        self._retained.held[reference] = entry.mount_id
+
+    def hold_new(self, entry: MountEntry, reference: int) -> None:
+        """Enter the reference of whoever has made a layer."""
+        entry.made_by = reference
+        self._retained.made[reference] = entry.mount_id
+        self.hold(entry, reference)
+
+    def drop(self, entry: MountEntry, reference: int) -> None:
+        """Strike a reference out for good; out of its entry's alone it outlives these books."""
+        entry.references.discard(reference)
+        self._retained.held.pop(reference, None)
+        self._retained.made.pop(reference, None)
+
+    def begin(self, mount_id: str) -> None:
+        """Take note of a read-write layer that is being made."""
+        self._retained.unanswered.add(mount_id)
+
+    def end(self, mount_id: str) -> None:
+        """Take note that whoever makes a read-write layer is being answered."""
+        self._retained.unanswered.discard(mount_id)
+
+    def counted(self, entry: MountEntry) -> None:
+        """Take note of how a layer is mounted, after that has changed."""
+        if entry.mount_count:
+            known = Mounted(entry.mount_count, entry.path, entry.mounted_here)
+            self._retained.mounted[entry.mount_id] = known
+        else:
+            self.changing(entry)
+
+    def changing(self, entry: MountEntry) -> None:
+        """Take note that a layer is about to be unmounted."""
+        self._retained.mounted.pop(entry.mount_id, None)
 
     def reserve(
         self, name: str, mount_id: str, init_id: str | None, parent: ChainID | None
@@ -136,6 +193,7 @@ class MountBooks:
 
     def strike(self, entry: MountEntry) -> None:
         """Free the name."""
+        self.end(entry.mount_id)
         del self._entries[entry.name]
 
     def find(self, name: str) -> MountEntry:

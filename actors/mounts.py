@@ -13,8 +13,9 @@ from functools import partial
 
 from layerstore.actors import check_messages as cm
 from layerstore.actors import messages as m
-from layerstore.actors.base import BookKeeper, Continuation, Identity, Promise, Ref
+from layerstore.actors.base import BookKeeper, Continuation, Identity, Promise, Ref, log
 from layerstore.actors.mount_books import MountBooks, MountEntry, MountState
+from layerstore.actors.retained import MountsRetained
 from layerstore.drivers import work
 from layerstore.drivers.errors import (
     JobCancelled,
@@ -36,6 +37,8 @@ class _Creation:
     promise: Promise
     transaction: str = field(default_factory=new_transaction)
     abandoned: bool = False
+    making: int | None = None
+    """The token of the job that makes it, while it does."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,8 +46,12 @@ class _Removal:
     """The removal of a read-write layer whose last reference was given back."""
 
     entry: MountEntry
-    reference: int
+    reference: int | None
+    """None where nobody is there to try again."""
     promise: Promise
+    transaction: str = field(default_factory=new_transaction)
+    undoes: bool = False
+    """The layer was made for a caller that gave up, so its parent is left as it was."""
 
 
 class MountRegistry(BookKeeper):
@@ -56,17 +63,31 @@ class MountRegistry(BookKeeper):
         *,
         stored: Iterable[StoredMount],
         cache_ids: Mapping[ChainID, str],
-        mounted: Mapping[str, str],
+        strays: Iterable[str],
+        retained: MountsRetained,
         layers: Ref,
         pool: Ref,
         reaper: Ref,
     ) -> None:
+        """Fill the books; `strays` are IDs of mounts that nobody knows to have."""
         super().__init__(identity)
-        self._books = MountBooks(stored, cache_ids, mounted)
+        self._books = MountBooks(stored, cache_ids, retained)
+        self._strays = frozenset(strays)
         self._layers = layers
         self._pool = pool
         self._reaper = reaper
         self._creations: dict[int, _Creation] = {}
+        self._removals: dict[str, _Removal] = {}
+        """By transaction, those that are under way on the disk."""
+        self._requests: dict[int, int] = {}
+        """Requests that are worked on -> the tokens of their jobs."""
+
+    def on_start(self) -> None:
+        """Unmount what the actor before this one was just mounting or unmounting when it died."""
+        super().on_start()
+        for entry in self._books.all():
+            if entry.mount_id in self._strays:
+                entry.when_free(partial(self._take_down_stray, entry))
 
     def told(self, message: m.Message) -> None:
         """Go on with what was begun."""
@@ -107,20 +128,23 @@ class MountRegistry(BookKeeper):
                 return self._underway()
         return super().asked(message)
 
-    def _submit(
-        self, job: work.Job, then: Continuation, descriptors: work.Descriptors = ()
-    ) -> None:
+    def _submit(self, job: work.Job, then: Continuation, descriptors: work.Descriptors = ()) -> int:
         token = self.expect(then)
         self.send(
             self._pool, m.Submit(token=token, job=job, descriptors=descriptors, reply_to=self.ref)
         )
+        return token
 
     def _underway(self) -> set[str]:
         names = {creation.transaction for creation in self._creations.values()}
+        names |= self._removals.keys()
         for entry in self._books.all():
             if entry.state is not MountState.READY:
                 names |= {entry.name, entry.mount_id, entry.init_id or entry.mount_id}
         return names
+
+    def _take_down_stray(self, entry: MountEntry) -> None:
+        self._take_down(entry, lambda _: entry.free())
 
     # Creating
 
@@ -134,6 +158,7 @@ class MountRegistry(BookKeeper):
         )
         creation = _Creation(message=message, entry=entry, promise=self.promise())
         self._creations[message.reference] = creation
+        self._books.begin(mount_id)
         if message.parent is None:
             self._make(creation)
         else:
@@ -164,9 +189,12 @@ class MountRegistry(BookKeeper):
             init=message.init,
             transaction=creation.transaction,
         )
-        self._submit(job, partial(self._made, creation))
+        creation.making = self._submit(job, partial(self._made, creation))
+        if creation.abandoned:
+            self._cancel(creation.making)
 
     def _made(self, creation: _Creation, done: m.Done) -> None:
+        creation.making = None
         entry = creation.entry
         if done.error is None:
             self._end_creation(creation, None)
@@ -184,23 +212,40 @@ class MountRegistry(BookKeeper):
         if error is not None:
             self._books.strike(entry)
             self.reject(creation.promise, error)
-            return
-        entry.state = MountState.READY
-        entry.references.add(reference)
-        if creation.abandoned:
-            self._release(entry.name, reference)
+        elif creation.abandoned:
+            self._undo(entry)
             self.reject(creation.promise, JobCancelled(f"the creation of mount {entry.name}"))
         else:
+            entry.state = MountState.READY
+            self._books.hold_new(entry, reference)
+            self._books.end(entry.mount_id)
             self.fulfil(creation.promise, entry.metadata())
 
     def _abandon(self, reference: int) -> None:
+        """Undo what a caller asked for who is gone, and so can't try again."""
         creation = self._creations.get(reference)
+        entry = self._books.holding(reference)
         if creation is not None:
             creation.abandoned = True
-            return
-        entry = self._books.holding(reference)
-        if entry is not None:
-            self._release(entry.name, reference)
+            if creation.making is not None:
+                self._cancel(creation.making)
+        elif reference in self._requests:
+            self._cancel(self._requests[reference])
+        elif entry is not None:
+            self._books.drop(entry, reference)
+            if not entry.references and (entry.forsaken or entry.made_by == reference):
+                self._undo(entry)
+
+    def _cancel(self, token: int) -> None:
+        self.send(self._pool, m.Cancel(token=token, reply_to=self.ref))
+
+    def _undo(self, entry: MountEntry) -> None:
+        """Remove a layer that nobody holds; if nobody has given it up, as if it had never been."""
+        entry.state = MountState.REMOVING
+        removal = _Removal(
+            entry=entry, reference=None, promise=self.promise(), undoes=not entry.forsaken
+        )
+        entry.when_unused(partial(self._begin_removal, removal))
 
     def _drop_parent(self, parent: ChainID, then: Continuation, *, failed: bool) -> None:
         token = self.expect(then)
@@ -213,7 +258,7 @@ class MountRegistry(BookKeeper):
 
     def _get(self, message: m.GetRWLayer) -> m.MountMetadata:
         entry = self._books.find(message.name)
-        entry.references.add(message.reference)
+        self._books.hold(entry, message.reference)
         return entry.metadata()
 
     def _release(self, name: str, reference: int) -> Promise | list[m.LayerMetadata]:
@@ -223,7 +268,9 @@ class MountRegistry(BookKeeper):
         if reference not in entry.references:
             raise LayerNotRetained(name)
         entry.references.discard(reference)
+        entry.forsaken = True
         if entry.references:
+            self._books.drop(entry, reference)
             return []
         promise = self.promise()
         removal = _Removal(entry=entry, reference=reference, promise=promise)
@@ -247,26 +294,39 @@ class MountRegistry(BookKeeper):
 
     def _remove(self, removal: _Removal) -> None:
         entry = removal.entry
-        job = work.RemoveMount(name=entry.name, mount_id=entry.mount_id, init_id=entry.init_id)
+        self._removals[removal.transaction] = removal
+        job = work.RemoveMount(
+            name=entry.name,
+            mount_id=entry.mount_id,
+            init_id=entry.init_id,
+            transaction=removal.transaction,
+        )
         self._submit(job, partial(self._removed, removal))
 
     def _removed(self, removal: _Removal, done: m.Done) -> None:
         entry = removal.entry
+        del self._removals[removal.transaction]
         if done.error is not None:
             self._undo_removal(removal, done.error)
             return
         self._books.strike(entry)
+        if removal.reference is not None:
+            self._books.drop(entry, removal.reference)
         self.send(self._reaper, m.Sweep())
         entry.free()  # whoever came in the meantime finds it gone
         if entry.parent is None:
             self.fulfil(removal.promise, [])
         else:
-            self._drop_parent(entry.parent, partial(self.settle, removal.promise), failed=False)
+            dropped = partial(self.settle, removal.promise)
+            self._drop_parent(entry.parent, dropped, failed=removal.undoes)
 
     def _undo_removal(self, removal: _Removal, error: LayerStoreError) -> None:
         entry = removal.entry
         entry.state = MountState.READY
-        entry.references.add(removal.reference)
+        if removal.reference is not None:
+            self._books.hold(entry, removal.reference)
+        else:
+            log.warning("mount %s could not be removed: %s", entry.name, error)
         self.reject(removal.promise, error)
         entry.free()
 
@@ -283,6 +343,7 @@ class MountRegistry(BookKeeper):
             self.reject(promise, MountDoesNotExist(entry.name))
         elif entry.mount_count:
             entry.mount_count += 1
+            self._books.counted(entry)
             self.fulfil(promise, entry.path)
         else:
             entry.busy = True
@@ -294,6 +355,7 @@ class MountRegistry(BookKeeper):
             entry.mount_count = 1
             entry.mounted_here = True
             entry.path = done.outcome(str)
+            self._books.counted(entry)
         self.settle(promise, done)
         entry.free()
 
@@ -310,6 +372,7 @@ class MountRegistry(BookKeeper):
             self.reject(promise, NotMounted(entry.name))
         elif entry.mount_count > 1:
             entry.mount_count -= 1
+            self._books.counted(entry)
             self.fulfil(promise, None)
         else:
             self._take_down(entry, partial(self._unmounted, entry, promise))
@@ -321,12 +384,14 @@ class MountRegistry(BookKeeper):
     def _take_down(self, entry: MountEntry, then: Continuation) -> None:
         """Unmount for good, whatever the count; `then` finds the entry still busy."""
         entry.busy = True
+        self._books.changing(entry)
 
         def unmounted(done: m.Done) -> None:
             if done.error is None:
                 entry.mount_count = 0
                 entry.mounted_here = False
                 entry.path = None
+            self._books.counted(entry)
             then(done)
 
         self._submit(work.UnmountLayer(mount_id=entry.mount_id), unmounted)
@@ -368,10 +433,12 @@ class MountRegistry(BookKeeper):
 
         def worked(done: m.Done) -> None:
             entry.readers -= 1
+            del self._requests[message.request]
             self.settle(promise, done)
             entry.advance()
 
-        self._submit(_job(entry, message), worked, message.descriptors)
+        token = self._submit(_job(entry, message), worked, message.descriptors)
+        self._requests[message.request] = token
         return promise
 
 

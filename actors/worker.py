@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from layerstore.actors import messages as m
 from layerstore.actors.base import BookKeeper, Identity, Ref, log
 from layerstore.actors.calls import mark_worker_thread
+from layerstore.actors.logs import working_for
+from layerstore.actors.trace import Envelope, Tracer
+from layerstore.actors.waiting import Glance
 from layerstore.drivers import work
-from layerstore.drivers.errors import InternalError, LayerStoreError
+from layerstore.drivers.errors import InternalError, LayerStoreError, WorkerDied
 
 
 class DriverWorker(BookKeeper):
     """Does what the pool hands it, one job after another."""
 
-    def __init__(
-        self, identity: Identity, *, make_hands: Callable[[], work.Hands], pool: Ref
-    ) -> None:
+    def __init__(self, identity: Identity, *, hands: work.Hands, pool: Ref) -> None:
         super().__init__(identity)
-        self._hands = make_hands()
+        self._hands = hands
         self._pool = pool
+        self._doing: Envelope | None = None
 
     def on_start(self) -> None:
         """Mark the thread, so that nothing in it waits for an actor."""
@@ -35,26 +38,43 @@ class DriverWorker(BookKeeper):
         """Do the jobs of a Run, or spawn the child ahead of the first."""
         match message:
             case m.Run():
-                for submit in message.submits:
-                    self._do(submit)
-                self.send(self._pool, m.Finished(worker=self.name))
+                done = tuple(
+                    [
+                        self._do(submit, cause)
+                        for submit, cause in zip(message.submits, message.causes, strict=True)
+                    ]
+                )
+                self.send(self._pool, m.Finished(worker=self.name, jobs=done))
             case m.WarmUp():
                 self._warm_up()
             case _:
                 super().told(message)
 
-    def _do(self, submit: m.Submit) -> None:
+    def _do(self, submit: m.Submit, cause: Envelope | None) -> m.DoneJob:
         kind = type(submit.job).__name__
+        begun = time.monotonic_ns()
+        job = self._doing = self._tracer.begin(submit.job, cause or self._handling, self.name)
+        working_for(job.request if job is not None else 0)
         try:
             value = self._hands.perform(submit.job, submit.descriptors)
         except LayerStoreError as error:
-            done = m.Done(token=submit.token, kind=kind, error=error)
+            if isinstance(error, InternalError):
+                log.error("%s failed at %s", self.name, submit.summary(), exc_info=error)
+            done = m.Done(token=submit.token, kind=kind, error=error, retries=self._hands.retries)
         except Exception as error:  # noqa: BLE001 - the asker must hear of it
             log.exception("%s failed at %s", self.name, submit.summary())
             done = m.Done(token=submit.token, kind=kind, error=InternalError(kind, repr(error)))
         else:
-            done = m.Done(token=submit.token, kind=kind, value=value)
-        self.send(submit.reply_to, done)
+            done = m.Done(token=submit.token, kind=kind, value=value, retries=self._hands.retries)
+        self._doing = None
+        keep_job(self._tracer, job, self._hands, done.error)
+        submit.reply_to.tell(done, job or self._handling, self.name)
+        outcome = "ok" if done.error is None else type(done.error).__name__
+        return m.DoneJob(kind, outcome, begun - submit.at, time.monotonic_ns() - begun)
+
+    def look(self) -> Glance:
+        """Return what is before this worker: the job it has in hand, too."""
+        return replace(super().look(), doing=self._doing, child=self._hands.child_pid)
 
     def _warm_up(self) -> None:
         try:
@@ -69,6 +89,21 @@ class DriverWorker(BookKeeper):
         super().on_stop()
 
 
+def keep_job(
+    tracer: Tracer, job: Envelope | None, hands: work.Hands, error: LayerStoreError | None
+) -> None:
+    """Remember a job that is done, with the process that did it where that isn't this one."""
+    if job is None or job.content is None:
+        return
+    if getattr(job.content, "heavy", False):
+        pid = error.pid if isinstance(error, WorkerDied) else hands.child_pid
+        if pid is not None:
+            job.receiver = f"child {pid}"
+    count = hands.retries
+    retries = f" after {count} {'retry' if count == 1 else 'retries'}" if count else ""
+    tracer.keep(job, "ok" if error is None else type(error).__name__, retries)
+
+
 class Reaper(BookKeeper):
     """Empties the trash in the background, with hands of its own that run at low priority."""
 
@@ -76,6 +111,7 @@ class Reaper(BookKeeper):
         super().__init__(identity)
         self._hands = make_hands()
         self._swept_at = 0
+        self._doing: Envelope | None = None
 
     def on_start(self) -> None:
         """Mark the thread, so that nothing in it waits for an actor."""
@@ -91,7 +127,7 @@ class Reaper(BookKeeper):
             return  # a sweep that began later has seen to it
         self._swept_at = time.monotonic_ns()
         try:
-            self._hands.perform(work.SweepTrash(), ())
+            self._sweep()
         except LayerStoreError as error:
             # It stays in the trash for the next sweep; whoever drains is told.
             log.warning("the trash could not be emptied: %s", error)
@@ -99,8 +135,25 @@ class Reaper(BookKeeper):
     def asked(self, message: m.Message) -> object:
         """Delete what lies in the trash and answer how many entries that were."""
         if isinstance(message, m.Drain):
-            return self._hands.perform(work.SweepTrash(), ())
+            return self._sweep()
         return super().asked(message)
+
+    def look(self) -> Glance:
+        """Return what is before the reaper: the sweep it is at, too."""
+        return replace(super().look(), doing=self._doing, child=self._hands.child_pid)
+
+    def _sweep(self) -> work.Outcome:
+        sweep = work.SweepTrash()
+        job = self._doing = self._tracer.begin(sweep, self._handling, self.name)
+        error: LayerStoreError | None = None
+        try:
+            return self._hands.perform(sweep, ())
+        except LayerStoreError as caught:
+            error = caught
+            raise
+        finally:
+            self._doing = None
+            keep_job(self._tracer, job, self._hands, error)
 
     def on_stop(self) -> None:
         """End the child."""

@@ -18,9 +18,14 @@ from layerstore.drivers import syscalls
 from layerstore.drivers.errors import Wire, WorkerDied, from_wire, to_wire
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
 from layerstore.drivers.protocol import Applied, LayerTree
+from layerstore.drivers.stopped import wait_for_child
 
 Unpack: TypeAlias = Callable[[], Applied]
 Apart: TypeAlias = Callable[[LayerTree, Unpack], Applied]
+
+
+class ForkStopped(Exception):
+    """Somebody has stopped the fork, and it doesn't go on."""
 
 
 def in_this_process(_tree: LayerTree, unpack: Unpack) -> Applied:
@@ -47,7 +52,9 @@ def in_own_process(peer: socket.socket, narrow: Callable[[LayerTree], None]) -> 
                     _unpack_and_end(theirs, parent, lambda: narrow(tree), unpack)
             answer, trouble = None, ""
             try:
-                answer = _answer(ours, peer)
+                answer = _answer(pid, ours, peer)
+            except ForkStopped:
+                trouble = "killed because it was stopped"
             except (EndOfFrames, BadFrame, OSError) as error:
                 trouble = str(error)
             finally:
@@ -76,13 +83,17 @@ def _unpack_and_end(
         os._exit(0)
 
 
-def _answer(sock: socket.socket, peer: socket.socket) -> Applied | Wire:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    poll.register(peer, select.POLLRDHUP)
-    if any(fd == peer.fileno() for fd, _ in poll.poll()):
-        os._exit(0)
-    frame, extra = receive_frame(sock)
+def _answer(pid: int, sock: socket.socket, peer: socket.socket) -> Applied | Wire:
+    def give_up() -> NoReturn:
+        raise ForkStopped
+
+    def wait() -> None:
+        events = [(sock, select.POLLIN), (peer, select.POLLRDHUP)]
+        found = wait_for_child(pid, events, give_up)
+        if any(fd == peer.fileno() for fd, _ in found):
+            os._exit(0)
+
+    frame, extra = receive_frame(sock, wait)
     for fd in extra:
         os.close(fd)
     reply = convert(frame, dict[str, Any])

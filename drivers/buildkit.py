@@ -7,13 +7,17 @@ builder/builder-next/adapters/snapshot.
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 from collections.abc import Iterable
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.ids import ChainID
+from layerstore.drivers.small_file import open_regular
 from layerstore.drivers.stored import StoredLayer
+
+_LARGEST = 1 << 30
+"""Bytes of a database that is searched; a larger one, which is hardly one, keeps everything."""
 
 
 def cached_layers(root: str, layers: Iterable[StoredLayer]) -> set[ChainID]:
@@ -24,16 +28,18 @@ def cached_layers(root: str, layers: Iterable[StoredLayer]) -> set[ChainID]:
     """
     path = f"{root}/buildkit/snapshots.db"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = open_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return set()
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            return set()  # whatever it is, it is no database
         raise DriverError.from_os_error("open", path, error) from error
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return set()
+    with open(fd, "rb") as file:
+        if os.fstat(fd).st_size > _LARGEST:
+            return {layer.chain_id for layer in layers}
         try:
-            content = file.read()
+            content = file.read(_LARGEST)
         except OSError as error:
             raise DriverError.from_os_error("read", path, error) from error
     return {

@@ -47,7 +47,7 @@ def overlay_changes(tree: LayerTree) -> list[Change]:
             comparison.add(entry)
         return comparison.finish()
     except OSError as error:
-        raise DriverError.from_os_error("compare", error.filename or tree.root, error) from error
+        raise DriverError.from_os_error_in("compare", tree.root, error) from error
 
 
 def tree_changes(new_root: str, old_root: str | None) -> list[Change]:
@@ -71,7 +71,7 @@ def tree_changes(new_root: str, old_root: str | None) -> list[Change]:
             elif _Fact.of_entry(entry).differs(before):
                 changes.add(entry.path, ChangeKind.MODIFY)
     except OSError as error:
-        raise DriverError.from_os_error("compare", error.filename or new_root, error) from error
+        raise DriverError.from_os_error_in("compare", new_root, error) from error
     for path in old:
         if path.rpartition(b"/")[0] in directories:
             changes.add(path, ChangeKind.DELETE)

@@ -15,7 +15,7 @@ from layerstore.drivers.disk import Disk
 from layerstore.drivers.durable import sync_directory
 from layerstore.drivers.errors import InternalError
 from layerstore.drivers.faults import Fault
-from layerstore.drivers.ids import chain_id
+from layerstore.drivers.ids import chain_id, new_transaction
 from layerstore.drivers.imagedb import ImageDatabase, image_id
 from layerstore.drivers.removal import remove_layer, remove_mount
 from layerstore.drivers.repair_plan import plan
@@ -52,7 +52,7 @@ def _take(disk: Disk, step: RepairStep) -> None:
             mount, *init = step.ids
             for layer_id in step.ids:
                 unmount_beneath(f"{disk.driver.home}/{layer_id}")
-            remove_mount(disk, step.target, mount, init[0] if init else None)
+            remove_mount(disk, step.target, mount, init[0] if init else None, new_transaction())
         case Action.REMOVE_LAYER:
             unmount_beneath(f"{disk.driver.home}/{step.ids[0]}")
             remove_layer(disk, chain_id(step.target), step.ids[0])

@@ -53,7 +53,7 @@ def open_driver(
     if not objection:
         why = f"the file system ({fstype}) and the kernel support overlay mounts"
         return _overlay2(root, mount_options, durable=durable), why
-    return _vfs(root), f"overlay2 can't be used: {objection}"
+    return _vfs(root, durable=durable), f"overlay2 can't be used: {objection}"
 
 
 def find_driver(name: str | None, root: str, *, durable: bool) -> tuple[GraphDriver, str]:
@@ -71,13 +71,13 @@ def find_driver(name: str | None, root: str, *, durable: bool) -> tuple[GraphDri
 def reopen_driver(name: str, root: str, *, durable: bool) -> GraphDriver:
     """Open a driver that open_driver has chosen for this root, without trying it again."""
     if name == "vfs":
-        return _vfs(root)
+        return _vfs(root, durable=durable)
     return _overlay2(root, MountOptions.probe(), durable=durable)
 
 
 def _open_named(name: str, root: str, *, durable: bool) -> GraphDriver:
     if name == "vfs":
-        return _vfs(root)
+        return _vfs(root, durable=durable)
     if name != "overlay2":
         raise DriverNotSupported(name, root, f"the graph drivers are {', '.join(PREFERENCE)}")
     options = MountOptions.probe()
@@ -104,5 +104,5 @@ def _overlay2(root: str, options: MountOptions, *, durable: bool) -> Overlay2Dri
     return Overlay2Driver(root, options, status, durable=durable)
 
 
-def _vfs(root: str) -> VfsDriver:
-    return VfsDriver(root, [("Backing Filesystem", file_system_of(root))])
+def _vfs(root: str, *, durable: bool) -> VfsDriver:
+    return VfsDriver(root, [("Backing Filesystem", file_system_of(root))], durable=durable)

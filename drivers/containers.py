@@ -12,7 +12,7 @@ from collections.abc import Callable, Container
 
 import msgspec
 
-from layerstore.drivers.durable import write_file
+from layerstore.drivers.durable import make_directories, write_file
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.ids import check_layer_id
 from layerstore.drivers.small_file import read_small
@@ -41,10 +41,7 @@ class ContainerRecords:
     def write(self, mount_id: str, record: ContainerRecord) -> None:
         """Write or replace a record. Raises DriverError."""
         path = self._path(mount_id)
-        try:
-            os.makedirs(self._home, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise DriverError.from_os_error("mkdir", self._home, error) from error
+        make_directories(self._home, durable=self._durable)
         write_file(path, msgspec.json.encode(record), durable=self._durable)
 
     def read(self, mount_id: str) -> ContainerRecord | None:

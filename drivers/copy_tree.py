@@ -12,6 +12,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from layerstore.drivers.errors import DriverError
 
@@ -27,52 +28,90 @@ _MAX_COPY = 1 << 30
 def copy_tree(source: str, target: str) -> None:
     """Copy what lies in the directory `source` into the empty directory `target`, and its metadata.
 
+    However deep the tree, two of its directories are open at a time, and two of the copy's.
     Raises DriverError naming the path; what was copied until then stays.
     """
     copy = _Copy()
     try:
-        from_fd = os.open(source, _DIRECTORY)
-        try:
+        with contextlib.ExitStack() as stack:
+            from_fd = os.open(source, _DIRECTORY)
+            stack.callback(os.close, from_fd)
             to_fd = os.open(target, _DIRECTORY)
-            try:
-                copy.directory(from_fd, to_fd, "")
-            finally:
-                os.close(to_fd)
-        finally:
-            os.close(from_fd)
+            stack.callback(os.close, to_fd)
+            copy.run(from_fd, to_fd)
     except OSError as error:
         path = f"{source}/{copy.path}" if copy.path else source
         raise DriverError.from_os_error("copy", path, error) from error
 
 
+@dataclass(slots=True)
+class _Level:
+    """A directory that is being copied: what of it is left to do, and which two it is."""
+
+    source: os.stat_result
+    target: os.stat_result
+    names: list[str]
+
+
 class _Copy:
-    """One copy under way: what it is at, and the first name of every inode with several."""
+    """One copy under way: where it is, and the first name of every inode with several."""
 
     def __init__(self) -> None:
         self.path = ""
         self._links: dict[tuple[int, int], str] = {}
-        self._root = -1
+        self._levels: list[_Level] = []
+        self._way: list[str] = []
+        self._root = self._source = self._target = -1
 
-    def directory(self, source: int, target: int, path: str) -> None:
-        if self._root < 0:
-            self._root = target
-        with os.scandir(source) as entries:
+    def run(self, source: int, target: int) -> None:
+        """Copy what is in one directory into another; both descriptors stay the caller's."""
+        self._root = target
+        self._source, self._target = os.dup(source), os.dup(target)
+        try:
+            self._begin()
+            while self._levels:
+                if names := self._levels[-1].names:
+                    self._entry(names.pop())
+                else:
+                    self._finish()
+        finally:
+            os.close(self._source)
+            os.close(self._target)
+
+    def _begin(self) -> None:
+        """Begin with the directory that both descriptors have come to."""
+        with os.scandir(self._source) as entries:
             names = [entry.name for entry in entries]
-        for name in names:
-            self._entry(source, target, name, f"{path}{name}")
-        self.path = path
-        _metadata(source, target, os.fstat(source))
+        self._levels.append(_Level(os.fstat(self._source), os.fstat(self._target), names))
 
-    def _entry(self, source: int, target: int, name: str, path: str) -> None:
-        self.path = path
+    def _finish(self) -> None:
+        """Finish a directory and go back to the one above it."""
+        done = self._levels.pop()
+        self.path = "/".join(self._way)
+        _metadata(self._source, self._target, done.source)
+        if self._levels:
+            self._way.pop()
+            above = self._levels[-1]
+            self._source = _go(self._source, "..", above.source)
+            self._target = _go(self._target, "..", above.target)
+
+    def _entry(self, name: str) -> None:
+        self.path = path = "/".join((*self._way, name))
+        source, target = self._source, self._target
         status = os.lstat(name, dir_fd=source)
         if stat.S_ISDIR(status.st_mode):
-            self._subdirectory(source, target, name, path)
+            os.mkdir(name, 0o700, dir_fd=target)
+            self._source = _go(source, name, status)
+            self._target = _go(target, name)
+            self._way.append(name)
+            self._begin()
             return
         if status.st_nlink > 1:
             first = self._links.setdefault((status.st_dev, status.st_ino), path)
             if first != path:
-                self._link(first, target, name)
+                os.link(
+                    first, name, src_dir_fd=self._root, dst_dir_fd=target, follow_symlinks=False
+                )
                 return
         if stat.S_ISREG(status.st_mode):
             _regular(source, target, name)
@@ -83,20 +122,16 @@ class _Copy:
             os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
             _link_metadata(source, target, name, status)
 
-    def _subdirectory(self, source: int, target: int, name: str, path: str) -> None:
-        os.mkdir(name, 0o700, dir_fd=target)
-        from_fd = os.open(name, _DIRECTORY, dir_fd=source)
-        try:
-            to_fd = os.open(name, _DIRECTORY, dir_fd=target)
-            try:
-                self.directory(from_fd, to_fd, f"{path}/")
-            finally:
-                os.close(to_fd)
-        finally:
-            os.close(from_fd)
 
-    def _link(self, first: str, target: int, name: str) -> None:
-        os.link(first, name, src_dir_fd=self._root, dst_dir_fd=target, follow_symlinks=False)
+def _go(fd: int, name: str, expected: os.stat_result | None = None) -> int:
+    """Go from a directory, which is closed, to another; OSError where that isn't the expected."""
+    found = os.open(name, _DIRECTORY, dir_fd=fd)
+    status = os.fstat(found)
+    if expected is not None and not os.path.samestat(status, expected):
+        os.close(found)
+        raise OSError(errno.ESTALE, "the tree was changed while it was copied")
+    os.close(fd)
+    return found
 
 
 def _regular(source: int, target: int, name: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from layerstore.drivers.lower import Found, look_up
+from layerstore.drivers.lower import Found, look_up, look_up_in
 from layerstore.drivers.protocol import LayerTree
 from layerstore.drivers.tar_names import split
 from layerstore.drivers.tar_place import Place
@@ -36,19 +36,37 @@ def copy_up(place: Place, tree: LayerTree, path: bytes) -> int | None:
     return found.status.st_size
 
 
-def resemble_lower(place: Place, tree: LayerTree, path: bytes) -> None:
-    """Give a directory that was just made what the one has that shows in its place below.
+class Resembling:
+    """Gives a directory that was just made what the one has that shows in its place below.
 
     Else a layer that holds only something in it would change its owner and permissions.
     """
-    if not tree.lowers:
-        return
-    found = look_up((tree.root, *tree.lowers), os.fsdecode(path), tree.whiteouts)
-    if found is None or len(found.merged) < 2:
-        return
-    below = found.merged[1]
-    above, name = split(path)
-    _describe(place.directory(above), name, below, os.lstat(below))
+
+    def __init__(self, tree: LayerTree) -> None:
+        self._tree = tree
+        self._below: tuple[str, ...] = ()
+        """The lower directories that show in the place of the last one."""
+
+    def made(self, place: Place, path: bytes, *, in_last: bool) -> None:
+        """Describe a directory, which may lie in the one described last."""
+        tree = self._tree
+        if not tree.lowers:
+            return
+        above, name = split(path)
+        if not in_last:
+            self._below = self._lowers_of(above)
+        found = look_up_in(self._below, os.fsdecode(name), tree.whiteouts)
+        self._below = found.merged if found is not None else ()
+        if self._below:
+            below = self._below[0]
+            _describe(place.directory(above), name, below, os.lstat(below))
+
+    def _lowers_of(self, path: bytes) -> tuple[str, ...]:
+        if not path:
+            return self._tree.lowers
+        tree = self._tree
+        found = look_up((tree.root, *tree.lowers), os.fsdecode(path), tree.whiteouts)
+        return found.merged[1:] if found is not None else ()
 
 
 def _make(directory: int, name: bytes, found: Found) -> None:

@@ -5,27 +5,101 @@ Owns the order of write, fsync and rename. It knows nothing of what is written.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import secrets
 
 from layerstore.drivers.errors import DriverError
+from layerstore.drivers.syscalls import syncfs
+
+_log = logging.getLogger("layerstore")
+_TEMPORARY = re.compile(r".+\.[0-9a-f]{16}\.tmp\Z")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether this is a name from temporary_beside, left by a process that was killed."""
+    return bool(_TEMPORARY.match(name))
+
+
+def temporary_beside(path: str) -> str:
+    """Return a new name for a file that goes when the place is prepared again."""
+    return f"{path}.{secrets.token_hex(8)}.tmp"
+
+
+def make_directories(path: str, *, durable: bool, mode: int = 0o700) -> None:
+    """Make a directory and those above it that are missing; with `durable`, for good.
+
+    Raises DriverError.
+    """
+    missing = []
+    above = path
+    while not os.path.isdir(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    try:
+        for directory in reversed(missing):
+            os.makedirs(directory, mode=mode, exist_ok=True)
+    except OSError as error:
+        raise DriverError.from_os_error("mkdir", path, error) from error
+    if durable:
+        for directory in reversed(missing):
+            sync_directory(os.path.dirname(directory))
+
+
+def move(source: str, target: str, *, durable: bool) -> None:
+    """Rename; with `durable` the new name is on the disk on return.
+
+    Raises DriverError, after which everything is where it was.
+    """
+    _rename(source, target)
+    if not durable:
+        return
+    try:
+        for directory in {os.path.dirname(target), os.path.dirname(source)}:
+            sync_directory(directory)
+    except DriverError:
+        _rename(target, source)
+        raise
 
 
 def write_file(path: str, data: bytes, *, durable: bool, mode: int = 0o600) -> None:
     """Replace a file's content by way of a temporary file beside it.
 
     With `durable` the content and the name are on the disk on return. Raises DriverError, after
-    which the old file is untouched and no temporary file is left.
+    which the old file is what it was.
     """
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
+    temporary = temporary_beside(path)
     try:
         write_new(temporary, data, durable=durable, mode=mode)
-        _rename(temporary, path)
+        if durable:
+            _replace(temporary, path)
+        else:
+            _rename(temporary, path)
     except DriverError:
         _unlink_if_there(temporary)
         raise
-    if durable:
-        sync_directory(os.path.dirname(path))
+
+
+def _replace(temporary: str, path: str) -> None:
+    """Rename durably; the old file keeps a second name until the new one is on the disk."""
+    old = temporary_beside(path)
+    try:
+        os.link(path, old, follow_symlinks=False)
+    except FileNotFoundError:
+        move(temporary, path, durable=True)
+        return
+    except OSError as error:
+        raise DriverError.from_os_error("link", path, error, f"to {old}") from error
+    try:
+        _rename(temporary, path)
+        try:
+            sync_directory(os.path.dirname(path))
+        except DriverError:
+            _rename(old, path)
+            raise
+    finally:
+        _unlink_if_there(old)
 
 
 def write_new(path: str, data: bytes, *, durable: bool, mode: int = 0o600) -> None:
@@ -61,6 +135,18 @@ def sync_directory(path: str) -> None:
         raise DriverError.from_os_error("fsync", path, error) from error
 
 
+def sync_file_system(path: str) -> None:
+    """Put everything on the disk that is written on the file system of a directory."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syncfs(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise DriverError.from_os_error("syncfs", path, error) from error
+
+
 def _rename(source: str, target: str) -> None:
     try:
         os.rename(source, target)
@@ -69,7 +155,10 @@ def _rename(source: str, target: str) -> None:
 
 
 def _unlink_if_there(path: str) -> None:
+    """Remove a temporary file, or leave it to the next open: what it was for is done or undone."""
     try:
         os.unlink(path)
     except FileNotFoundError:
         return
+    except OSError as error:
+        _log.warning("a temporary file stays for now: %s", error)

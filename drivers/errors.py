@@ -144,6 +144,19 @@ class InvalidMetadata(LayerStoreError):
         return f"invalid metadata in {self.path}: {self.reason}"
 
 
+class InvalidTrace(LayerStoreError):
+    """A file is no journal of a trace, or holds what none has; `offset` is in bytes."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__(path, offset, reason)
+        self.path = path
+        self.offset = offset
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"invalid trace {self.path} at offset {self.offset}: {self.reason}"
+
+
 class IntegrityError(LayerStoreError):
     """Content does not have the digest that its name promises; `what` names the content."""
 
@@ -192,6 +205,19 @@ class DriverError(LayerStoreError):
         cls = _BY_ERRNO.get(code, DriverError)
         return cls(operation, os.fsdecode(path), code, detail)
 
+    @staticmethod
+    def from_os_error_in(operation: str, directory: str, error: OSError) -> DriverError:
+        """Make it for a failure somewhere beneath a directory.
+
+        Where the failed call was given a name beneath a descriptor, that name alone tells nobody
+        where it lies: then the directory is the path, and the name a detail.
+        """
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+        if name.startswith("/") and not name.startswith("/proc/self/fd/"):
+            return DriverError.from_os_error(operation, name, error)
+        detail = f"at {os.path.basename(name)}" if name else ""
+        return DriverError.from_os_error(operation, directory, error, detail)
+
 
 class StorageFull(DriverError):
     """No space, inodes or quota left beneath the root: free some, then try again."""
@@ -212,6 +238,14 @@ _BY_ERRNO: dict[int, type[DriverError]] = {
     errno_codes.EPERM: NotPermitted,
     errno_codes.EACCES: NotPermitted,
 }
+
+
+_PASSING = {errno_codes.EMFILE, errno_codes.ENFILE, errno_codes.ENOMEM}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error tells nothing of the disk, but that the system has run out of something."""
+    return isinstance(error, OSError | DriverError) and error.errno in _PASSING
 
 
 class DriverNotSupported(LayerStoreError):
@@ -246,6 +280,22 @@ class StoreClosed(_Named):
     _sentence = "store {name} is closed"
 
 
+class StoreRestarted(LayerStoreError):
+    """An actor of the store died (`actor`), and all are made anew from what is on the disk.
+
+    Layers that were being registered and read-write layers that were being made are undone; whether
+    anything else was carried out isn't known: look, and ask again. What was held stays held, what
+    was mounted stays mounted.
+    """
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(actor)
+        self.actor = actor
+
+    def __str__(self) -> str:
+        return f"{self.actor} died, and the store is made anew from its disk: look, and ask again"
+
+
 class StoreBusy(LayerStoreError):
     """As much work is queued as the store admits; try again later."""
 
@@ -267,6 +317,26 @@ class CallTimeout(LayerStoreError, TimeoutError):
 
     def __str__(self) -> str:
         return f"{self.operation} gave no answer within {self.seconds:g} s"
+
+
+class CommandNotRun(LayerStoreError):
+    """The program of a run can't be executed in its root file system; `errno` says why."""
+
+    def __init__(self, program: str, errno: int, detail: str = "") -> None:
+        super().__init__(program, errno, detail)
+        self.program = program
+        self.errno = errno
+        self.detail = detail
+
+    @property
+    def status(self) -> int:
+        """Exit status of shells and docker: 127 for no such program, 126 for one that can't run."""
+        missing = self.errno in (errno_codes.ENOENT, errno_codes.ENOTDIR)
+        return 127 if missing else 126
+
+    def __str__(self) -> str:
+        more = f" ({self.detail})" if self.detail else ""
+        return f"{self.program} can't be run: {os.strerror(self.errno)}{more}"
 
 
 class WorkerDied(LayerStoreError):

@@ -11,7 +11,7 @@ import array
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgpack
@@ -49,18 +49,25 @@ def send_frame(sock: socket.socket, value: object, descriptors: Sequence[int] = 
         sock.sendall(data[sent:])
 
 
-def receive_frame(sock: socket.socket) -> tuple[object, list[int]]:
+def _at_once() -> None:
+    """Begin to receive without more ado."""
+
+
+def receive_frame(
+    sock: socket.socket, wait: Callable[[], None] = _at_once
+) -> tuple[object, list[int]]:
     """Receive one frame and its descriptors (close-on-exec), which become the caller's to close.
 
-    Raises EndOfFrames or BadFrame; then no descriptor is left open.
+    `wait` is called before each time that receiving may block. Raises EndOfFrames or BadFrame; then
+    no descriptor is left open.
     """
     descriptors: list[int] = []
     try:
-        header = _receive_first(sock, descriptors)
+        header = _receive_first(sock, descriptors, wait)
         (length,) = _LENGTH.unpack(header)
         if length > MAX_FRAME:
             raise BadFrame(f"a frame claims {length} bytes")
-        body = _receive_exactly(sock, length)
+        body = _receive_exactly(sock, length, wait)
         return _unpack(body), descriptors
     except BaseException:
         for fd in descriptors:
@@ -68,9 +75,10 @@ def receive_frame(sock: socket.socket) -> tuple[object, list[int]]:
         raise
 
 
-def _receive_first(sock: socket.socket, descriptors: list[int]) -> bytes:
+def _receive_first(sock: socket.socket, descriptors: list[int], wait: Callable[[], None]) -> bytes:
     header = b""
     while len(header) < _LENGTH.size:
+        wait()
         # socket.recv_fds drops its flags before Python 3.12, and with them close-on-exec.
         part, ancillary, flags, _ = sock.recvmsg(
             _LENGTH.size - len(header), _ANCILLARY, socket.MSG_CMSG_CLOEXEC
@@ -86,10 +94,11 @@ def _receive_first(sock: socket.socket, descriptors: list[int]) -> bytes:
     return header
 
 
-def _receive_exactly(sock: socket.socket, length: int) -> bytearray:
+def _receive_exactly(sock: socket.socket, length: int, wait: Callable[[], None]) -> bytearray:
     # Grown as bytes arrive, so that a lie about the length costs the liar its bytes, not us memory.
     body = bytearray()
     while len(body) < length:
+        wait()
         part = sock.recv(min(_CHUNK, length - len(body)))
         if not part:
             raise EndOfFrames
@@ -111,5 +120,5 @@ def convert(value: object, to: type[T]) -> T:
     """Check and convert an unpacked value to `to`; BadFrame where it doesn't fit."""
     try:
         return msgspec.convert(value, to)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter for keys
         raise BadFrame(str(error)) from error

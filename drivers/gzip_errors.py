@@ -11,6 +11,7 @@ _DAMAGED_BLOCK = cast("type[Exception]", igzip_lib.IsalError)  # annotated as an
 
 BROKEN_GZIP: tuple[type[Exception], ...] = (
     EOFError,
+    OverflowError,  # a header that is larger than isal's buffer
     zlib.error,
     igzip.BadGzipFile,
     _DAMAGED_BLOCK,

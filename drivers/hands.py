@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 from layerstore.drivers import work
 from layerstore.drivers.disk import Disk, DiskConfig
-from layerstore.drivers.errors import WorkerDied
+from layerstore.drivers.errors import JobCancelled, WorkerDied
 from layerstore.drivers.perform import perform
 from layerstore.drivers.process import ChildProcess
+from layerstore.drivers.retry import retries
 
 
 class WorkerHands:
@@ -33,25 +34,50 @@ class WorkerHands:
         self._nice = nice
         self._on_close = on_close
         self._child: ChildProcess | None = None
+        self._cancelled: work.Job | None = None
+        self.retries = 0
 
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""
+        before = retries()
         try:
             if not (job.heavy and self._children):
                 return perform(self._disk, job, descriptors)
             return self._perform_in_child(job, descriptors)
         finally:
+            self.retries = retries() - before
             for descriptor in descriptors:
                 descriptor.close()
 
     def _perform_in_child(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
-        child = self._child = self._child or ChildProcess(self._config, nice=self._nice)
+        child = self._usable_child()
+        if self._cancelled is job:
+            raise JobCancelled(type(job).__name__)
         try:
             return child.perform(job, descriptors)
         except WorkerDied:
-            self._child = None
+            # What died may be the fork that unpacks, while the child is well.
+            if not child.is_usable:
+                child.close()
+                self._child = None
             self._clean_after(job)
             raise
+
+    def _usable_child(self) -> ChildProcess:
+        if self._child is not None and not self._child.is_usable:
+            self._child.close()
+            self._child = None
+        return self._child or self._spawn()
+
+    def _spawn(self) -> ChildProcess:
+        try:
+            return ChildProcess(self._config, nice=self._nice, announce=self._announce)
+        except BaseException:
+            self._child = None
+            raise
+
+    def _announce(self, child: ChildProcess) -> None:
+        self._child = child
 
     def _clean_after(self, job: work.Job) -> None:
         # A child that died can't throw away what it had begun.
@@ -62,12 +88,18 @@ class WorkerHands:
     def warm_up(self) -> None:
         """Spawn the child if there is none, without waiting for its start-up."""
         if self._children and self._child is None:
-            self._child = ChildProcess(self._config, nice=self._nice)
+            self._spawn()
 
     @property
     def child_pid(self) -> int | None:
         """Process ID of the child, if there is one."""
-        return self._child.pid if self._child is not None else None
+        child = self._child
+        return child.pid_by_now if child is not None else None
+
+    def cancel(self, job: work.Job) -> None:
+        """See Hands."""
+        self._cancelled = job  # the child that is to do it may not be there yet
+        self.kill()
 
     def kill(self) -> None:
         """Kill the child in the middle of whatever it does, from any thread."""

@@ -7,13 +7,20 @@ and never touches a layer. moby's equivalents are image/fs.go and reference/stor
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
-from layerstore.drivers.durable import sync_directory, write_file
+from layerstore.drivers.durable import (
+    is_temporary,
+    make_directories,
+    move,
+    temporary_beside,
+    write_file,
+)
 from layerstore.drivers.errors import (
     DriverError,
     ImageDoesNotExist,
@@ -31,8 +38,9 @@ from layerstore.drivers.image_config import (
     image_id_of,
     parse_config,
 )
-from layerstore.drivers.small_file import read_small
+from layerstore.drivers.small_file import read_metadata
 
+_log = logging.getLogger("layerstore")
 _MAX_SMALL_FILE = 4096
 _MAX_REPOSITORIES = 64 << 20
 _METADATA_FILES = ("parent", "lastUpdated")
@@ -70,12 +78,21 @@ class ImageDatabase:
         self._durable = durable
 
     def prepare(self) -> None:
-        """Make the directories that are missing."""
+        """Make the directories that are missing, and remove what a crash has left unfinished."""
         for path in (self.contents, self.metadata):
-            try:
-                os.makedirs(path, mode=0o700, exist_ok=True)
-            except OSError as error:
-                raise DriverError.from_os_error("mkdir", path, error) from error
+            make_directories(path, durable=self._durable)
+        try:
+            for path in (self.contents, self.home):
+                _remove_temporaries(path)
+            with os.scandir(self.metadata) as entries:
+                homes = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            for name in homes:
+                home = f"{self.metadata}/{name}"
+                _remove_temporaries(home)
+                if not os.path.lexists(f"{self.contents}/{name}"):
+                    self._remove_metadata(home)
+        except OSError as error:
+            raise DriverError.from_os_error("clean", self.metadata, error) from error
 
     def recover(self) -> RecoveredImages:
         """Read everything; what can't be read becomes a fault."""
@@ -89,9 +106,9 @@ class ImageDatabase:
         repositories: Repositories | InvalidMetadata
         try:
             repositories = self.repositories()
-        except InvalidMetadata as error:
-            repositories = error
-            faults.append(error)
+        except LayerStoreError as error:
+            repositories = InvalidMetadata(self.names_path, str(error))
+            faults.append(repositories)
         return RecoveredImages(images=images, repositories=repositories, faults=faults)
 
     # Images
@@ -119,9 +136,9 @@ class ImageDatabase:
     def config(self, image: ImageID) -> bytes:
         """Return an image's configuration, verified to be what its ID says.
 
-        Raises ImageDoesNotExist, IntegrityError, InvalidMetadata.
+        Raises ImageDoesNotExist, IntegrityError, InvalidMetadata, DriverError.
         """
-        content = _read(f"{self.contents}/{hex_of(image)}", MAX_CONFIG)
+        content = read_metadata(f"{self.contents}/{hex_of(image)}", MAX_CONFIG)
         if content is None:
             raise ImageDoesNotExist(image)
         actual = image_id_of(content)
@@ -132,10 +149,13 @@ class ImageDatabase:
     def parent(self, image: ImageID) -> ImageID | None:
         """Return the image that one was made from, where that is recorded.
 
-        Raises InvalidMetadata.
+        Raises InvalidMetadata, DriverError.
         """
-        path = f"{self.metadata}/{hex_of(image)}/parent"
-        content = _read(path, _MAX_SMALL_FILE)
+        home = f"{self.metadata}/{hex_of(image)}"
+        path = f"{home}/parent"
+        if os.path.islink(home):
+            raise InvalidMetadata(home, "a symbolic link")
+        content = read_metadata(path, _MAX_SMALL_FILE)
         if content is None:
             return None
         try:
@@ -150,36 +170,39 @@ class ImageDatabase:
         """
         name = hex_of(image_id_of(config))
         home = f"{self.metadata}/{name}"
-        try:
-            os.makedirs(home, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise DriverError.from_os_error("mkdir", home, error) from error
-        if self._durable:
-            sync_directory(self.metadata)
+        make_directories(home, durable=self._durable)
         if parent is not None:
             write_file(f"{home}/parent", parent.encode(), durable=self._durable)
         write_file(f"{home}/lastUpdated", last_updated.encode(), durable=self._durable)
         write_file(f"{self.contents}/{name}", config, durable=self._durable)
 
     def remove(self, image: ImageID) -> None:
-        """Delete an image's files. Idempotent; a crash leaves the image without metadata."""
+        """Delete an image's files, its configuration first: then the image is gone.
+
+        Idempotent; metadata that stays is removed when the database is prepared again.
+        """
         home = f"{self.metadata}/{hex_of(image)}"
         content = f"{self.contents}/{hex_of(image)}"
+        going = temporary_beside(content)
+        if os.path.lexists(content):
+            # Renamed for good before its metadata goes, so no crash leaves it without that.
+            move(content, going, durable=self._durable)
         try:
-            for name in _METADATA_FILES:
-                _unlink_if_there(f"{home}/{name}")
-            _rmdir_if_there(home)
-            _unlink_if_there(content)
+            self._remove_metadata(home)
+            _unlink_if_there(going)
         except OSError as error:
-            raise DriverError.from_os_error("delete", content, error) from error
-        if self._durable:
-            sync_directory(self.contents)
+            _log.warning("of image %s something stays until the next open: %s", image, error)
+
+    def _remove_metadata(self, home: str) -> None:
+        for name in _METADATA_FILES:
+            _unlink_if_there(f"{home}/{name}")
+        _rmdir_if_there(home)
 
     # Names
 
     def repositories(self) -> Repositories:
-        """Read all names. Raises InvalidMetadata."""
-        content = _read(self.names_path, _MAX_REPOSITORIES)
+        """Read all names. Raises InvalidMetadata, DriverError."""
+        content = read_metadata(self.names_path, _MAX_REPOSITORIES)
         if content is None:
             return {}
         try:
@@ -198,16 +221,10 @@ class ImageDatabase:
         write_file(self.names_path, content, durable=self._durable)
 
 
-def _read(path: str, limit: int) -> bytes | None:
-    try:
-        content = read_small(path, limit + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InvalidMetadata(path, error.strerror or str(error)) from error
-    if len(content) > limit:
-        raise InvalidMetadata(path, f"longer than {limit} bytes")
-    return content
+def _remove_temporaries(directory: str) -> None:
+    for name in os.listdir(directory):
+        if is_temporary(name):
+            _unlink_if_there(f"{directory}/{name}")
 
 
 def _unlink_if_there(path: str) -> None:

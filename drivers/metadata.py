@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 
-from layerstore.drivers.durable import sync_directory, write_new
+from layerstore.drivers.durable import make_directories, move, sync_directory, write_new
 from layerstore.drivers.errors import (
     DriverError,
     InvalidMetadata,
@@ -27,7 +28,7 @@ from layerstore.drivers.ids import (
     hex_of,
     is_transaction,
 )
-from layerstore.drivers.small_file import read_small
+from layerstore.drivers.small_file import read_metadata
 from layerstore.drivers.stored import StoredLayer, StoredMount
 
 MAX_SMALL_FILE = 4096
@@ -48,10 +49,7 @@ class MetadataStore:
     def prepare(self) -> None:
         """Make the directories that are missing."""
         for path in (self._layers, self._mounts, self._transactions):
-            try:
-                os.makedirs(path, mode=0o700, exist_ok=True)
-            except OSError as error:
-                raise DriverError.from_os_error("mkdir", path, error) from error
+            make_directories(path, durable=self.durable)
 
     # Transactions
 
@@ -84,9 +82,7 @@ class MetadataStore:
         source = self.transaction_path(transaction)
         if self.durable:
             sync_directory(source)
-        _rename(source, target)
-        if self.durable:
-            sync_directory(os.path.dirname(target))
+        _move(source, target, durable=self.durable)
 
     # Removal
 
@@ -101,34 +97,24 @@ class MetadataStore:
         """
         name = hex_of(chain)
         orphan = f"{self._layers}/{name}-{secrets.token_hex(32)}{REMOVING}"
-        _rename(f"{self._layers}/{name}", orphan)
-        if self.durable:
-            sync_directory(self._layers)
+        _move(f"{self._layers}/{name}", orphan, durable=self.durable)
         return orphan
 
     def restore_layer(self, orphan: str, chain: ChainID) -> None:
         """Undo orphan_layer."""
-        _rename(orphan, f"{self._layers}/{hex_of(chain)}")
-        if self.durable:
-            sync_directory(self._layers)
+        _move(orphan, f"{self._layers}/{hex_of(chain)}", durable=self.durable)
 
     def discard_orphan(self, orphan: str, trash: str) -> None:
         """Move an orphan's metadata into the trash. Idempotent."""
         _rename_if_there(orphan, _fresh(trash, "metadata"))
 
-    def discard_mount(self, name: str, trash: str) -> str:
-        """Move a mount's metadata into the trash and return where it lies now."""
-        target = _fresh(trash, "mount")
-        _rename(f"{self._mounts}/{check_mount_name(name)}", target)
-        if self.durable:
-            sync_directory(self._mounts)
-        return target
+    def orphan_mount(self, name: str, transaction: str) -> None:
+        """Take a mount's name away, making a new transaction of its metadata; commit_mount undoes.
 
-    def restore_mount(self, discarded: str, name: str) -> None:
-        """Undo discard_mount."""
-        _rename(discarded, f"{self._mounts}/{check_mount_name(name)}")
-        if self.durable:
-            sync_directory(self._mounts)
+        Not in the trash, which a sweep may empty before a removal that fails is undone.
+        """
+        source = f"{self._mounts}/{check_mount_name(name)}"
+        _move(source, self.transaction_path(transaction), durable=self.durable)
 
     # Reading
 
@@ -174,6 +160,7 @@ class MetadataStore:
 
     def _read_layer(self, name: str) -> StoredLayer:
         path = f"{self._layers}/{name}"
+        _check_directory(path)
         size = _read(f"{path}/size")
         if not size.isascii() or not size.isdigit():
             raise InvalidMetadata(f"{path}/size", "not a decimal number")
@@ -189,6 +176,7 @@ class MetadataStore:
 
     def _read_mount(self, name: str) -> StoredMount:
         path = f"{self._mounts}/{check_mount_name(name)}"
+        _check_directory(path)
         init = _read_optional(f"{path}/init-id", MAX_SMALL_FILE)
         parent = _read_optional(f"{path}/parent", MAX_SMALL_FILE)
         return StoredMount(
@@ -209,6 +197,18 @@ def names_in(path: str) -> list[str]:
         raise DriverError.from_os_error("list", path, error) from error
 
 
+def _check_directory(path: str) -> None:
+    """Refuse a symbolic link, beneath which the files would be somebody else's."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError as error:
+        raise InvalidMetadata(path, "missing") from error
+    except OSError as error:
+        raise DriverError.from_os_error("read", path, error) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise InvalidMetadata(path, "not a directory")
+
+
 def _read(path: str, limit: int = MAX_SMALL_FILE) -> str:
     text = _read_optional(path, limit)
     if text is None:
@@ -217,14 +217,9 @@ def _read(path: str, limit: int = MAX_SMALL_FILE) -> str:
 
 
 def _read_optional(path: str, limit: int) -> str | None:
-    try:
-        content = read_small(path, limit + 1)
-    except FileNotFoundError:
+    content = read_metadata(path, limit)
+    if content is None:
         return None
-    except OSError as error:
-        raise InvalidMetadata(path, error.strerror or str(error)) from error
-    if len(content) > limit:
-        raise InvalidMetadata(path, f"longer than {limit} bytes")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -235,13 +230,10 @@ def _fresh(trash: str, hint: str) -> str:
     return f"{trash}/{hint}-{secrets.token_hex(16)}"
 
 
-def _rename(source: str, target: str) -> None:
+def _move(source: str, target: str, *, durable: bool) -> None:
     if os.path.lexists(target):
         raise InvalidMetadata(target, "exists already")
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        raise DriverError.from_os_error("rename", source, error, f"to {target}") from error
+    move(source, target, durable=durable)
 
 
 def _rename_if_there(source: str, target: str) -> None:

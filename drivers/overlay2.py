@@ -91,7 +91,9 @@ class Overlay2Driver:
         self._layout.make(layer_id, parent)
 
     def remove(self, layer_id: str, trash: str) -> None:
-        """See GraphDriver."""
+        """See GraphDriver. What is still mounted is unmounted first, lest a sweep enter it."""
+        if os.path.lexists(f"{self._layout.path(layer_id)}/merged"):
+            self.put(layer_id)
         self._layout.take_away(layer_id, trash)
 
     def get(self, layer_id: str, mount_label: str = "") -> str:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from layerstore.drivers.durable import sync_directory
-from layerstore.drivers.errors import DriverError, LayerStoreError
+from layerstore.drivers.errors import DriverError, LayerStoreError, is_passing
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import is_layer_store_id
 from layerstore.drivers.overlay2_layout import Layout
@@ -41,6 +41,8 @@ class OverlayCheck:
         try:
             self._links[layer_id] = self._layout.link(layer_id)
         except LayerStoreError as error:
+            if is_passing(error):
+                raise
             missing = not os.path.lexists(f"{self._layout.home}/{layer_id}/link")
             self._reasons[layer_id] = "missing" if missing else str(error)
 
@@ -85,6 +87,8 @@ class OverlayCheck:
         try:
             lowers = self._layout.lowers(layer_id)
         except LayerStoreError as error:
+            if is_passing(error):
+                raise
             return str(error)
         expected = self._lowers_of(layer_id)
         if expected is None or lowers == expected:

@@ -7,13 +7,14 @@ daemon/graphdriver/overlay2.
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
 
-from layerstore.drivers.durable import sync_directory, write_new
+from layerstore.drivers.durable import make_directories, sync_directory, write_new
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerDoesNotExist
 from layerstore.drivers.ids import check_layer_id, is_layer_store_id
 from layerstore.drivers.small_file import read_small
@@ -38,10 +39,7 @@ class Layout:
     def prepare(self) -> None:
         """Make the home and the directory of short links."""
         for path, mode in ((self.home, 0o710), (self.links, 0o700)):
-            try:
-                os.makedirs(path, mode=mode, exist_ok=True)
-            except OSError as error:
-                raise DriverError.from_os_error("mkdir", path, error) from error
+            make_directories(path, mode=mode, durable=self._durable)
 
     def path(self, layer_id: str) -> str:
         """Return a layer's directory."""
@@ -69,8 +67,9 @@ class Layout:
         try:
             os.mkdir(f"{path}/diff", 0o755)
             os.chmod(f"{path}/diff", 0o755)  # whatever the umask
-            link = self._link(layer_id)
-            self._write(f"{path}/link", link)
+            link = base64.b32encode(secrets.token_bytes(17)).decode()[:26]
+            self._write(f"{path}/link", link)  # first, so that whoever finds half a layer knows it
+            os.symlink(f"../{layer_id}/diff", f"{self.links}/{link}")
             if parent is not None:
                 os.mkdir(f"{path}/work", 0o700)
                 self._commit(parent)
@@ -87,11 +86,6 @@ class Layout:
     def _write(self, path: str, content: str) -> None:
         write_new(path, content.encode(), durable=self._durable, mode=0o644)
 
-    def _link(self, layer_id: str) -> str:
-        name = base64.b32encode(secrets.token_bytes(17)).decode()[:26]
-        os.symlink(f"../{layer_id}/diff", f"{self.links}/{name}")
-        return name
-
     def _unmake(self, path: str, link: str | None) -> None:
         for name in ("lower", "link"):
             _gone(os.unlink, f"{path}/{name}")
@@ -102,8 +96,9 @@ class Layout:
 
     def _commit(self, parent: str) -> None:
         marker = f"{self.path(parent)}/committed"
-        fd = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        os.close(fd)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with contextlib.suppress(FileExistsError):  # whatever it is: its name says it all
+            os.close(os.open(marker, flags, 0o600))
 
     def _lowers_on(self, parent: str) -> list[str]:
         lowers = [f"l/{self.link(parent)}", *self.lowers(parent)]

@@ -9,6 +9,7 @@ CLONE_FS), so that the process's stays what it is.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import threading
@@ -20,6 +21,7 @@ from layerstore.drivers import syscalls
 from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.retry import log_retry
 
+_log = logging.getLogger("layerstore")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SPECIAL = re.compile(r'[,:\\"\n]')
 _LABEL = re.compile(r"[A-Za-z0-9_.:,-]*\Z")
@@ -139,7 +141,7 @@ def _label_option(label: str) -> str:
     return f',context="{label}"'
 
 
-@tenacity.retry(
+_patiently = tenacity.retry(
     retry=tenacity.retry_if_exception(
         lambda error: isinstance(error, OSError) and error.errno in {errno.EBUSY, errno.EINTR}
     ),
@@ -148,13 +150,31 @@ def _label_option(label: str) -> str:
     before_sleep=log_retry,
     reraise=True,
 )
+
+
 def unmount(target: str) -> None:
-    """Unmount, as moby lazily (MNT_DETACH), and remove the mount point. Idempotent."""
+    """Unmount, as moby lazily (MNT_DETACH), and remove the mount point. Idempotent.
+
+    A mount point that can't be removed stays, as in moby: whoever mounts there uses it again.
+    """
+    _umount(target)
+    try:
+        _rmdir(target)
+    except OSError as error:
+        _log.warning("the mount point %s stays for now: %s", target, error)
+
+
+@_patiently
+def _umount(target: str) -> None:
     try:
         syscalls.umount(target, syscalls.MNT_DETACH)
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ENOENT}:
             raise
+
+
+@_patiently
+def _rmdir(target: str) -> None:
     try:
         os.rmdir(target)
     except FileNotFoundError:

@@ -6,12 +6,37 @@ Owns a temporary directory beneath the root for as long as the trial lasts.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
 
 from layerstore.drivers.errors import DriverError, NotPermitted
 from layerstore.drivers.overlay2_mount import MountOptions, mount_overlay, unmount
+
+_TRIAL = "overlay-"
+_TROUBLE = {
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOSPC,
+    errno.EROFS,
+}
+"""What says nothing of overlay mounts: the trial has failed, not shown anything."""
+
+
+def remove_trials(root: str) -> None:
+    """Remove what a trial has left whose process was killed. Raises DriverError."""
+    own = f"{root}/layerstore"
+    try:
+        for name in os.listdir(own):
+            if name.startswith(_TRIAL):
+                unmount(f"{own}/{name}/merged")
+                _remove(f"{own}/{name}")
+    except OSError as error:
+        raise DriverError.from_os_error("clean", own, error) from error
 
 
 def why_not(root: str, options: MountOptions) -> str:
@@ -21,7 +46,7 @@ def why_not(root: str, options: MountOptions) -> str:
     root can't be written to.
     """
     try:
-        trial = tempfile.mkdtemp(prefix="overlay-", dir=f"{root}/layerstore")
+        trial = tempfile.mkdtemp(prefix=_TRIAL, dir=f"{root}/layerstore")
     except OSError as error:
         raise DriverError.from_os_error("mkdir", f"{root}/layerstore", error) from error
     try:
@@ -35,7 +60,14 @@ def why_not(root: str, options: MountOptions) -> str:
     except OSError as error:
         raise DriverError.from_os_error("try an overlay mount in", trial, error) from error
     finally:
+        _remove(trial)
+
+
+def _remove(trial: str) -> None:
+    try:
         shutil.rmtree(trial)
+    except OSError as error:
+        raise DriverError.from_os_error("remove", trial, error, str(error)) from error
 
 
 def _try(trial: str, options: MountOptions) -> str:
@@ -47,6 +79,8 @@ def _try(trial: str, options: MountOptions) -> str:
     except NotPermitted:
         raise
     except DriverError as error:
+        if error.errno in _TROUBLE:
+            raise
         return f"the kernel refuses an overlay mount there ({error})"
     try:
         os.unlink(f"{merged}/file")
@@ -54,6 +88,8 @@ def _try(trial: str, options: MountOptions) -> str:
         if whiteout.st_rdev != 0:
             return "the file system can't hold whiteouts"
     except OSError as error:
+        if error.errno in _TROUBLE:
+            raise
         return f"removing a file in an overlay mount there fails ({error})"
     finally:
         unmount(merged)

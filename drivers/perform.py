@@ -18,6 +18,7 @@ from layerstore.drivers import work
 from layerstore.drivers.check_perform import perform_check
 from layerstore.drivers.check_work import CheckJob
 from layerstore.drivers.disk import Disk
+from layerstore.drivers.durable import sync_file_system
 from layerstore.drivers.errors import (
     CallerError,
     DriverError,
@@ -33,7 +34,6 @@ from layerstore.drivers.imagedb import ImageDatabase
 from layerstore.drivers.protocol import Applied, GraphDriver
 from layerstore.drivers.removal import remove_layer, remove_mount
 from layerstore.drivers.replay import replay_layer
-from layerstore.drivers.syscalls import syncfs
 from layerstore.drivers.tar_source import open_source
 from layerstore.drivers.trash import make_room, sweep
 
@@ -59,7 +59,7 @@ def _failing_as(name: str, disk: Disk) -> Iterator[None]:
     except LayerStoreError:
         raise
     except OSError as error:
-        raise DriverError.from_os_error(name, error.filename or disk.root, error) from error
+        raise DriverError.from_os_error_in(name, disk.root, error) from error
     except MemoryError as error:
         raise LimitExceeded("the memory of a worker in bytes", disk.limits.max_memory) from error
     except Exception as error:
@@ -88,7 +88,7 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
             make_room(disk.root, disk.trash, _ROOM)
             _create_mount(disk, job)
         case work.RemoveMount():
-            remove_mount(disk, job.name, job.mount_id, job.init_id)
+            remove_mount(disk, job.name, job.mount_id, job.init_id, job.transaction)
         case work.MountLayer():
             return driver.get(job.mount_id, job.mount_label)
         case work.UnmountLayer():
@@ -141,7 +141,7 @@ def _apply_layer(
         if job.descriptor is not None:
             metadata.write(transaction, "descriptor.json", job.descriptor)
         if disk.durable:
-            _sync_file_system(disk.root)
+            sync_file_system(disk.root)
     except BaseException:
         _discard_layer(disk, transaction, job.cache_id)
         raise
@@ -248,11 +248,3 @@ def _create_init(driver: GraphDriver, job: work.CreateMount, init_id: str) -> No
 
 def _writer(descriptors: work.Descriptors) -> BinaryIO:
     return io.FileIO(descriptors[0].fileno(), "wb", closefd=False)
-
-
-def _sync_file_system(root: str) -> None:
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        syncfs(fd)
-    finally:
-        os.close(fd)

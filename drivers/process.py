@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -21,9 +24,13 @@ from layerstore.drivers.disk import DiskConfig
 from layerstore.drivers.errors import DriverError, InternalError, Wire, WorkerDied, from_wire
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
+from layerstore.drivers.orphans import await_forks
 from layerstore.drivers.protocol import Change, ChangeKind
 from layerstore.drivers.repair_step import RepairStep
+from layerstore.drivers.stopped import is_stopped, wait_for_child, watching
 
+_TAKES_A_JOB = 60.0
+"""Seconds for a child, which has nothing else to do, to take a job off its socket."""
 _ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
 
 # The child gets a package of the same name and place without running the front door's __init__,
@@ -42,22 +49,68 @@ main(int(fd), int(parent))
 """
 
 
+class _Process(subprocess.Popen[bytes]):
+    """A process that can be told of before it is there: spawning it may take any time."""
+
+    def __init__(
+        self, announce: Callable[[_Process], None], command: list[str], **options: Any
+    ) -> None:
+        self._thread = threading.get_native_id()
+        self._others = _children_of(self._thread)
+        announce(self)
+        super().__init__(command, **options)
+
+    def number(self) -> int | None:
+        """Return the process ID, once there is one.
+
+        The thread that spawns doesn't hear of it before the new process runs its program (vfork),
+        which one that is stopped in between doesn't; what the kernel tells others is read here.
+        """
+        known: int | None = self.pid
+        return known or next(iter(_children_of(self._thread) - self._others), None)
+
+
+def _children_of(thread: int) -> set[int]:
+    """Return the children of a thread of this process; none where the kernel doesn't tell."""
+    try:
+        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as children:
+            return {int(number) for number in children.read().split()}
+    except OSError:
+        return set()
+
+
 class ChildProcess:
     """One child process, spawned at once; its start-up overlaps with whatever the caller does."""
 
-    def __init__(self, config: DiskConfig, *, nice: int = 0) -> None:
+    def __init__(
+        self,
+        config: DiskConfig,
+        *,
+        nice: int = 0,
+        announce: Callable[[ChildProcess], None] | None = None,
+    ) -> None:
         """Spawn the child; `nice` is added to its scheduling niceness.
 
-        Raises DriverError where the system has no process or descriptor left.
+        `announce` is called with the object before that, so that it can be killed meanwhile. Raises
+        DriverError where the system has no process or descriptor left.
         """
+        self._process: _Process | None = None
+        self._killed = False
+        self._given_up = False
+        if announce is not None:
+            announce(self)
         ours: socket.socket | None = None
         alive: socket.socket | None = None
         try:
             ours, theirs = socket.socketpair()
             alive, held = socket.socketpair()
-            with theirs, held:
-                self._process = subprocess.Popen(
-                    _command(theirs.fileno(), nice),
+            self._held = os.fstat(held.fileno()).st_ino
+            command = _command(theirs.fileno(), nice)
+            self._command = b"".join(os.fsencode(word) + b"\0" for word in command)
+            with theirs, held, watching(self._number, self._give_up):
+                process = _Process(
+                    self._spawning,
+                    command,
                     pass_fds=[theirs.fileno(), held.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -70,10 +123,23 @@ class ChildProcess:
                     end.close()
             raise DriverError.from_os_error("spawn", sys.executable, error) from error
         self._sock, self._alive = ours, alive
-        self.pid = self._process.pid
+        self._process, self.pid = process, process.pid
         self._confinement: Confinement | None = None
+        if self._killed:
+            self.kill()  # it may not have been there yet
         with contextlib.suppress(OSError):  # a child that is dead already shows at the first job
             send_frame(self._sock, asdict(config))
+
+    @property
+    def pid_by_now(self) -> int | None:
+        """The process ID, from any thread; None while it is only being spawned."""
+        return self._process.number() if self._process is not None else None
+
+    def _spawning(self, process: _Process) -> None:
+        self._process = process
+
+    def _number(self) -> int | None:
+        return self._process.number() if self._process is not None else None
 
     def confinement(self) -> Confinement:
         """Wait until the child is ready, and return how it is confined. Raises WorkerDied."""
@@ -88,19 +154,35 @@ class ChildProcess:
         return self._confinement
 
     def _receive(self) -> object:
-        frame, extra = receive_frame(self._sock)
+        frame, extra = receive_frame(self._sock, self._wait)
         for fd in extra:
             os.close(fd)
         return frame
 
+    def _wait(self) -> None:
+        wait_for_child(self.pid, [(self._sock, select.POLLIN)], self._give_up)
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self.kill()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the child can be given a job; else it is to be closed."""
+        ended = self._process is None or self._process.poll() is not None
+        return not self._killed and not ended and not is_stopped(self.pid)
+
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         """Have the child do a job; raises WorkerDied if it ends first, else what the job raised.
 
-        After WorkerDied the object is of no more use and the child is reaped.
+        A child that somebody stops, and doesn't let go on within seconds, is killed. After
+        WorkerDied the object is of no more use and the child is reaped.
         """
         numbers = [descriptor.fileno() for descriptor in descriptors]
         try:
+            self._sock.settimeout(_TAKES_A_JOB)
             send_frame(self._sock, (type(job).__name__, asdict(job)), numbers)
+            self._sock.settimeout(None)
             for descriptor in descriptors:
                 descriptor.close()
             return self._outcome(job)
@@ -110,7 +192,9 @@ class ChildProcess:
     def _died(self, during: str, error: Exception) -> WorkerDied:
         self.kill()
         status = self._reap()
-        if isinstance(error, BadFrame):
+        if self._given_up:
+            status = "killed because it was stopped"
+        elif isinstance(error, BadFrame):
             status = f"sent a bad frame: {error}"
         return WorkerDied(during, self.pid, status)
 
@@ -130,8 +214,14 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kill the child, from any thread; perform then raises WorkerDied. Idempotent."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._killed = True
+        number = self._number()
+        if self._process is not None and number is not None:
+            with contextlib.suppress(ProcessLookupError):
+                if self._process.pid:
+                    self._process.kill()
+                else:
+                    os.kill(number, signal.SIGKILL)
 
     def close(self) -> None:
         """End the child, which is idle or not wanted any more, and reap it. Idempotent."""
@@ -141,10 +231,11 @@ class ChildProcess:
 
     def _reap(self) -> str:
         self._sock.close()
-        code = self._process.wait()
+        code = self._process.wait() if self._process is not None else 0
         # The kernel ends the child's forks with it; they work on the disk until they are gone.
-        with self._alive, contextlib.suppress(OSError):
-            self._alive.recv(1)
+        with self._alive:
+            if self._alive.fileno() >= 0:  # else it was waited for before
+                await_forks(self._alive, self._held, self._command)
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return f"exit status {code}"

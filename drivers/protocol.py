@@ -103,6 +103,8 @@ class Limits:
     """Bytes in one PAX header, GNU long name or sparse map."""
     max_depth: int = 256
     """Components of one entry's path."""
+    max_devices: int = 10_000
+    """Device nodes in one tar; 0 refuses them all. Whiteouts don't count."""
     max_ratio: int = 2000
     """Bytes of inflated tar for each compressed one. Gzip gives 1032 at most, so it never trips."""
     ratio_from: int = 1 << 30

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from layerstore.drivers.buildkit import cached_layers
+from layerstore.drivers.containers import ContainerRecords
 from layerstore.drivers.disk import Disk
+from layerstore.drivers.durable import make_directories
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerStoreError
 from layerstore.drivers.ids import ChainID, chain_of, is_layer_store_id
 from layerstore.drivers.printable import escaped
@@ -41,15 +43,12 @@ class Recovered:
     """What a crash had left and is in the trash now."""
 
 
-def prepare_root(root: str, *, create: bool = True) -> None:
+def prepare_root(root: str, *, durable: bool, create: bool = True) -> None:
     """Make the root, unless it has to be there, and the store's own directory in it."""
     if not create and not os.path.isdir(root):
         raise DriverError("open", root, errno.ENOENT)
     for path, mode in ((root, 0o710), (f"{root}/layerstore", 0o700)):
-        try:
-            os.makedirs(path, mode=mode, exist_ok=True)
-        except OSError as error:
-            raise DriverError.from_os_error("mkdir", path, error) from error
+        make_directories(path, mode=mode, durable=durable)
 
 
 def recover(disk: Disk, *, reap: bool = True) -> Recovered:
@@ -149,6 +148,13 @@ def _reap(
             _tried(disk.driver.put, layer_id)
         reaped += _tried(disk.driver.remove, layer_id, disk.trash)
     disk.driver.tidy()
+    if all_read:
+        records = ContainerRecords(disk.root, durable=disk.durable)
+        kept = {mount.mount_id for mount in mounts}
+        try:
+            records.keep_only(lambda: kept)
+        except LayerStoreError as error:
+            _log.warning("a record of a mount that is gone stays: %s", error)
     for mount in mounts:
         # An init layer is mounted only while its init function runs.
         if mount.init_id is not None and mount.init_id in mounted:

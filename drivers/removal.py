@@ -7,6 +7,7 @@ and the way back where a step fails.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import LayerStoreError
@@ -23,20 +24,30 @@ def remove_layer(disk: Disk, chain: ChainID, cache_id: str) -> None:
     except BaseException:
         disk.metadata.restore_layer(orphan, chain)
         raise
-    disk.metadata.discard_orphan(orphan, disk.trash)
+    _later(disk.metadata.discard_orphan, orphan, disk.trash)
 
 
-def remove_mount(disk: Disk, name: str, mount_id: str, init_id: str | None) -> None:
-    """Move a read-write layer that isn't mounted into the trash; on an error it is restored."""
-    discarded = disk.metadata.discard_mount(name, disk.trash)
+def remove_mount(
+    disk: Disk, name: str, mount_id: str, init_id: str | None, transaction: str
+) -> None:
+    """Move a read-write layer that isn't mounted into the trash; on an error it is restored.
+
+    `transaction` is a new one, which its metadata is meanwhile.
+    """
+    disk.metadata.orphan_mount(name, transaction)
     try:
         disk.driver.remove(mount_id, disk.trash)
     except BaseException:
-        disk.metadata.restore_mount(discarded, name)
+        disk.metadata.commit_mount(transaction, name)
         raise
     if init_id is not None:
-        try:
-            disk.driver.remove(init_id, disk.trash)
-        except LayerStoreError as error:
-            # Nothing names the init layer any more, so the next open reaps it.
-            _log.warning("mount %s: its init layer stays for now: %s", name, error)
+        _later(disk.driver.remove, init_id, disk.trash)
+    _later(disk.metadata.discard, transaction, disk.trash)
+
+
+def _later(step: Callable[[str, str], None], name: str, trash: str) -> None:
+    """Move what nothing names any more into the trash, or leave that to the next open."""
+    try:
+        step(name, trash)
+    except LayerStoreError as error:
+        _log.warning("%s stays until the store is opened again: %s", name, error)

@@ -11,12 +11,18 @@ from isal import igzip
 
 from layerstore.drivers import tar_split
 from layerstore.drivers.disk import Disk
-from layerstore.drivers.errors import IntegrityError, LayerStoreError
+from layerstore.drivers.errors import (
+    DriverError,
+    IntegrityError,
+    LayerStoreError,
+    is_passing,
+)
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.gzip_errors import BROKEN_GZIP
 from layerstore.drivers.hashed_out import Nowhere
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.protocol import WhiteoutFormat
+from layerstore.drivers.small_file import open_regular
 from layerstore.drivers.tar_records import FILE, read_records
 from layerstore.drivers.tree_size import tree_size
 
@@ -25,11 +31,14 @@ def replay_layer(disk: Disk, chain: ChainID, cache_id: str, diff: str, out: Bina
     """Write the tar that was registered. Raises IntegrityError where it isn't any more."""
     what = f"the content of layer {chain}"
     try:
-        packed = igzip.open(disk.metadata.tar_split_path(chain), "rb")
-    except FileNotFoundError as error:
-        raise IntegrityError(what, diff, "a layer without its tar-split file") from error
+        fd = open_regular(disk.metadata.tar_split_path(chain))
+    except OSError as error:
+        if is_passing(error):
+            raise DriverError.from_os_error("read", what, error) from error
+        reason = f"a layer without its tar-split file: {error.strerror}"
+        raise IntegrityError(what, diff, reason) from error
     try:
-        with packed:
+        with open(fd, "rb") as file, igzip.open(file, "rb") as packed:
             actual = tar_split.assemble(packed, disk.driver.tree(cache_id).root, out)
     except BROKEN_GZIP as error:
         raise IntegrityError(what, diff, f"a layer with a damaged tar-split: {error}") from error
@@ -45,8 +54,12 @@ def verify_layer(disk: Disk, chain: ChainID, cache_id: str, diff: str, size: int
         replay_layer(disk, chain, cache_id, diff, cast("BinaryIO", Nowhere()))
         actual = _size_of(disk, chain, cache_id, size)
     except LayerStoreError as error:
+        if is_passing(error):
+            raise
         return [Fault(kind=FaultKind.LAYER_CONTENT, path=path, reason=str(error), about=about)]
     except OSError as error:
+        if is_passing(error):
+            raise DriverError.from_os_error("read", path, error) from error
         reason = f"can't be read: {error.strerror or error}"
         return [Fault(kind=FaultKind.LAYER_CONTENT, path=path, reason=reason, about=about)]
     if actual == size:
@@ -67,7 +80,8 @@ def _size_of(disk: Disk, chain: ChainID, cache_id: str, recorded: int) -> int:
         return recorded
     actual = tree_size(tree.root)
     if actual != recorded:
-        with igzip.open(disk.metadata.tar_split_path(chain), "rb") as packed:
+        fd = open_regular(disk.metadata.tar_split_path(chain))
+        with open(fd, "rb") as file, igzip.open(file, "rb") as packed:
             listed = sum(r.size for r in read_records(packed, "tar-split") if r.type == FILE)
         if listed == recorded:
             return recorded

@@ -13,6 +13,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Mapping
 
 from layerstore.drivers import syscalls
 
@@ -54,6 +55,24 @@ _NOT_WHILE_UNPACKING: dict[str, tuple[int | None, int | None]] = {
     "sched_setscheduler": (144, 119), "sched_setaffinity": (203, 122),
     "sched_setattr": (314, 274),
 }  # fmt: skip
+_NOT_IN_A_CONTAINER: dict[str, tuple[int | None, int | None]] = {
+    name: _NEVER[name]
+    for name in (
+        "kcmp", "pidfd_getfd", "process_madvise", "move_pages", "migrate_pages", "setns",
+        "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "bpf",
+        "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register",
+        "reboot", "syslog", "acct", "swapon", "swapoff", "settimeofday", "clock_settime",
+        "adjtimex", "clock_adjtime", "iopl", "ioperm", "vhangup", "quotactl", "quotactl_fd",
+        "fanotify_init", "lookup_dcookie", "add_key", "request_key", "keyctl", "open_by_handle_at",
+    )
+} | {
+    name: _NOT_WHILE_UNPACKING[name]
+    for name in (
+        "mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "fsconfig",
+        "fsmount", "fspick", "mount_setattr", "unshare",
+    )
+}  # fmt: skip
+"""What docker's own profile denies to processes without further capabilities, as near as may be."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX type for the user where stderr is a terminal."""
 _NAMESPACES = 0x7E020000
@@ -75,12 +94,24 @@ def forbid(*, unpacking: bool) -> None:
     For this thread and all that it starts; no_new_privs is set already. Raises OSError, with ENOSYS
     on an instruction set that isn't listed.
     """
+    denied = {**_NEVER, **_NOT_WHILE_UNPACKING} if unpacking else _NEVER
+    no_clone = syscalls.CLONE_THREAD if unpacking else None
+    _install(denied, no_clone)
+
+
+def forbid_in_container() -> None:
+    """Give up mounting, new namespaces and what concerns the whole machine; as for `forbid`."""
+    _install(_NOT_IN_A_CONTAINER, 0)
+
+
+def _install(denied: Mapping[str, tuple[int | None, int | None]], clone: int | None) -> None:
+    """Install a filter; with `clone`, clone(2) only with these flags and no namespaces."""
     if platform_machine() not in _COLUMNS:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     column, architecture = _COLUMNS[platform_machine()]
     code = b"".join(
         struct.pack("=HBBI", *instruction)
-        for instruction in _filter(column, architecture, unpacking=unpacking)
+        for instruction in _filter(column, architecture, denied, clone)
     )
     program = _Program(len(code) // 8, code)
     syscalls.syscall(_SECCOMP[column], _SET_MODE_FILTER, _NO_SPECULATION_PENALTY, program)
@@ -91,8 +122,12 @@ def platform_machine() -> str:
     return platform.machine() if ctypes.sizeof(ctypes.c_void_p) == 8 else ""
 
 
-def _filter(column: int, architecture: int, *, unpacking: bool) -> list[Instruction]:
-    denied = {**_NEVER, **_NOT_WHILE_UNPACKING} if unpacking else _NEVER
+def _filter(
+    column: int,
+    architecture: int,
+    denied: Mapping[str, tuple[int | None, int | None]],
+    clone: int | None,
+) -> list[Instruction]:
     code: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, architecture),
@@ -105,17 +140,17 @@ def _filter(column: int, architecture: int, *, unpacking: bool) -> list[Instruct
         number = numbers[column]
         if number is not None:
             code += [(_EQUAL, 0, 1, number), _deny(errno.EPERM)]
-    if unpacking:
+    if clone is not None:
         # A C library that gets ENOSYS takes clone(2), whose flags a filter can look at.
         code += [(_EQUAL, 0, 1, _CLONE3), _deny(errno.ENOSYS)]
-        threads_only = [
+        only = [
             (_LOAD, 0, 0, _FIRST),
-            (_AND, 0, 0, _NAMESPACES | syscalls.CLONE_THREAD),
-            (_EQUAL, 1, 0, syscalls.CLONE_THREAD),
+            (_AND, 0, 0, _NAMESPACES | clone),
+            (_EQUAL, 1, 0, clone),
             _deny(errno.EPERM),
             (_RETURN, 0, 0, _ALLOW),
         ]
-        code += [(_EQUAL, 0, len(threads_only), _CLONE[column]), *threads_only]
+        code += [(_EQUAL, 0, len(only), _CLONE[column]), *only]
     code += [(_EQUAL, 0, 5, _IOCTL[column]), (_LOAD, 0, 0, _SECOND)]
     for request in _TERMINAL_INPUT:
         code += [(_EQUAL, 0, 1, request), _deny(errno.EPERM)]

@@ -1,7 +1,7 @@
-"""Reading a small file that somebody else may have put there.
+"""Opening and reading a file that somebody else may have put there.
 
 Owns the safety: the last component is never followed as a symbolic link, only regular files are
-read, and never more than asked for.
+opened, nothing is waited for, and never more is read than asked for.
 """
 
 from __future__ import annotations
@@ -10,22 +10,59 @@ import errno
 import os
 import stat
 
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+from layerstore.drivers.errors import DriverError, InvalidMetadata
+
+_NO_FILE = {errno.EINVAL, errno.ELOOP, errno.ENXIO}
+"""What opening and reading say of what is no regular file."""
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_regular(path: str, *, directory: int | None = None) -> int:
+    """Open a file, whose descriptor becomes the caller's.
+
+    `directory` is a descriptor that `path` is relative to. Raises OSError, with EINVAL for what is
+    no regular file. A device isn't even opened, since that alone can have effects.
+    """
+    found = os.open(path, _LOOK, dir_fd=directory)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        fd = os.open(path, _FLAGS | os.O_NONBLOCK, dir_fd=directory)
+        if not os.path.samestat(os.fstat(fd), os.fstat(found)):
+            os.close(fd)
+            raise OSError(errno.ESTALE, "it was replaced while it was opened", path)
+        return fd
+    finally:
+        os.close(found)
 
 
 def read_small(path: str, limit: int, *, directory: int | None = None) -> bytes:
-    """Return a file's first bytes, at most `limit`.
-
-    `directory` is a descriptor that `path` is relative to. Raises OSError, with EINVAL for what is
-    no regular file.
-    """
-    fd = os.open(path, _FLAGS, dir_fd=directory)
+    """Return a file's first bytes, at most `limit`. Raises what open_regular does."""
+    fd = open_regular(path, directory=directory)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
         content = b""
         while len(content) < limit and (piece := os.read(fd, limit - len(content))):
             content += piece
         return content
     finally:
         os.close(fd)
+
+
+def read_metadata(path: str, limit: int) -> bytes | None:
+    """Return all of a file of at most `limit` bytes, or None where there is none.
+
+    Raises InvalidMetadata for one that is longer and for what is no regular file, DriverError where
+    it can't be read.
+    """
+    try:
+        content = read_small(path, limit + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise InvalidMetadata(path, error.strerror or str(error)) from error
+        raise DriverError.from_os_error("read", path, error) from error
+    if len(content) > limit:
+        raise InvalidMetadata(path, f"longer than {limit} bytes")
+    return content

@@ -1,7 +1,8 @@
 """Reading all metadata of layers and mounts, however damaged: what each file says, and its faults.
 
 Owns the rules of a file's content; they are those of drivers/metadata.py, told file by file. It
-changes nothing, and opens directories and files without following a symbolic link.
+changes nothing, and opens directories and files without following a symbolic link. What can't be
+looked at because the system has run out of descriptors or memory is no fault but a DriverError.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from layerstore.drivers.errors import LayerStoreError
+from layerstore.drivers.errors import DriverError, LayerStoreError, is_passing
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import (
     ChainID,
@@ -78,6 +79,8 @@ class _Place:
         try:
             self._fd = os.open(path, _DIRECTORY)
         except OSError as error:
+            if is_passing(error):
+                raise DriverError.from_os_error("open", path, error) from error
             self._fd = -1
             self.add(kind, path, f"not a directory that can be read: {error.strerror}")
 
@@ -109,6 +112,8 @@ class _Place:
             if not optional:
                 self.add(kind, path, "missing")
         except OSError as error:
+            if is_passing(error):
+                raise DriverError.from_os_error("read", path, error) from error
             self.add(kind, path, f"can't be read: {error.strerror}")
         except (LayerStoreError, ValueError) as error:
             self.add(kind, path, str(error))
@@ -176,6 +181,8 @@ def _read_layer(place: _Place, layer: SurveyedLayer) -> None:
     except FileNotFoundError:
         reason = "missing"
     except OSError as error:
+        if is_passing(error):
+            raise DriverError.from_os_error("read", place.path, error) from error
         reason = f"can't be read: {error.strerror}"
     place.add(kinds.LAYER_TAR_SPLIT, f"{layer.path}/tar-split.json.gz", reason)
 
@@ -234,6 +241,8 @@ def _survey_mount(path: str, name: str) -> SurveyedMount:
             check_mount_name(name)
             mount.faults.extend(found)
     except LayerStoreError as error:
+        if is_passing(error):
+            raise
         # What isn't a mount has whatever files it has.
         mount.faults.append(
             Fault(kind=kinds.MOUNT_NAME, path=path, reason=str(error), about=(name,))

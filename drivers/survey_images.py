@@ -5,6 +5,8 @@ Owns no rule of its own: the image database verifies what it reads. It changes n
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from layerstore.drivers.errors import (
     IntegrityError,
     InvalidMetadata,
     LayerStoreError,
+    is_passing,
 )
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import ChainID
@@ -50,9 +53,12 @@ def survey_names(database: ImageDatabase) -> SurveyedNames:
     """Read all names."""
     try:
         return SurveyedNames(database.repositories())
-    except InvalidMetadata as error:
+    except (InvalidMetadata, DriverError) as error:
+        if is_passing(error):
+            raise
+        reason = error.reason if isinstance(error, InvalidMetadata) else str(error)
         return SurveyedNames(
-            {}, Fault(kind=FaultKind.NAMES, path=database.names_path, reason=error.reason)
+            {}, Fault(kind=FaultKind.NAMES, path=database.names_path, reason=reason)
         )
 
 
@@ -72,6 +78,8 @@ def _survey_image(database: ImageDatabase, image: SurveyedImage) -> None:
     about = f"sha256:{image.name}"
 
     def add(kind: FaultKind, path: str, error: Exception) -> None:
+        if is_passing(error):
+            raise error
         reason = error.reason if isinstance(error, InvalidMetadata) else str(error)
         image.faults.append(Fault(kind=kind, path=path, reason=reason, about=(about,)))
 
@@ -90,7 +98,7 @@ def _survey_image(database: ImageDatabase, image: SurveyedImage) -> None:
         add(FaultKind.IMAGE_CONFIG, image.path, error)
     try:
         database.parent(image.image_id)
-    except InvalidMetadata as error:
+    except (InvalidMetadata, DriverError) as error:
         add(FaultKind.IMAGE_PARENT, error.path, error)
 
 
@@ -136,10 +144,13 @@ def unfinished_files(database: ImageDatabase) -> Iterator[str]:
     """Give the paths of files whose writing was cut off."""
     homes = [database.home, database.contents]
     for image in names_in(database.metadata):
-        homes.append(f"{database.metadata}/{image}")
+        if not os.path.islink(f"{database.metadata}/{image}"):
+            homes.append(f"{database.metadata}/{image}")
     for home in homes:
         try:
             names = names_in(home)
-        except DriverError:
-            continue  # no directory
+        except DriverError as error:
+            if error.errno == errno.ENOTDIR:
+                continue
+            raise
         yield from (f"{home}/{name}" for name in names if UNFINISHED.match(name))

@@ -1,13 +1,14 @@
 """System calls that Python's os module lacks, through the C library.
 
 Owns their numbers, constants and argument types; every failure is an OSError with the real errno.
-Sources: mount(2), umount2(2), pivot_root(2), unshare(2), prctl(2), capset(2), openat2(2), syncfs(2)
-and the kernel's include/uapi headers.
+Sources: mount(2), umount2(2), pivot_root(2), unshare(2), prctl(2), capset(2), openat2(2),
+syncfs(2), inotify(7) and the kernel's include/uapi headers.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 MS_RDONLY = 1
@@ -25,10 +26,17 @@ CLONE_THREAD = 0x10000
 CLONE_NEWNS = 0x20000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
+
+AT_FDCWD = -100
+IN_MODIFY = 0x02
+IN_MOVED_TO = 0x80
+IN_CREATE = 0x100
 
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -37,6 +45,7 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _SYS_OPENAT2 = 437  # the same on every architecture
+_MOST_RACES = 1000
 _CAPABILITY_VERSION = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -49,6 +58,7 @@ _libc.mount.argtypes = (
 )
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 _libc.syncfs.argtypes = (ctypes.c_int,)
 _libc.syscall.restype = ctypes.c_long
 _openat2 = _libc.syscall
@@ -145,7 +155,21 @@ def syncfs(fd: int) -> None:
 
 
 def openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: int) -> int:
-    """openat2(2): open beneath a directory as `resolve` allows; O_CLOEXEC is always set."""
+    """openat2(2): open beneath a directory as `resolve` allows; O_CLOEXEC is always set.
+
+    Where something was renamed or mounted while the kernel followed a `..`, it can't tell whether
+    that led out and wants to be asked again (EAGAIN); it is, a bounded number of times.
+    """
+    for _ in range(_MOST_RACES):
+        fd = _try_openat2(dirfd, path, flags, mode, resolve)
+        if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            break
+    if fd < 0:
+        raise _failure(path)
+    return fd
+
+
+def _try_openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: int) -> int:
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
     fd = _openat2(
@@ -155,9 +179,21 @@ def openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: int) 
         ctypes.byref(how),
         _OPEN_HOW_SIZE,
     )
-    if fd < 0:
-        raise _failure(path)
     return int(fd)
+
+
+def inotify_init() -> int:
+    """Return a descriptor to watch files with, closed on exec. inotify_init1(2)."""
+    fd = int(_libc.inotify_init1(os.O_CLOEXEC))
+    if fd < 0:
+        raise _failure(None)
+    return fd
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> None:
+    """Have a descriptor tell of changes at `path`. inotify_add_watch(2)."""
+    if _libc.inotify_add_watch(fd, os.fsencode(path), mask) < 0:
+        raise _failure(path)
 
 
 def _failure(path: bytes | str | None) -> OSError:

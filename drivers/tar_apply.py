@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 from layerstore.drivers import tar_header as th
 from layerstore.drivers import tar_owner
-from layerstore.drivers.copy_up import resemble_lower
+from layerstore.drivers.copy_up import Resembling
 from layerstore.drivers.errors import DriverError, InvalidTar, LimitExceeded
 from layerstore.drivers.protocol import Applied, LayerTree, Limits, WhiteoutFormat
 from layerstore.drivers.tar_bytes import Readable, TarBytes
@@ -37,12 +37,9 @@ _TARS_OWN_FAULT = frozenset(
         errno.EISDIR,
         errno.EINVAL,
         errno.EXDEV,
-        errno.ERANGE,
-        errno.E2BIG,
     }
 )
-"""What the kernel says of names that fit neither each other nor a file system, of an attribute's
-name that is empty or too long, and of one's value that is too long."""
+"""What the kernel says of names that fit neither each other nor a file system."""
 
 
 def apply_tar(
@@ -79,6 +76,7 @@ class _Apply:
         self._stream = stream
         self._tree = tree
         self._limits = limits
+        self._resembling = Resembling(tree)
         self._members = Members(stream, limits)
         self._recorder: Recorder | None = None
         if tar_split is not None:
@@ -92,6 +90,7 @@ class _Apply:
         self._lost_size = 0
         self._recorded: set[bytes] = set()
         self._entries = 0
+        self._devices = 0
         self._bytes = 0
         self._path = b""
 
@@ -194,6 +193,10 @@ class _Apply:
             raise LimitExceeded("the number of entries", self._limits.max_entries)
         if self._bytes > self._limits.max_bytes:
             raise LimitExceeded("the size of all files in bytes", self._limits.max_bytes)
+        if header.type in (th.CHAR, th.BLOCK_DEVICE):
+            self._devices += 1
+            if self._devices > self._limits.max_devices:
+                raise LimitExceeded("the number of device nodes", self._limits.max_devices)
 
     def _losing(self, directory: int, name: bytes, status: os.stat_result, *, within: bool) -> None:
         if status.st_nlink == 1:
@@ -203,8 +206,8 @@ class _Apply:
         if self._recorder is not None and ours:
             self._recorder.save(directory, name, status)
 
-    def _made(self, path: bytes) -> None:
-        resemble_lower(self._place, self._tree, path)
+    def _made(self, path: bytes, *, in_last: bool) -> None:
+        self._resembling.made(self._place, path, in_last=in_last)
 
     def _size(self) -> int:
         if self._tree.whiteouts is WhiteoutFormat.REMOVE:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 
 _UNCLEAN = re.compile(rb"//|(?:^|/)\.\.?(?:/|$)|^/|/$")
 
@@ -50,3 +51,11 @@ def split(path: bytes) -> tuple[bytes, bytes]:
     """Split a clean path into its directory (empty for the root) and its last name."""
     directory, _, base = path.rpartition(b"/")
     return directory, base
+
+
+def ancestors(path: bytes) -> Iterator[bytes]:
+    """Give a clean path's first name, the first two, and so on up to the path itself."""
+    end = 0
+    while end >= 0 and path:
+        end = path.find(b"/", end + 1)
+        yield path if end < 0 else path[:end]

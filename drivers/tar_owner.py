@@ -14,12 +14,16 @@ import stat
 
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.tar_header import Header
-from layerstore.drivers.xattrs import belongs_in_tar, is_overlay_own, list_xattrs, set_xattr
+from layerstore.drivers.xattrs import belongs_in_tar, is_hosts_own, list_xattrs, set_xattr
 
 _log = logging.getLogger(__name__)
 _PERMISSIONS = 0o7777
 _LARGEST_ID = 0xFFFFFFFE
 _TOLERATED = frozenset({errno.ENOTSUP, errno.EPERM})
+_IMPOSSIBLE = frozenset({errno.EINVAL, errno.ERANGE, errno.E2BIG})
+"""An attribute's name is empty, of no known kind or too long, or its value is too long."""
+_LARGEST_XATTR = 1 << 16
+_SHOWN = 100
 _LATEST = (1 << 63) - 1
 
 
@@ -82,12 +86,32 @@ def set_on_name(directory: int, name: bytes, header: Header, kind: int) -> None:
 
 def _set_xattrs(target: int | bytes, header: Header) -> None:
     for name, value in header.xattrs.items():
-        if is_overlay_own(name):
+        if is_hosts_own(name):
             continue
         try:
             set_xattr(target, name, value)
         except OSError as error:
             # moby goes on too: the file system has no such attributes, or this kind of file hasn't.
-            if error.errno not in _TOLERATED:
-                raise
-            _log.warning("attribute %r of %r was not set: %s", name, header.entry, error)
+            if error.errno in _TOLERATED:
+                _log.warning("attribute %r of %r was not set: %s", name, header.entry, error)
+                continue
+            if error.errno in _IMPOSSIBLE or (error.errno == errno.ENOSPC and _has_room(target)):
+                raise _impossible(header, name, value, error) from error
+            raise
+
+
+def _has_room(target: int | bytes) -> bool:
+    """Whether a file system has room for more than the largest attribute that Linux knows.
+
+    ENOSPC says then that an inode's attributes together are larger than what is kept of them.
+    """
+    status = os.statvfs(target if isinstance(target, int) else os.path.dirname(target))
+    return status.f_bavail * status.f_frsize > _LARGEST_XATTR
+
+
+def _impossible(header: Header, name: str, value: bytes, error: OSError) -> InvalidTar:
+    reason = (
+        f"the attribute {name[:_SHOWN]!r} of {len(value)} bytes can't be set on this file system: "
+        f"{error.strerror}"
+    )
+    return InvalidTar(header.offset, reason, header.entry)

@@ -7,21 +7,22 @@ RESOLVE_IN_ROOT); the last name of a path is never followed. It knows nothing of
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, Self
 
 from layerstore.drivers import syscalls
-from layerstore.drivers.tar_names import split
+from layerstore.drivers.tar_names import ancestors, split
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PLAIN = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
+_STEP = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
 _THROUGH_LINKS = (
     syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_XDEV
 )
@@ -37,11 +38,18 @@ class Losing(Protocol):
         """`within` says that it goes because a directory above it goes."""
 
 
+class Made(Protocol):
+    """Called with each directory that nobody asked for by itself, once it is there."""
+
+    def __call__(self, path: bytes, *, in_last: bool) -> None:
+        """`in_last` says that it is in the directory of the last call, nothing done between."""
+
+
 class Place:
     """The directories of one tree. Paths are clean (tar_names), relative; empty is the root."""
 
-    def __init__(self, root: str, losing: Losing, made: Callable[[bytes], None]) -> None:
-        """Open a root; `made` is called with each directory that nobody asked for by itself."""
+    def __init__(self, root: str, losing: Losing, made: Made) -> None:
+        """Open a root."""
         self.root = os.open(root, _DIRECTORY)
         self.aliased = False
         """Whether any path was reached by way of a symbolic link."""
@@ -59,7 +67,9 @@ class Place:
         if fd is not None:
             self._open.move_to_end(path)
             return fd
-        fd = self._open_directory(path)
+        return self._opened(path, self._open_directory(path))
+
+    def _opened(self, path: bytes, fd: int) -> int:
         if path not in self.times:
             status = os.fstat(fd)
             self.times[path] = (status.st_atime_ns, status.st_mtime_ns)
@@ -68,21 +78,35 @@ class Place:
 
     def ensure_directory(self, path: bytes) -> int:
         """Open a directory, making it and its parents (mode 0755) where they don't exist."""
-        missing: list[bytes] = []
-        above = path
-        while True:
+        with contextlib.suppress(FileNotFoundError):
+            return self.directory(path)
+        fd = self.root
+        last_is_new = False
+        for above in ancestors(path):
             try:
-                fd = self.directory(above)
-                break
+                fd = self._step(fd, above)
+                last_is_new = False
             except FileNotFoundError:
-                above, name = split(above)
-                missing.append(name)
-        for name in reversed(missing):
-            self._make_directory(fd, name)
-            above = above + b"/" + name if above else name
-            self._made(above)
-            fd = self.directory(above)
+                self._make_directory(fd, split(above)[1])
+                self._made(above, in_last=last_is_new)
+                last_is_new = True
+                fd = self._step(self.directory(split(above)[0]), above)
         return fd
+
+    def _step(self, directory: int, path: bytes) -> int:
+        """Open a directory from the one that it is in, as its whole path may take long to follow.
+
+        Links can make that so long that a layer of them would keep a worker busy for days.
+        """
+        if path in self._open:
+            return self.directory(path)
+        try:
+            fd = syscalls.openat2(directory, split(path)[1], _DIRECTORY, 0, _STEP)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return self.directory(path)
+        return self._opened(path, fd)
 
     def keep(self, path: bytes, fd: int) -> None:
         """Take over the descriptor of a directory that will probably be asked for soon."""
@@ -118,6 +142,13 @@ class Place:
         os.unlink(name, dir_fd=directory)
         if stat.S_ISLNK(status.st_mode):
             self.forget()
+
+    def replace_by_directory(self, path: bytes) -> None:
+        """Make a directory in the place of what is no directory."""
+        above, name = split(path)
+        directory = self.directory(above)
+        os.unlink(name, dir_fd=directory)
+        self._make_directory(directory, name)
 
     def forget(self) -> None:
         """Close all directories but the root, since paths may mean others now."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from fastcrc import crc64
 
-from layerstore.drivers.errors import IntegrityError, InvalidTar
+from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.hashed_out import Nowhere
 from layerstore.drivers.tar_records import FILE, Record, file_line, read_records, segment_line
 from layerstore.drivers.tar_split import assemble, open_content
@@ -78,8 +78,8 @@ class Recorder:
         self._records.seek(0)
         if self._lost or aliased:
             with self._spool() as rewritten:
-                self._rewrite(root, rewritten)
-                self._prove(root, rewritten, diff_id)
+                size = self._rewrite(root, rewritten)
+                self._prove(root, rewritten, diff_id, size)
                 self._hand_over(rewritten)
         else:
             self._hand_over(self._records)
@@ -89,40 +89,49 @@ class Recorder:
         while piece := records.read(_CHUNK):
             self._out.write(piece)
 
-    def _rewrite(self, root: str, into: BinaryIO) -> None:
-        """Put content in the place of files that no longer have it, or that docker can't reach."""
-        position = 0
+    def _rewrite(self, root: str, into: BinaryIO) -> int:
+        """Put content in the place of files that no longer have it, or that docker can't reach.
+
+        Returns the size of the tar in bytes.
+        """
+        position = offset = 0
         top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for record in read_records(self._records, "tar-split"):
-                if record.type != FILE or not record.size or _in_tree(top, record):
+                if record.type != FILE or not record.size or _in_tree(top, record, chroot=False):
                     into.write(_moved(record, position))
                     position += 1
+                elif self._put_in(top, record, into, position):
+                    position += 2 + (record.size - 1) // _CHUNK
                 else:
-                    position = self._put_in(top, record, into, position)
+                    reason = "its content cannot be kept: its name leads elsewhere in the end"
+                    raise InvalidTar(offset, reason, os.fsdecode(record.file_name))
+                offset += record.size if record.type == FILE else len(record.payload or b"")
         finally:
             os.close(top)
+        return offset
 
-    def _put_in(self, top: int, record: Record, into: BinaryIO, position: int) -> int:
-        """Write a member and its content; return the position of what comes next."""
+    def _put_in(self, top: int, record: Record, into: BinaryIO, position: int) -> bool:
+        """Write a member and its content, a line for each chunk; whether the content was found."""
         start = self._lost.get((record.size, record.payload or b""))
         if start is not None:
             self._saved.seek(start)
-            return _write_raw(self._saved, record, into, position)
+            _write_raw(self._saved, record, into, position)
+            return True
+        if not _in_tree(top, record, chroot=True):
+            return False
         fd = open_content(top, record.file_name, record.size)
         if fd is None:
-            raise InvalidTar(0, "its content cannot be kept", os.fsdecode(record.file_name))
+            return False
         with open(fd, "rb") as content:
-            return _write_raw(content, record, into, position)
+            _write_raw(content, record, into, position)
+        return True
 
-    def _prove(self, root: str, records: BinaryIO, diff_id: str) -> None:
+    def _prove(self, root: str, records: BinaryIO, diff_id: str, size: int) -> None:
         records.seek(0)
-        try:
-            actual = assemble(records, root, cast("BinaryIO", Nowhere()))
-        except IntegrityError as error:
-            raise InvalidTar(0, f"it cannot be given back: {error}") from error
-        if actual != diff_id:
-            raise InvalidTar(0, "it cannot be given back: its members replace each other")
+        if assemble(records, root, cast("BinaryIO", Nowhere())) != diff_id:
+            reason = "it cannot be given back: members of one size and CRC-64 replace each other"
+            raise InvalidTar(size, reason)
 
     def _spool(self) -> BinaryIO:
         spool = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=self._directory)  # noqa: SIM115
@@ -148,22 +157,19 @@ def _moved(record: Record, position: int) -> bytes:
     return file_line(record.file_name, record.size, crc, position)
 
 
-def _write_raw(content: BinaryIO, record: Record, into: BinaryIO, position: int) -> int:
+def _write_raw(content: BinaryIO, record: Record, into: BinaryIO, position: int) -> None:
+    """Write a member and its content; were that short, the proof of the whole would show it."""
     into.write(file_line(record.file_name, 0, None, position))
     left = record.size
-    while left:
-        piece = content.read(min(_CHUNK, left))
-        if not piece:
-            raise InvalidTar(0, "its content cannot be kept", os.fsdecode(record.file_name))
+    while left and (piece := content.read(min(_CHUNK, left))):
         position += 1
         into.write(segment_line(piece, position))
         left -= len(piece)
-    return position + 1
 
 
-def _in_tree(top: int, record: Record) -> bool:
-    """Whether the file is where docker looks for it, which knows no root directory of a layer."""
-    fd = open_content(top, record.file_name, record.size, chroot=False)
+def _in_tree(top: int, record: Record, *, chroot: bool) -> bool:
+    """Whether the file is where its name leads; for docker, that knows no root of a layer."""
+    fd = open_content(top, record.file_name, record.size, chroot=chroot)
     if fd is None:
         return False
     crc = 0

@@ -65,7 +65,7 @@ def read_records(lines: BinaryIO, what: str) -> Iterator[Record]:
     while line := lines.readline(_LONGEST_LINE):
         try:
             record = _decoder.decode(line)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise InvalidMetadata(what, f"line {number}: {error}") from error
         if record.type not in (FILE, SEGMENT) or record.size < 0:
             raise InvalidMetadata(what, f"line {number} is neither a file nor a segment")

@@ -19,7 +19,7 @@ from layerstore.drivers.hashed_out import HashedOut
 from layerstore.drivers.tar_names import clean
 from layerstore.drivers.tar_records import SEGMENT, read_records
 
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _SAFE = syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_XDEV
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENXIO})
 _WHAT = "tar-split"
@@ -56,16 +56,19 @@ def open_content(top: int, name: bytes, size: int, *, chroot: bool = True) -> in
         raise InvalidMetadata(_WHAT, f"a file with the name {os.fsdecode(name)!r}")
     scope = syscalls.RESOLVE_IN_ROOT if chroot else syscalls.RESOLVE_BENEATH
     try:
-        fd = syscalls.openat2(top, path, _FILE, 0, _SAFE | scope)
+        # By O_PATH, since opening a device, which the name may have become, can do anything.
+        found = syscalls.openat2(top, path, _LOOK, 0, _SAFE | scope)
+        try:
+            status = os.fstat(found)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+                return None
+            return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(found)
     except OSError as error:
         if error.errno in _GONE:
             return None
         raise DriverError.from_os_error("open", path, error) from error
-    status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode) and status.st_size == size:
-        return fd
-    os.close(fd)
-    return None
 
 
 def _replay(top: int, name: bytes, size: int, checksum: bytes, out: HashedOut) -> None:

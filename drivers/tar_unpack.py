@@ -22,7 +22,7 @@ from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.protocol import LayerTree, WhiteoutFormat
 from layerstore.drivers.tar_bytes import TarBytes
 from layerstore.drivers.tar_header import Header
-from layerstore.drivers.tar_names import clean, split
+from layerstore.drivers.tar_names import ancestors, clean, split
 from layerstore.drivers.tar_older import join, remove_older, remove_older_in
 from layerstore.drivers.tar_place import Place
 from layerstore.drivers.whiteouts import is_whiteout_device
@@ -106,7 +106,7 @@ class Unpacker:
         above, base = split(path)
         if self._replaced(above):
             return
-        directory = self._place.ensure_directory(above)
+        directory = self._ensure(above)
         if base == _OPAQUE:
             make_opaque(directory, self._tree.whiteouts)
             if not self._fresh:
@@ -134,10 +134,7 @@ class Unpacker:
         That hides all that was in it, and a whiteout for a part of that, which umoci writes, has
         nothing to do; least of all where a symbolic link that is there now leads.
         """
-        end = 0
-        while end >= 0 and path:
-            end = path.find(b"/", end + 1)
-            above = path if end < 0 else path[:end]
+        for above in ancestors(path):
             if above in self.known:
                 status = self._status(above)
                 if status is not None and not stat.S_ISDIR(status.st_mode):
@@ -159,10 +156,25 @@ class Unpacker:
                 at = self._place.directory(above)
                 os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
 
+    def _ensure(self, path: bytes) -> int:
+        """Open a directory for something in it, making it where it isn't or is a whiteout."""
+        try:
+            return self._place.ensure_directory(path)
+        except NotADirectoryError:
+            if self._tree.whiteouts is WhiteoutFormat.REMOVE:
+                raise
+        for above in ancestors(path):
+            status = self._status(above)
+            if above not in self.known and status is not None and is_whiteout_device(status):
+                self._place.replace_by_directory(above)
+                make_opaque(self._place.directory(above), self._tree.whiteouts)
+                break
+        return self._place.ensure_directory(path)
+
     def _make(self, path: bytes, make: Callable[[int, bytes], _T]) -> _T:
         """Make a new file, removing what is there first."""
         above, name = split(path)
-        directory = self._place.ensure_directory(above)
+        directory = self._ensure(above)
         try:
             return make(directory, name)
         except FileExistsError:
@@ -187,7 +199,7 @@ class Unpacker:
     def _make_directory(self, path: bytes) -> bool:
         """Make a directory; return false where there was one."""
         above, name = split(path)
-        directory = self._place.ensure_directory(above)
+        directory = self._ensure(above)
         try:
             os.mkdir(name, 0o700, dir_fd=directory)
             return True

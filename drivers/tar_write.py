@@ -82,6 +82,27 @@ def write_changes(root: str, changes: Iterable[Change], out: BinaryIO) -> None:
                 writer.add(Entry(path, directory, name, status))
 
 
+def write_tree(directory: int, name: bytes, out: BinaryIO, *, as_name: bytes) -> None:
+    """Write what has a name in an open directory, under another name, as a tar without whiteouts.
+
+    With an empty `as_name` it is what is in the directory `name`, without that itself. Mounts in it
+    are left out. Raises DriverError.
+    """
+    with _writing(os.fsdecode(name), out) as writer:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if as_name:
+            writer.add(Entry(as_name, directory, name, status))
+        if not stat.S_ISDIR(status.st_mode):
+            return
+        top = os.open(name, _DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            for entry in walk(f"/proc/self/fd/{top}"):
+                path = as_name + b"/" + entry.path if as_name else entry.path
+                writer.add(Entry(path, entry.directory, entry.name, entry.status))
+        finally:
+            os.close(top)
+
+
 @contextlib.contextmanager
 def _writing(root: str, out: BinaryIO) -> Iterator[_Writer]:
     writer = _Writer(out)
@@ -89,7 +110,7 @@ def _writing(root: str, out: BinaryIO) -> Iterator[_Writer]:
         yield writer
         writer.finish()
     except OSError as error:
-        raise DriverError.from_os_error("export", error.filename or root, error) from error
+        raise DriverError.from_os_error_in("export", root, error) from error
 
 
 class _Directories:

@@ -93,8 +93,19 @@ def make_room(root: str, trash: str, wanted: int) -> None:
         sweep(trash)
 
 
+def delete_tree(path: str) -> None:
+    """Delete a directory that nothing names and nothing is mounted in. Raises OSError."""
+    top = os.open(path, _DIRECTORY)
+    try:
+        for name in os.listdir(top):
+            _delete(top, name)
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
 def _delete(top: int, name: str) -> None:
-    """Delete an entry of the trash, however deep a tree it is."""
+    """Delete what is in a directory by some name, however deep a tree it is."""
     waiting = [name]
     while waiting:
         _delete_in(top, waiting.pop(), _DEPTH, top, waiting)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 from layerstore.drivers import changes, tar_apply, tar_write
 from layerstore.drivers.copy_tree import copy_tree
+from layerstore.drivers.durable import make_directories, sync_file_system
 from layerstore.drivers.errors import DriverError, InternalError, InvalidName
 from layerstore.drivers.faults import Fault, FaultKind
 from layerstore.drivers.ids import check_layer_id
@@ -27,6 +27,7 @@ from layerstore.drivers.protocol import (
     Limits,
     WhiteoutFormat,
 )
+from layerstore.drivers.trash import delete_tree
 
 
 class VfsDriver:
@@ -34,16 +35,14 @@ class VfsDriver:
 
     name = "vfs"
 
-    def __init__(self, root: str, status: list[tuple[str, str]]) -> None:
+    def __init__(self, root: str, status: list[tuple[str, str]], *, durable: bool) -> None:
+        self._durable = durable
         self.home = f"{root}/vfs/dir"
         self._status = status
 
     def prepare(self) -> None:
         """Make the home."""
-        try:
-            os.makedirs(self.home, mode=0o710, exist_ok=True)
-        except OSError as error:
-            raise DriverError.from_os_error("mkdir", self.home, error) from error
+        make_directories(self.home, mode=0o710, durable=self._durable)
 
     def tidy(self) -> None:
         """See GraphDriver. A crash leaves nothing beside directories that nothing names."""
@@ -79,7 +78,7 @@ class VfsDriver:
         try:
             copy_tree(self._path(parent), path)
         except BaseException:
-            shutil.rmtree(path)
+            delete_tree(path)
             raise
 
     def create_read_write(
@@ -94,6 +93,8 @@ class VfsDriver:
         for key in storage_opt or {}:
             raise InvalidName(key, "vfs knows no such storage option")
         self.create(layer_id, parent)
+        if self._durable:
+            sync_file_system(self.home)
 
     def remove(self, layer_id: str, trash: str) -> None:
         """See GraphDriver."""

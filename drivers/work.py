@@ -38,6 +38,10 @@ class OwnedDescriptor:
         if fd >= 0:
             os.close(fd)
 
+    def __del__(self) -> None:
+        # What was sent to an actor that has died is dropped with its mailbox.
+        self.close()
+
 
 Descriptors = tuple[OwnedDescriptor, ...]
 
@@ -206,6 +210,8 @@ class RemoveMount(Job):
     name: str
     mount_id: str
     init_id: str | None
+    transaction: str
+    """A new one, which its metadata is until all of it is gone."""
 
     def summary(self) -> str:
         """Return the name and mount ID."""
@@ -319,11 +325,21 @@ HEAVY_JOBS: dict[str, type[Job]] = {
 class Hands(Protocol):
     """What a driver worker does its jobs with; one thread at a time uses it."""
 
+    retries: int
+    """Attempts that the last job had to repeat, in this process, because of EBUSY and its like."""
+
+    @property
+    def child_pid(self) -> int | None:
+        """Process ID of the child that heavy jobs are done by, if there is one."""
+
     def perform(self, job: Job, descriptors: Descriptors) -> Outcome:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""
 
     def warm_up(self) -> None:
         """Make ready for a heavy job without waiting."""
+
+    def cancel(self, job: Job) -> None:
+        """Have a heavy job, which is performed or about to be, fail; from any thread, at once."""
 
     def close(self) -> None:
         """End what perform started. Idempotent."""

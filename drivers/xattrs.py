@@ -2,7 +2,8 @@
 
 Owns the list of what is the layer's and what is the host's. It never follows a symbolic link.
 Attributes of overlayfs itself are neither read into a tar nor taken from one: a tar that could set
-them could redirect a directory of the merged tree to any other.
+them could redirect a directory of the merged tree to any other. Nor are the labels of security
+modules: what a process may do with a file is for its host to say.
 Source of the marks: the kernel's Documentation/filesystems/overlayfs.rst.
 """
 
@@ -27,6 +28,11 @@ _OPAQUE_VALUE = b"y"
 def is_overlay_own(name: str) -> bool:
     """Whether overlayfs keeps its own books in this attribute."""
     return name.startswith(_OVERLAY_OWN)
+
+
+def is_hosts_own(name: str) -> bool:
+    """Whether a tar may not set an attribute: overlayfs's own, or a label of a security module."""
+    return is_overlay_own(name) or (name.startswith("security.") and name not in _LAYER_NAMES)
 
 
 def belongs_in_tar(name: str) -> bool:

@@ -6,21 +6,20 @@ what `docker save` writes or an OCI layout. Exits with the command's status.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import uuid
 
-from layerstore import LayerStore
+from layerstore import LayerStore, mount_points, run
 
 
 def main(root: str, archive: str, *command: str) -> int:
     with LayerStore(root) as store:
         (image,) = store.images.load(archive)
-        with store.images.create(f"job-{uuid.uuid4()}", image.id) as rw:
-            with rw.mounted() as path:
-                status = subprocess.run(["chroot", path, *command], check=False).returncode
+        name = f"job-{uuid.uuid4()}"
+        with store.images.create(name, image.id, init=mount_points) as rw:
+            finished = run(rw, command)
             print(*rw.changes(), sep="\n")
-    return status
+    return finished.status
 
 
 if __name__ == "__main__":

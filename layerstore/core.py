@@ -1,6 +1,7 @@
-"""The inside of an open store: its lock, its disk, its actors, and the ways to ask them.
+"""The inside of an open store: its disk, its actors, and the ways to ask them.
 
-Owns their start and their end. It decides nothing about layers and mounts; that is the actors'.
+Owns their start, their replacement when one of them has died, and their end. It decides nothing
+about layers and mounts; that is the actors'.
 """
 
 from __future__ import annotations
@@ -9,145 +10,180 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import Ref
+from layerstore.actors.base import Ref, Unwatched
 from layerstore.actors.calls import Call, call
-from layerstore.actors.images import ImageRegistry
-from layerstore.actors.layers import LayerRegistry
-from layerstore.actors.mounts import MountRegistry
-from layerstore.actors.pool import DriverPool
-from layerstore.actors.trace import Tracer
-from layerstore.actors.worker import Reaper
+from layerstore.actors.futures import Notifying
+from layerstore.actors.logs import number_lines
+from layerstore.actors.retained import Retained
+from layerstore.actors.supervisor import Supervisor
+from layerstore.actors.waiting import Waiting, look_around
+from layerstore.closing import unmount_by_hand, wind_up
+from layerstore.crew import Crew, Found, Staff
 from layerstore.drivers.confine import Confinement
 from layerstore.drivers.disk import Disk, DiskConfig
-from layerstore.drivers.errors import CallerError, CallTimeout, LayerStoreError, StoreClosed
-from layerstore.drivers.hands import WorkerHands
-from layerstore.drivers.ids import ChainID
-from layerstore.drivers.imagedb import RecoveredImages
+from layerstore.drivers.errors import (
+    CallerError,
+    CallTimeout,
+    InternalError,
+    InvalidMetadata,
+    LayerStoreError,
+    StoreClosed,
+    StoreRestarted,
+)
 from layerstore.drivers.process import ChildProcess
-from layerstore.drivers.recovery import Recovered
-from layerstore.drivers.stored import StoredLayer
-from layerstore.drivers.work import Descriptors, OwnedDescriptor, TarSource
-from layerstore.source import Handover, Pump, Source, hand_over, make_pipe
+from layerstore.drivers.work import Descriptors, OwnedDescriptor
+from layerstore.later import Later
+from layerstore.requests import HandIn, Reading, Request
+from layerstore.source import Pump, hand_over, in_file, make_pipe
 from layerstore.stream import TarStream
+from layerstore.watchdog import Watchdog
 
-_REAPER_NICENESS = 10
-_CUT_OFF_INTERVAL = 0.1
+T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staff:
-    """How many workers there are, and what they may take on."""
-
-    workers: int
-    """Short jobs that run at once, and children kept ready; 0: one worker without a child."""
-    max_heavy: int
-    """Heavy jobs that run at once, a child each."""
-    max_queued: int
-    """Jobs that wait before StoreBusy is raised."""
-    prespawn: bool
-    """Spawn the children when the store is opened, not at their first job."""
-    trace_size: int
-    """Envelopes that the trace remembers; 0: no tracing."""
+_ATTEMPTS = 3
+"""How often a question is asked whose actor dies each time."""
+_REBUILD_GRACE = 30.0
+"""Seconds that what runs in threads (an init function, a system call) has to end in a rebuild."""
+_STOPPING = 10.0
+"""Seconds that actors which have only just been started have to stop again."""
 
 
 class Core:
     """The actors of one open store and how to ask them."""
 
     def __init__(
-        self,
-        disk: Disk,
-        config: DiskConfig,
-        recovered: Recovered,
-        images: RecoveredImages,
-        staff: Staff,
+        self, disk: Disk, config: DiskConfig, staff: Staff, find: Callable[[], Found]
     ) -> None:
+        """Start the actors with what `find` finds on the disk; the root's lock must be held.
+
+        `find` is called again when an actor has died. Raises what it raises.
+        """
+        number_lines()
         self.disk = disk
         self.config = config
         self.staff = staff
-        self.tracer = Tracer(staff.trace_size)
-        self._children = staff.workers > 0
-        self._hands: dict[WorkerHands, None] = {}
+        self.tracer = staff.tracer
+        self.faults: list[InvalidMetadata] = []
+        self._find = find
+        self._retained = Retained()
         self._references = itertools.count(1)
         self._pid = os.getpid()
+        self._later: dict[Later[Any], None] = {}
         self._closing = False
+        self._ended = False
         self._confinement: Confinement | None = None
-        self.reaper = Reaper.launch("reaper", self.tracer, make_hands=self._reaper_hands)
-        self.pool = DriverPool.launch(
-            "pool",
+        self._generation = 0
+        self._supervisor = Supervisor.launch(
+            "supervisor",
             self.tracer,
-            make_hands=self._worker_hands,
-            workers=max(staff.workers, 1),
-            max_heavy=staff.max_heavy,
-            max_queued=staff.max_queued,
-            warm=staff.workers if staff.prespawn else 0,
+            Unwatched(disk.root),
+            rebuild=self._rebuild,
+            abandon=self._undo,
         )
-        self.layers = LayerRegistry.launch(
-            "layers",
-            self.tracer,
-            stored=recovered.layers,
-            kept=_kept(recovered, images),
-            pool=self.pool,
-            reaper=self.reaper,
-        )
-        self.mounts = MountRegistry.launch(
-            "mounts",
-            self.tracer,
-            stored=recovered.mounts,
-            cache_ids={layer.chain_id: layer.cache_id for layer in recovered.layers},
-            mounted=recovered.mounted,
-            layers=self.layers,
-            pool=self.pool,
-            reaper=self.reaper,
-        )
-        self.images = ImageRegistry.launch(
-            "images",
-            self.tracer,
-            stored=images.images,
-            repositories=images.repositories,
-            sizes=_chain_sizes(recovered.layers),
-            layers=self.layers,
-            pool=self.pool,
-        )
+        try:
+            self._crew = self._new_crew()
+        except BaseException:
+            self._supervisor.stop()
+            self._supervisor.join(_STOPPING)
+            raise
+        self._watchdog = Watchdog(self.waiting, staff.stall_after)
 
-    def sweep(self) -> None:
-        """Have the trash emptied in the background."""
-        self.reaper.tell(m.Sweep(), None, "opening")
+    def waiting(self) -> Waiting:
+        """Return what is under way; from any thread, whatever the actors are at."""
+        crew = self._crew
+        return look_around((crew.images, crew.mounts, crew.layers, crew.pool, crew.reaper))
 
-    def _worker_hands(self) -> WorkerHands:
-        hands = WorkerHands(self.disk, self.config, children=self._children, on_close=self._forget)
-        return self._remember(hands)
+    @property
+    def layers(self) -> Ref:
+        """The LayerRegistry of now."""
+        return self._crew.layers
 
-    def _reaper_hands(self) -> WorkerHands:
-        hands = WorkerHands(
-            self.disk,
-            self.config,
-            children=self._children,
-            nice=_REAPER_NICENESS,
-            on_close=self._forget,
-        )
-        return self._remember(hands)
+    @property
+    def mounts(self) -> Ref:
+        """The MountRegistry of now."""
+        return self._crew.mounts
 
-    def _remember(self, hands: WorkerHands) -> WorkerHands:
-        self._hands[hands] = None
-        return hands
+    @property
+    def images(self) -> Ref:
+        """The ImageRegistry of now."""
+        return self._crew.images
 
-    def _forget(self, hands: WorkerHands) -> None:
-        self._hands.pop(hands, None)
+    @property
+    def pool(self) -> Ref:
+        """The DriverPool of now."""
+        return self._crew.pool
+
+    @property
+    def reaper(self) -> Ref:
+        """The Reaper of now."""
+        return self._crew.reaper
+
+    @property
+    def generation(self) -> int:
+        """How often the actors were made anew."""
+        return self._generation
 
     @property
     def staff_count(self) -> int:
         """How many workers, the reaper among them, could have a child now."""
-        return len(self._hands)
+        return self._crew.hands_count
+
+    # Making anew what died
+
+    def _new_crew(self) -> Crew:
+        found = self._find()
+        self.faults = [*found.recovered.faults, *found.images.faults]
+        generation = self._generation
+        crew = Crew(
+            self.disk,
+            self.config,
+            self.staff,
+            self.tracer,
+            lambda actor: self._lost(actor, generation),
+        )
+        try:
+            crew.launch(found, self._retained)
+        except BaseException:
+            crew.end(time.monotonic(), _STOPPING)
+            raise
+        return crew
+
+    def _lost(self, actor: str, generation: int) -> LayerStoreError:
+        """Have the actors made anew, unless the store ends; returns what those who wait get."""
+        if self._ended or not self._supervisor.alive:
+            return StoreClosed(self.disk.root)
+        self._supervisor.tell(m.Died(actor=actor, generation=generation), None, actor)
+        return StoreRestarted(actor)
+
+    def _rebuild(self) -> None:
+        """End the crew, cutting off what it does, and launch another; the supervisor's.
+
+        Raises LayerStoreError where the disk can't be read, or work that was begun doesn't end:
+        beginning anew beside it could take away what it makes.
+        """
+        if not self._ended and not self._crew.end(time.monotonic(), _REBUILD_GRACE):
+            raise InternalError("making the actors anew", "work that was begun doesn't end")
+        if not self._ended:  # which it may be by now
+            self._generation += 1
+            self._crew = self._new_crew()
+            self._look_after()
+
+    def current(self, ref: Ref, timeout: float | None = None) -> Ref:
+        """Return the actor to ask for one that may have died; waits until it is made anew."""
+        if self._crew.dead is not None:
+            call(self._supervisor, m.Restore(), timeout)
+        current: Ref = getattr(self._crew, ref.name)
+        return current
 
     # Asking
 
     def new_reference(self) -> int:
-        """Return a number that no reference of this store has had."""
+        """Return a number that no reference and no request of this store has had."""
         return next(self._references)
 
     def check_open(self) -> None:
@@ -158,7 +194,7 @@ class Core:
     def confinement(self) -> Confinement:
         """Return how worker processes are confined, asking one that is spawned for it once."""
         self.check_open()
-        if not self._children:
+        if not self.staff.workers:
             return Confinement((), ("everything (jobs run in threads of this process)",))
         if self._confinement is None:
             child = ChildProcess(self.config)
@@ -169,49 +205,90 @@ class Core:
         return self._confinement
 
     def call(self, ref: Ref, message: m.Message, timeout: float | None = None) -> Any:
-        """Ask an actor and wait for the answer; an interrupted caller's request is undone."""
-        self.check_open()
-        try:
-            return call(ref, message, timeout)
-        except (CallTimeout, KeyboardInterrupt):
-            self._abandon(ref, message)
-            raise
+        """Ask an actor, or the one that came after it, and wait for the answer.
 
-    def _abandon(self, ref: Ref, message: m.Message) -> None:
-        if isinstance(message, m.Register | m.GetLayer | m.CreateRWLayer | m.GetRWLayer):
-            ref.tell(m.Abandon(reference=message.reference), None, "caller")
+        Where the caller gives up (CallTimeout, an interrupt), or never hears what became of it
+        (StoreRestarted), what was asked for is undone.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        attempts = _ATTEMPTS if message.repeatable else 1
+        while True:
+            self.check_open()
+            attempts -= 1
+            try:
+                left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+                return Call(self.current(ref, left), message, timeout, deadline).result()
+            except StoreRestarted:
+                if not attempts:
+                    self.abandon(ref, message)
+                    raise
+            except LayerStoreError as error:
+                if isinstance(error, CallTimeout):
+                    self.abandon(ref, message)
+                raise
+            except BaseException:
+                self.abandon(ref, message)
+                raise
 
-    def hand_in(
-        self,
-        ref: Ref,
-        source: Source,
-        how: TarSource,
-        make_message: Callable[[Handover], m.Message],
-        timeout: float | None = None,
-    ) -> Any:
+    def ask(self, request: Request[T], timeout: float | None = None) -> T:
+        """Ask what a request says, as `call`, and return what it makes of the answer."""
+        return request.take(self.call(self.actor(request.actor), request.message, timeout))
+
+    def actor(self, name: str) -> Ref:
+        """Return the actor of now that has a name."""
+        found: Ref = getattr(self._crew, name)
+        return found
+
+    def abandon(self, ref: Ref, message: m.Message) -> None:
+        """Have undone what `ref` was asked for by somebody who has given up."""
+        match message:
+            case m.Register() | m.GetLayer() | m.CreateRWLayer() | m.GetRWLayer():
+                abandoned = m.Abandon(reference=message.reference)
+            case m.WorkOnMount():
+                abandoned = m.Abandon(reference=message.request)
+            case _:
+                return
+        ref.tell(abandoned, None, "caller")
+        # If that actor dies, or has died, it is for the next, which the supervisor will have.
+        self._supervisor.tell(abandoned, None, "on behalf of it")
+
+    def _undo(self, abandoned: m.Abandon) -> None:
+        """Undo what a caller asked for, whichever actor knows of it; the supervisor's."""
+        self._retained.forget(abandoned.reference)
+        for registry in (self.layers, self.mounts):
+            registry.tell(abandoned, None, "supervisor")
+
+    def hand_in(self, request: HandIn[T], timeout: float | None = None) -> T:
         """Ask an actor to have a tar read, pumping it meanwhile where a worker can't read it.
 
         Where the source fails, what was begun is undone before its error is raised.
         """
         self.check_open()
-        given = hand_over(source, how)
-        message = make_message(given)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ref = self.current(self.actor(request.actor), timeout)
+        given = hand_over(request.source, request.how)
+        message = request.make_message(given)
         try:
-            request = Call(ref, message, timeout)
-            # Nobody reads what is pumped for an actor that never took the request.
-            request.accepted()
+            call_of_it = Call(ref, message, timeout, deadline)
+            self._accepted(call_of_it, given.descriptors)
             if given.pump is not None:
-                self._pump(given.pump, request)
-            return request.result()
-        except StoreClosed:
-            _close_all(given.descriptors)
-            raise
+                self._pump(given.pump, call_of_it)
+            return request.take(call_of_it.result())
         except BaseException:
-            self._abandon(ref, message)
+            self.abandon(ref, message)
             raise
         finally:
             if given.pump is not None:
                 given.pump.close()
+
+    def _accepted(self, request: Call, descriptors: Descriptors) -> None:
+        """Wait until the actor has taken a request; nobody reads what is pumped for it before."""
+        try:
+            request.accepted()
+        except (StoreClosed, StoreRestarted):
+            for descriptor in descriptors:
+                descriptor.close()
+            raise
 
     def _pump(self, pump: Pump, request: Call) -> None:
         try:
@@ -221,21 +298,66 @@ class Core:
                 request.result()
             raise
 
-    def stream(self, ref: Ref, make_message: Callable[[Descriptors], m.Message]) -> TarStream:
+    def stream(self, request: Reading) -> TarStream:
         """Ask an actor to have a tar written, and return the end to read it from."""
         self.check_open()
         reader, writer = make_pipe()
         stream, sink = OwnedDescriptor(reader), OwnedDescriptor(writer)
         try:
-            request = Call(ref, make_message((sink,)))
-            request.accepted()
-        except StoreClosed:
-            _close_all((stream, sink))
-            raise
+            ref = self.current(self.actor(request.actor))
+            call_of_it = Call(ref, request.make_message((sink,)))
+            self._accepted(call_of_it, (sink,))
         except BaseException:
             stream.close()
             raise
-        return TarStream(request, stream)
+        return TarStream(call_of_it, stream)
+
+    # Asking without waiting
+
+    def begin(self, request: Request[T]) -> Later[T]:
+        """Ask what a request says, and return the future of what it makes of the answer."""
+        self.check_open()
+        later = Later(self, request)
+        self._later[later] = None
+        return later.begin()
+
+    def begin_handing_in(self, request: HandIn[T]) -> Later[T]:
+        """Ask an actor to have a tar read that workers can read, or that is in memory.
+
+        Raises TypeError for any other, which somebody would have to pump.
+        """
+        if callable(getattr(request.source, "read", None)):
+            raise TypeError("a file object is read by whoever has it: hand in its path or number")
+        with in_file(request.source) as source:
+            later, _ = self.begin_pumping(replace(request, source=source))
+        return later
+
+    def begin_pumping(self, request: HandIn[T]) -> tuple[Later[T], Pump | None]:
+        """Ask an actor to have a tar read; the caller runs the pump, if there is one."""
+        self.check_open()
+        given = hand_over(request.source, request.how)
+        message = request.make_message(given)
+        return self.begin(Request(request.actor, message, request.take)), given.pump
+
+    def begin_reading(self, request: Reading) -> tuple[Later[None], OwnedDescriptor]:
+        """Ask an actor to have a tar written; returns its verdict and the end to read from."""
+        self.check_open()
+        reader, writer = make_pipe()
+        message = request.make_message((OwnedDescriptor(writer),))
+        return self.begin(Request(request.actor, message)), OwnedDescriptor(reader)
+
+    def restoring(self) -> Notifying[Any] | None:
+        """Return a future of when actors that have died are made anew, if some have."""
+        return self._supervisor.ask(m.Restore()) if self._crew.dead is not None else None
+
+    def forget(self, later: Later[Any]) -> None:
+        """Take note that a request is over."""
+        self._later.pop(later, None)
+
+    def _look_after(self) -> None:
+        """Answer those whose request was lost with its actor."""
+        for later in list(self._later):
+            later.look_up()
 
     # Closing
 
@@ -245,88 +367,21 @@ class Core:
             return
         self._closing = True
         deadline = time.monotonic() + timeout
-        failures: dict[str, LayerStoreError] = {}
+        failures: dict[str, LayerStoreError] | None = None
         try:
-            try:
-                self._close_books(deadline)
-            finally:
-                # Only now is no mount under way that would be missed.
-                if not keep_mounts:
-                    failures = call(self.mounts, m.UnmountAll(), _at_least(5.0, deadline))
+            failures = wind_up(self, keep_mounts=keep_mounts, deadline=deadline)
         finally:
-            self._stop(deadline)
+            self._ended = True
+            self._supervisor.stop()
+            self._supervisor.join(max(deadline - time.monotonic(), 1.0))
+            self._crew.end(deadline, grace=1.0)
+            self._look_after()
+            self._watchdog.stop()
+        if failures is None:
+            failures = {} if keep_mounts else unmount_by_hand(self.disk, self._retained)
         for error in failures.values():
             raise error
 
-    def _close_books(self, deadline: float) -> None:
-        for registry in (self.images, self.mounts, self.layers):
-            closing = Call(registry, m.CloseBooks(), max(deadline - time.monotonic(), 0.0))
-            try:
-                closing.result()
-            except CallTimeout:
-                self._cut_off(registry, _at_least(5.0, deadline))
-
-    def _cut_off(self, registry: Ref, timeout: float) -> None:
-        """End whatever keeps workers busy: a tar that never ends, a stream that nobody reads.
-
-        It loses its child, so that the job fails and is undone. What still waits is refused.
-        """
-        call(self.pool, m.CutOff())
-        deadline = time.monotonic() + timeout
-        while True:
-            self._kill_children()
-            try:
-                # A child that was only just being spawned is found the next time.
-                call(registry, m.CloseBooks(), timeout=_CUT_OFF_INTERVAL)
-            except CallTimeout:
-                if time.monotonic() > deadline:
-                    raise
-            else:
-                return
-
-    def _kill_children(self) -> None:
-        for hands in list(self._hands):
-            hands.kill()
-
-    def _stop(self, deadline: float) -> None:
-        workers: list[Ref] = []
-        with contextlib.suppress(StoreClosed):
-            workers = call(self.pool, m.StopWorkers())
-        staff = [*workers, self.pool, self.images, self.mounts, self.layers, self.reaper]
-        for actor in staff:
-            actor.stop()
-        for actor in staff:
-            if not actor.join(max(deadline - time.monotonic(), 0.1)):
-                self._kill_children()
-                actor.join(1.0)
-
-
-def _at_least(seconds: float, deadline: float) -> float:
-    return max(deadline - time.monotonic(), seconds)
-
-
-def _close_all(descriptors: Descriptors) -> None:
-    """Close descriptors on their way to an actor that has stopped, or has refused them."""
-    for descriptor in descriptors:
-        descriptor.close()
-
-
-def _chain_sizes(layers: Iterable[StoredLayer]) -> dict[ChainID, int]:
-    """Return the bytes of each layer and all beneath it; parents come before their children."""
-    sizes: dict[ChainID, int] = {}
-    for layer in layers:
-        below = sizes[layer.parent] if layer.parent is not None else 0
-        sizes[layer.chain_id] = below + layer.size
-    return sizes
-
-
-def _kept(recovered: Recovered, images: RecoveredImages) -> list[ChainID]:
-    """Return the layers that mounts, images and builds keep, each as often as it is kept."""
-    known = {layer.chain_id for layer in recovered.layers}
-    tops = [image.facts.chain_id for image in images.images]
-    parents = [mount.parent for mount in recovered.mounts]
-    return [
-        chain
-        for chain in (*parents, *tops, *recovered.cached)
-        if chain is not None and chain in known
-    ]
+    def kill_children(self) -> None:
+        """Kill every child in the middle of whatever it does."""
+        self._crew.kill_children()

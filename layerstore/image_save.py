@@ -38,7 +38,7 @@ def save_images(
     Raises IntegrityError where a layer's files are no longer those that were registered,
     LayerDoesNotExist, DriverError, StorageFull. After any of them a path is as it was.
     """
-    with _opened(store, target) as out:
+    with opened_target(store, target) as out:
         writer = ArchiveWriter(out)
         writer.begin()
         for image in images:
@@ -85,7 +85,7 @@ class _Watched:
 
 
 @contextlib.contextmanager
-def _opened(store: LayerStore, target: ArchiveTarget) -> Iterator[IO[bytes]]:
+def opened_target(store: LayerStore, target: ArchiveTarget) -> Iterator[IO[bytes]]:
     """Give a file that can seek; what is in it gets to the target if the block ends well."""
     try:
         if not isinstance(target, str | os.PathLike):

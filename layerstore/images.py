@@ -27,10 +27,12 @@ from layerstore.drivers.errors import (
 from layerstore.drivers.image_config import HistoryEntry, ImageID, parse_config
 from layerstore.drivers.work import Init
 from layerstore.image import Image, make_query
+from layerstore.image_changes import changed_config
 from layerstore.image_commit import committed_config, committed_layer
+from layerstore.image_import import imported_config, imported_layer
 from layerstore.image_load import LayerLoader, Progress
 from layerstore.image_save import ArchiveTarget, save_images
-from layerstore.platform import parse_platform
+from layerstore.platform import host_platform, parse_platform
 from layerstore.reference import parse_reference, parse_tag, repository_of
 from layerstore.rwlayer import RWLayer
 from layerstore.times import now
@@ -147,6 +149,32 @@ class ImageStore:
                     saved[image.id].names.append(meant)
         save_images(self._store, saved.values(), target, progress)
 
+    def import_tar(
+        self,
+        source: ArchiveSource,
+        name: str | None = None,
+        *,
+        changes: Sequence[str] = (),
+        comment: str = "",
+        created: str | None = None,
+        platform: str | None = None,
+        progress: Progress | None = None,
+    ) -> Image:
+        """Make an image of one layer from a plain tar of a root file system, as `docker import`.
+
+        `source` is a path or a binary file; the tar may be compressed. `changes` are instructions
+        of a Dockerfile such as `CMD ["sh"]` and `ENV A=1`. Raises InvalidName, and what
+        LayerStore.register raises.
+        """
+        tags = [parse_tag(name)] if name is not None else []
+        wanted = parse_platform(platform) if platform is not None else host_platform()
+        changed_config(b"{}", changes)  # a bad one is told before anything is read
+        with imported_layer(self._store, source, progress) as diff:
+            config = imported_config(
+                diff, changes=changes, comment=comment, created=created or now(), platform=wanted
+            )
+            return self._add(config, tags, parent=None)
+
     def tag(self, image: str, name: str) -> Image:
         """Give an image one more name, taking it from another that has it.
 
@@ -261,11 +289,13 @@ class ImageStore:
         author: str = "",
         comment: str = "",
         created: str | None = None,
+        changes: Sequence[str] = (),
     ) -> Image:
         """Make an image of a read-write layer's changes on the image it was made from.
 
-        `created` is RFC 3339, by default now. A layer without changes gives the image a step of
-        history but no layer. Writers should be quiet meanwhile. moby: CreateImageFromContainer.
+        `created` is RFC 3339, by default now. `changes` are as for `import_tar`. A layer without
+        changes gives the image a step of history but no layer. Writers should be quiet meanwhile.
+        moby: CreateImageFromContainer.
 
         Raises InvalidName, InvalidImage where the layer has a parent but no image to go on from,
         and what LayerStore.register raises.
@@ -285,6 +315,7 @@ class ImageStore:
                 author=author,
                 comment=comment,
             )
+            config = changed_config(config, changes) if changes else config
             return self._add(config, tags, ImageID(base.id) if base is not None else None)
 
     def _records(self) -> ContainerRecords:

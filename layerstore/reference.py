@@ -54,6 +54,8 @@ def parse_reference(text: str) -> Reference:
     repository, tag = _split_tag(rest)
     if (
         len(repository) > _MAX_REPOSITORY
+        or repository
+        == "sha256"  # its tags would look like image IDs; moby: reference.addReference
         or not _REPOSITORY.match(repository)
         or _HEX_ID.match(repository)
         or (tag is not None and not _TAG.match(tag))

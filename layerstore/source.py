@@ -11,7 +11,7 @@ import fcntl
 import os
 import select
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -41,6 +41,7 @@ class Readable(Protocol):
         """Return at most `size` bytes, none at the end."""
 
 
+File = str | os.PathLike[str] | int | Region | bytes
 Source = str | os.PathLike[str] | int | Region | bytes | Readable
 
 
@@ -80,6 +81,26 @@ def _opened(file: str | os.PathLike[str] | int) -> OwnedDescriptor:
         return OwnedDescriptor(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         raise DriverError.from_os_error("open", str(file), error) from error
+
+
+@contextlib.contextmanager
+def in_file(source: Source) -> Iterator[Source]:
+    """Have bytes in a file in memory, which a worker can read by itself, while they're handed in.
+
+    Any other source is yielded as it is.
+    """
+    if not isinstance(source, bytes | bytearray | memoryview):
+        yield source
+        return
+    try:
+        fd = os.memfd_create("tar", os.MFD_CLOEXEC)
+    except OSError as error:
+        raise DriverError.from_os_error("make", "a file in memory", error) from error
+    with os.fdopen(fd, "wb", buffering=0) as file:
+        left = memoryview(source)
+        while left:
+            left = left[file.write(left) :]
+        yield Region(fd, 0, len(source))
 
 
 def _regular_window(source: Any) -> Region | None:

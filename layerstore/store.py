@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-from layerstore import checking
+from layerstore import checking, requests
 from layerstore.actors import messages as m
 from layerstore.actors.trace import TraceRecord
-from layerstore.core import Core, Staff
+from layerstore.actors.waiting import Waiting
+from layerstore.core import Core
+from layerstore.crew import Staff
 from layerstore.drivers.choose import find_driver, open_driver
 from layerstore.drivers.confine import Confine, Confinement
 from layerstore.drivers.disk import DiskConfig, make_disk
-from layerstore.drivers.errors import LayerNotRetained, NotConfined
+from layerstore.drivers.errors import (
+    DriverError,
+    InvalidMetadata,
+    LayerNotRetained,
+    NotConfined,
+)
 from layerstore.drivers.faults import Fault
-from layerstore.drivers.ids import ChainID, chain_id, diff_id
+from layerstore.drivers.ids import ChainID
 from layerstore.drivers.lock import RootLock
+from layerstore.drivers.overlay2_probe import remove_trials
 from layerstore.drivers.protocol import Limits
 from layerstore.drivers.recovery import prepare_root
 from layerstore.drivers.repair_step import RepairStep
-from layerstore.drivers.work import Init, TarSource
+from layerstore.drivers.work import Init
 from layerstore.image_load import Progress
 from layerstore.images import ImageStore
+from layerstore.later_store import LaterStore
 from layerstore.layer import Layer
+from layerstore.metrics import Metrics, measure
+from layerstore.recording import Recording
 from layerstore.repairing import Announce, repair
 from layerstore.rwlayer import RWLayer
 from layerstore.source import Source
@@ -58,6 +70,8 @@ class LayerStore:
         limits: Limits | None = None,
         confine: Confine = "auto",
         trace_size: int = 10_000,
+        trace_file: str | os.PathLike[str] | None = None,
+        stall_after: float = 60.0,
         recover: bool = True,
     ) -> None:
         """Open a root, making what is missing.
@@ -71,7 +85,10 @@ class LayerStore:
         children start now, else with their first job. `limits` bound what one tar may unpack to.
         `confine`: children give up what their jobs don't need as far as the kernel lets them
         (`auto`), or else the store isn't opened (`required`), or they don't (`off`); `confinement`
-        tells. `trace_size` is how many messages `trace` remembers; 0 turns tracing off.
+        tells. `trace_size` is how many messages `trace` remembers (0: none), `trace_file` where a
+        journal of them is written, see `trace_to` (default: what LAYERSTORE_TRACE names, if it is
+        set). A call that has no answer after `stall_after` seconds is told of in the log, with
+        who waits for whom (0: never).
         Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
         crash left stays where it is, to be told by `check`.
 
@@ -79,11 +96,12 @@ class LayerStore:
         NotConfined.
         """
         self.root = os.path.realpath(root)
-        prepare_root(self.root, create=recover)
+        durable = durability == "durable"
+        prepare_root(self.root, durable=durable, create=recover)
         lock = RootLock(self.root)
         try:
-            durable = durability == "durable"
             if recover:
+                remove_trials(self.root)
                 graph_driver, self.driver_reason = open_driver(
                     driver, self.root, durable=durable, options=driver_options
                 )
@@ -96,15 +114,25 @@ class LayerStore:
                 limits=limits or Limits(),
                 confine=confine,
             )
+            self._recording = Recording(trace_size, root=self.root, driver=graph_driver.name)
             staff = Staff(
                 workers=workers if workers is not None else os.cpu_count() or 1,
                 max_heavy=max_streams,
                 max_queued=max_queued,
                 prespawn=prespawn,
-                trace_size=trace_size,
+                tracer=self._recording.tracer,
+                stall_after=stall_after,
             )
             disk = make_disk(config, graph_driver)
-            self._core, self.faults = start(disk, config, staff, recovering=recover)
+            self._recording.begin(trace_file)
+            try:
+                self._core = start(disk, config, staff, recovering=recover)
+            except BaseException:
+                self._recording.close()
+                raise
+        except OSError as error:
+            lock.release()
+            raise DriverError.from_os_error_in("open the store", self.root, error) from error
         except BaseException:
             lock.release()
             raise
@@ -121,6 +149,11 @@ class LayerStore:
         except BaseException:
             self.close(keep_mounts=True)
             raise
+
+    @property
+    def faults(self) -> list[InvalidMetadata]:
+        """The metadata on the disk that can't be used, and why."""
+        return self._core.faults
 
     @property
     def driver_name(self) -> str:
@@ -148,7 +181,7 @@ class LayerStore:
         descriptor: str | None = None,
         expected_diff_id: str | None = None,
         expected_digest: str | None = None,
-        compression: Literal["auto", "none"] = "none",
+        compression: requests.Compression = "none",
         timeout: float | None = None,
     ) -> Layer:
         """Make a layer from a tar on `parent`'s chain ID, and retain it. moby: Store.Register.
@@ -161,52 +194,46 @@ class LayerStore:
 
         Raises LayerDoesNotExist for an unknown parent, MaxDepthExceeded, InvalidTar,
         IntegrityError for an unexpected digest, LimitExceeded, CallerError where `source` raises,
-        CallTimeout, WorkerDied, StoreBusy, StorageFull, DriverError. After any of them nothing of
-        the layer is left.
+        CallTimeout, WorkerDied, StoreBusy, StorageFull, DriverError, StoreRestarted. After any of
+        them, or an interrupt, nothing of the layer is left; what is under way when the caller gives
+        up is stopped, or undone where it comes too late.
         """
-        how = TarSource(
-            inflate=compression == "auto",
-            expected_digest=diff_id(expected_digest) if expected_digest else None,
-            expected_diff_id=diff_id(expected_diff_id) if expected_diff_id else None,
-        )
         reference = self._core.new_reference()
-        parent_id = chain_id(parent) if parent else None
-        facts = self._core.hand_in(
-            self._core.layers,
+        request = requests.register(
+            reference,
             source,
-            how,
-            lambda given: m.Register(
-                reference=reference,
-                parent=parent_id,
-                descriptor=descriptor,
-                source=given.source,
-                descriptors=given.descriptors,
-            ),
-            timeout,
+            parent,
+            descriptor=descriptor,
+            expected_diff_id=expected_diff_id,
+            expected_digest=expected_digest,
+            compression=compression,
+            take=lambda facts: Layer(self._core, facts, reference, self),
         )
-        return Layer(self._core, facts, reference, self)
+        return self._core.hand_in(request, timeout)
 
     def get(self, chain: str) -> Layer:
         """Retain a layer by its chain ID. Raises LayerDoesNotExist. moby: Store.Get."""
         reference = self._core.new_reference()
-        message = m.GetLayer(reference=reference, chain_id=chain_id(chain))
-        facts = self._core.call(self._core.layers, message)
-        return Layer(self._core, facts, reference, self)
+        core = self._core
+        return core.ask(
+            requests.get(reference, chain, lambda facts: Layer(core, facts, reference, self))
+        )
 
     def release(self, layer: Layer) -> list[m.LayerMetadata]:
         """Give a reference back, and remove what nothing keeps any more. moby: Store.Release.
 
         Returns the metadata of every layer that was removed, the top one first; nothing for a layer
         that was gone already. Raises LayerNotRetained for a reference that was given back before,
-        and DriverError where the removal fails: then the reference is held again.
+        and DriverError where a removal fails. If that was the layer's own, the reference is held
+        again; if it was that of one beneath, which nobody has, it is tried again at the next
+        release of a layer that is gone, and when the store is closed.
         """
         self._check_mine(layer)
         return layer.release()
 
     def map(self) -> dict[ChainID, m.LayerMetadata]:
         """Return every layer by its chain ID. moby: Store.Map."""
-        layers: dict[ChainID, m.LayerMetadata] = self._core.call(self._core.layers, m.MapLayers())
-        return layers
+        return self._core.ask(requests.map_layers())
 
     # Read-write layers
 
@@ -227,32 +254,35 @@ class LayerStore:
         worker's thread and must not use the store. `timeout` is in seconds.
 
         Raises InvalidName, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
-        CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError. After any of them the name
-        is free and nothing of the layer is left.
+        CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError, StoreRestarted. After any of
+        them, or an interrupt, the name is free and nothing of the layer is left, as soon as what is
+        under way (`init`, which nothing can stop) has ended.
         """
         reference = self._core.new_reference()
-        message = m.CreateRWLayer(
-            reference=reference,
-            name=name,
-            parent=chain_id(parent) if parent else None,
+        request = requests.create_rw_layer(
+            reference,
+            name,
+            parent,
             mount_label=mount_label,
-            storage_opt=dict(storage_opt or {}),
+            storage_opt=storage_opt,
             init=init,
+            take=lambda facts: RWLayer(self._core, facts, reference, self),
         )
-        facts = self._core.call(self._core.mounts, message, timeout)
-        return RWLayer(self._core, facts, reference, self)
+        return self._core.ask(request, timeout)
 
     def get_rw_layer(self, name: str) -> RWLayer:
         """Hold a read-write layer once more. Raises MountDoesNotExist. moby: Store.GetRWLayer."""
         reference = self._core.new_reference()
-        message = m.GetRWLayer(reference=reference, name=name)
-        facts = self._core.call(self._core.mounts, message)
-        return RWLayer(self._core, facts, reference, self)
+        core = self._core
+        return core.ask(
+            requests.get_rw_layer(
+                reference, name, lambda facts: RWLayer(core, facts, reference, self)
+            )
+        )
 
     def get_mount_id(self, name: str) -> str:
         """Return the graph driver's ID of a read-write layer. moby: Store.GetMountID."""
-        mount_id: str = self._core.call(self._core.mounts, m.GetMountID(name=name))
-        return mount_id
+        return self._core.ask(requests.get_mount_id(name))
 
     def release_rw_layer(self, layer: RWLayer) -> list[m.LayerMetadata]:
         """Give a reference back; the last one removes the layer. moby: Store.ReleaseRWLayer.
@@ -267,8 +297,23 @@ class LayerStore:
 
     def mounts(self) -> list[m.MountMetadata]:
         """Return every read-write layer, ordered by name, with those being made or removed."""
-        mounts: list[m.MountMetadata] = self._core.call(self._core.mounts, m.ListMounts())
-        return mounts
+        return self._core.ask(requests.list_mounts())
+
+    # Other ways in
+
+    @property
+    def later(self) -> LaterStore:
+        """The same calls for actors, and whoever else must not wait: each returns a future.
+
+        `store.later.create_rw_layer(...).tell(self.actor_ref, tag)` has an Outcome told to a Pykka
+        actor. AsyncLayerStore is for asyncio.
+        """
+        return LaterStore(self)
+
+    @property
+    def core(self) -> Core:
+        """The actors behind the store, for the other front doors."""
+        return self._core
 
     # Images
 
@@ -283,12 +328,49 @@ class LayerStore:
         """Return the newest messages between the actors, in the order they were sent."""
         return self._core.tracer.records()
 
+    def waiting(self) -> Waiting:
+        """Return every call without an answer and what it waits for, and what each actor is at.
+
+        Looks at the actors from outside, so it answers even where they don't. Calls are known only
+        while the store is traced. Raises StoreClosed.
+        """
+        self._core.check_open()
+        return self._core.waiting()
+
+    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
+        """Write what is traced from now on to a journal for `layerstore trace`, or to none.
+
+        `path` is a file, or a directory to make one in. A file that is there is moved to `path.1`,
+        what is there to `path.2`, and so on, as when it has grown to 8 MiB; at most 8 are kept. It
+        ends with the store. Where the disk is full, records are lost and nothing else. For one
+        thread at a time. Raises DriverError, StoreClosed.
+        """
+        self._core.check_open()
+        self._recording.write_to(path)
+
+    def metrics(self) -> Metrics:
+        """Return a snapshot of what the store holds, has done and is doing.
+
+        `layerstore.prometheus` serves it. Raises StoreClosed, DriverError.
+        """
+        return measure(self._core)
+
+    @contextlib.contextmanager
+    def trace_into(self, take: Callable[[TraceRecord], None]) -> Iterator[None]:
+        """Have `take` called with each message, job and answer once it is done, in a `with` block.
+
+        It is called in the actors' threads, so it must not wait, nor use the store.
+        `layerstore.otel` makes spans of them.
+        """
+        with self._recording.also_into(take):
+            yield
+
     def drain(self, timeout: float | None = None) -> None:
         """Wait until everything removed is deleted from the disk; `timeout` in seconds.
 
         Raises CallTimeout, or DriverError where something can't be deleted.
         """
-        self._core.call(self._core.reaper, m.Drain(), timeout)
+        self._core.ask(requests.drain(), timeout)
 
     def check(self, *, full: bool = False, progress: Progress | None = None) -> list[Fault]:
         """Compare the disk with the metadata and return what is wrong; nothing is changed.
@@ -344,8 +426,9 @@ class LayerStore:
             )
         finally:
             try:
-                self._core, self.faults = start(core.disk, core.config, core.staff, recovering=True)
+                self._core = start(core.disk, core.config, core.staff, recovering=True)
             except BaseException:
+                self._recording.close()
                 self._lock.release()
                 raise
             self._finalizer = self._close_in_the_end()
@@ -353,19 +436,28 @@ class LayerStore:
     def _close_in_the_end(self) -> Finalizer:
         """Have whoever forgets to close leave no child, no mount and no thread at exit."""
         return weakref.finalize(
-            self, _close, self._core, self._lock, keep_mounts=False, timeout=10.0
+            self,
+            _close,
+            self._core,
+            self._recording,
+            self._lock,
+            keep_mounts=False,
+            timeout=10.0,
         )
 
     def close(self, *, keep_mounts: bool = False, timeout: float = 10.0) -> None:
         """Unmount what was mounted through this store, finish what was begun, end all of it.
 
         With `keep_mounts` mounts stay, to be found by whoever opens the root next. What isn't
-        finished after `timeout` seconds is cut off and undone. Nothing is released: read-write
-        layers and their changes stay in the store. Raises DriverError where something can't be
-        unmounted; the store is closed all the same. Idempotent.
+        finished some time before `timeout` seconds are over (a fifth of them) is cut off and
+        undone. Calls under way have their results or errors then, unless they wait for code of
+        their caller's. Nothing is released: read-write layers and their changes stay in the store.
+        Raises DriverError where something can't be unmounted; the store is closed all the same.
+        Idempotent.
         """
         if self._finalizer.detach() is not None:
-            _close(self._core, self._lock, keep_mounts=keep_mounts, timeout=timeout)
+            recording = self._recording
+            _close(self._core, recording, self._lock, keep_mounts=keep_mounts, timeout=timeout)
 
     def cleanup(self) -> None:
         """Close the store under moby's name for it. moby: Store.Cleanup."""
@@ -390,8 +482,11 @@ class LayerStore:
         return f"<LayerStore {self.root} {self.driver_name}>"
 
 
-def _close(core: Core, lock: RootLock, *, keep_mounts: bool, timeout: float) -> None:
+def _close(
+    core: Core, recording: Recording, lock: RootLock, *, keep_mounts: bool, timeout: float
+) -> None:
     try:
         core.close(keep_mounts=keep_mounts, timeout=timeout)
     finally:
+        recording.close()
         lock.release()

@@ -23,7 +23,7 @@ from tests.programs import is_installed
 from tests.tar_corpus import Workshop
 from tests.tar_reference import Reference
 
-pytest_plugins = ["tests.command_fixtures"]
+pytest_plugins = ["tests.command_fixtures", "tests.crash.fixtures"]
 
 DRIVERS = ("overlay2", "vfs")
 
@@ -38,6 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stress-rounds", type=int, default=1, help="how often to run the stress test"
     )
     parser.addoption(
+        "--all-points",
+        action="store_true",
+        help="kill and fail calls at every point, however long that takes",
+    )
+    parser.addoption(
         "--examples", type=int, default=300, help="how many tars each property is tried on"
     )
     parser.addoption(
@@ -48,6 +53,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--history-rounds", type=int, default=10, help="concurrent histories of each kind"
+    )
+    parser.addoption(
+        "--install-examples", action="store_true", help="execute the README's way to install"
+    )
+    parser.addoption(
+        "--fuzz-seconds", type=int, default=10, help="for how long each target is fuzzed"
+    )
+    parser.addoption(
+        "--hostile-entries", type=int, default=50_000, help="entries of a layer with very many"
     )
     parser.addoption(
         "--leak-cycles", type=int, default=1_000, help="cycles after which nothing may have grown"
@@ -104,6 +118,12 @@ def _skip_without_programs(config: pytest.Config, items: list[pytest.Item]) -> N
         raise pytest.UsageError(f"{len(missing)} tests need what is not here: {', '.join(names)}")
     for item, absent in missing.items():
         item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(absent)}"))
+
+
+@pytest.fixture(scope="session")
+def all_points(request: pytest.FixtureRequest) -> bool:
+    """Whether to try every point, not only as many as the time allows."""
+    return bool(request.config.getoption("--all-points"))
 
 
 @pytest.fixture(scope="session")

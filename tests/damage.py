@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from layerstore import FaultKind, LayerStore
+from layerstore.drivers.ids import chain_id
 from layerstore.drivers.syscalls import mount
 from tests.archives import as_tar, config_of, digest_of, docker_archive
 from tests.tars import layer_tar
@@ -71,22 +72,27 @@ def furnish(store: LayerStore) -> Place:
     """Fill a store: two layers, an image on them, read-write layers with and without init layer."""
     base = store.register(BASE)
     top = store.register(TOP, base.chain_id, descriptor='{"size": 1}')
-    web = store.create_rw_layer("web", top.chain_id, init=_init)
+    store.create_rw_layer("web", top.chain_id, init=_init)
     store.create_rw_layer("plain", base.chain_id)
     store.create_rw_layer("empty")
     (image,) = store.images.load(_archive(Path(store.root).parent))
-    layers, (mount_facts,) = store.map(), [m for m in store.mounts() if m.name == "web"]
+    return find_place(store, base.chain_id, top.chain_id, "web", image.id)
+
+
+def find_place(store: LayerStore, base: str, top: str, web: str, image: str) -> Place:
+    """Find out where two layers, a read-write layer with an init layer and an image lie."""
+    layers, (mount_facts,) = store.map(), [m for m in store.mounts() if m.name == web]
     assert mount_facts.init_id is not None
     return Place(
         root=Path(store.root),
         driver=store.driver_name,
-        base=base.chain_id,
-        top=top.chain_id,
-        base_id=layers[base.chain_id].cache_id,
-        top_id=layers[top.chain_id].cache_id,
-        mount_id=web.mount_id,
+        base=base,
+        top=top,
+        base_id=layers[chain_id(base)].cache_id,
+        top_id=layers[chain_id(top)].cache_id,
+        mount_id=mount_facts.mount_id,
         init_id=mount_facts.init_id,
-        image=image.id,
+        image=image,
     )
 
 

@@ -172,6 +172,8 @@ class FaultRules(HistoryBase):
         image = self.model.images[images[pick % len(images)]]
         if image.top is None or self.model.references(image.top) > 1:
             return
+        if image.parent in self.model.images or self.model.children_of(image.image_id):
+            return
         with self.broken_trash(), pytest.raises(DriverError):
             self.store.images.remove(image.image_id, force=True)
         for name in self.model.names_of(image.image_id):

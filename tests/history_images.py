@@ -83,6 +83,10 @@ class ImageRules(HistoryBase):
         elif len(self.model.names_of(image_id)) > 1:
             assert self.store.images.remove(name, force=force).deleted is None
             del self.model.names[name]
+        elif self.model.children_of(image_id) and (force or not self.model.users_of(image_id)):
+            removed = self.store.images.remove(name, force=force)
+            assert (removed.deleted, removed.untagged, removed.layers) == (None, (name,), ())
+            self.model.untag(image_id)
         else:
             self._remove(name, image_id, refused=not force and bool(self.model.users_of(image_id)))
 
@@ -91,6 +95,10 @@ class ImageRules(HistoryBase):
     def remove_by_id(self, pick: int, force: bool) -> None:
         image_id = self.some_image(pick).image_id
         repositories = {name.partition(":")[0] for name in self.model.names_of(image_id)}
+        if self.model.children_of(image_id):
+            with pytest.raises(ImageInUse):
+                self.store.images.remove(image_id, force=force)
+            return
         in_use = len(repositories) > 1 or bool(self.model.users_of(image_id))
         self._remove(image_id, image_id, refused=in_use and not force)
 
@@ -143,7 +151,7 @@ class ImageRules(HistoryBase):
             layer.release()
         else:
             assert mount.files == mount.below
-        self.model.images[image.id] = ModelImage(image.id, chains + new, created)
+        self.model.images[image.id] = ModelImage(image.id, chains + new, created, base)
         self.model.names[name] = image.id
         if new:
             assert self.model.release(new[0]) == []

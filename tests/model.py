@@ -110,6 +110,8 @@ class ModelImage:
     image_id: str
     chains: list[str]
     created: str
+    parent: str | None = None
+    """The image that it was committed on."""
 
     @property
     def top(self) -> str | None:
@@ -202,11 +204,27 @@ class Model:
     def users_of(self, image_id: str) -> list[str]:
         return [name for name, mount in self.mounts.items() if self.image_of(mount) == image_id]
 
-    def remove_image(self, image_id: str) -> list[str]:
-        """Remove an image with all its names and return the layers that go."""
+    def children_of(self, image_id: str) -> list[str]:
+        return [image.image_id for image in self.images.values() if image.parent == image_id]
+
+    def untag(self, image_id: str) -> None:
         for name in self.names_of(image_id):
             del self.names[name]
-        return self.given_up(self.images.pop(image_id).top)
+
+    def remove_image(self, image_id: str) -> list[str]:
+        """Remove an image with all its names, and the nameless ones that it was made from.
+
+        Returns the layers that go.
+        """
+        self.untag(image_id)
+        image = self.images.pop(image_id)
+        gone = self.given_up(image.top)
+        parent = image.parent
+        if parent in self.images and not (
+            self.names_of(parent) or self.children_of(parent) or self.users_of(parent)
+        ):
+            gone += self.remove_image(parent)
+        return gone
 
     def reopen(self, *, keep_mounts: bool, mountable: bool) -> None:
         """Forget what lasts no longer than an open store; `mountable` drivers do mount."""

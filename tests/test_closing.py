@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from layerstore import LayerStore, LayerStoreError, StoreClosed, WorkerDied
+from layerstore import LayerStore, LayerStoreError, StoreClosed, StoreRestarted, WorkerDied
 from layerstore.drivers.mountinfo import mount_points
 from tests.conftest import OpenStore
 from tests.tars import layer_tar, many_files
@@ -114,7 +114,9 @@ def test_close_cuts_off_what_waits_behind_a_tar_that_never_ends(open_store: Open
 
 
 @pytest.mark.parametrize("size", [100, 100_000])
-def test_a_caller_whose_actor_has_stopped_does_not_wait(store: LayerStore, size: int) -> None:
+def test_a_caller_whose_actor_has_stopped_is_told_and_the_next_is_served(
+    store: LayerStore, size: int
+) -> None:
     layer = store.register(layer_tar({"a": b"1"}))
     tar = many_files(40, size)
     store.drain()
@@ -122,14 +124,13 @@ def test_a_caller_whose_actor_has_stopped_does_not_wait(store: LayerStore, size:
     store._core.layers.stop()
     assert store._core.layers.join(10)
     outcomes: list[object] = []
-    for call in (lambda: store.register(tar), layer.tar_stream):
+    for call in (lambda: store.register(tar), layer.metadata):
         thread = outcome_of(call, outcomes)
         thread.join(10)
         assert not thread.is_alive()
-    assert [type(outcome) for outcome in outcomes] == [StoreClosed, StoreClosed]
-    assert len(os.listdir("/proc/self/fd")) == descriptors
-    with pytest.raises(StoreClosed):
-        store.close()
+    assert [type(outcome) for outcome in outcomes] == [StoreRestarted, dict]
+    store.drain()
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) == descriptors)
 
 
 def test_workers_that_a_burst_has_started_are_let_go(open_store: OpenStore) -> None:

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
 import sys
@@ -104,21 +103,6 @@ def test_escape_sequences_in_names_do_not_reach_a_terminal(
         assert b"\x1b" not in screen.read(4096)
     assert "\x1b[31mred" in run("diff", "web"), "a program gets the name as it is"
     run("umount", "web")
-
-
-def test_the_example_in_the_readme_runs(
-    arguments: list[str], archive: Path, root_dir: Path
-) -> None:
-    readme = Path(__file__).parents[1] / "README.md"
-    (example,) = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
-    assert len(example.splitlines()) < 15
-    example = example.replace("/var/lib/layerstore", str(root_dir / "readme"))
-    example = example.replace('"image.tar"', repr(str(archive)))
-    example = example.replace('"out.tar"', repr(str(root_dir / "out.tar")))
-    done = subprocess.run([sys.executable, "-c", example], capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == b"A /hello\n"
-    assert (root_dir / "out.tar").exists()
 
 
 @pytest.mark.root

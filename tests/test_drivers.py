@@ -33,7 +33,7 @@ def place(request: pytest.FixtureRequest, make_file_system: Callable[[str, int],
 @pytest.fixture(params=["overlay2", "vfs"])
 def driver(place: Path, request: pytest.FixtureRequest) -> Iterator[GraphDriver]:
     root = str(place / request.param)
-    prepare_root(root)
+    prepare_root(root, durable=True)
     prepare_trash(trash_path(root))
     found, _ = open_driver(request.param, root, durable=False)
     found.prepare()

@@ -12,6 +12,7 @@ import pytest
 
 from layerstore import InternalError, InvalidTar, WorkerDied
 from layerstore.drivers import frames
+from layerstore.drivers.confine import Confinement
 from layerstore.drivers.errors import from_wire, to_wire
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
 
@@ -111,6 +112,11 @@ def test_descriptors_of_a_bad_frame_are_closed(pair: Pair) -> None:
 def test_a_value_of_another_shape_is_refused() -> None:
     with pytest.raises(BadFrame):
         convert({"a": "1"}, dict[str, int])
+
+
+def test_a_key_that_is_no_text_is_refused() -> None:
+    with pytest.raises(BadFrame):
+        convert({"done\udcee": [], "missing": []}, Confinement)
 
 
 def test_errors_keep_their_class_and_what_they_tell() -> None:

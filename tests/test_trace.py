@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import logging
+import re
+import subprocess
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from layerstore import LayerDoesNotExist, TraceRecord
+from layerstore import LayerDoesNotExist, LayerStore, TraceRecord
+from layerstore.drivers.syscalls import umount
 from tests.conftest import OpenStore
 from tests.tars import layer_tar
 
@@ -25,19 +34,22 @@ def test_the_causal_chain_of_a_removal_can_be_read(open_store: OpenStore) -> Non
     assert (release.receiver, release.summary, release.outcome) == ("mounts", "web", "pending")
     chain = [release]
     while following := caused_by(records, chain[-1]):
-        wanted = [record for record in following if record.kind not in {"Sweep", "Finished"}]
+        wanted = [record for record in following if record.kind not in {"Sweep", "Run"}]
         if not wanted:
             break
         chain.append(wanted[0])
     assert [(record.kind, record.receiver) for record in chain[:4]] == [
         ("ReleaseRWLayer", "mounts"),
         ("Submit", "pool"),
-        ("Run", chain[2].receiver),
+        ("RemoveMount", chain[2].receiver),
         ("Done", "mounts"),
     ]
     assert chain[1].summary.startswith("RemoveMount web ")
     assert chain[2].receiver.startswith("pool-worker-")
-    assert [record.kind for record in chain[4:]] == ["DropLayer", "Done"]
+    assert [record.kind for record in chain[4:]] == ["DropLayer", "Done", "Answer"]
+    assert (chain[-1].receiver, chain[-1].summary, chain[-1].outcome) == (
+        "caller", "ReleaseRWLayer", "ok",
+    )  # fmt: skip
     assert {record.request for record in chain} == {release.sequence}
     for record in chain:
         assert record.enqueued <= record.started <= record.ended
@@ -65,3 +77,97 @@ def test_tracing_can_be_off(open_store: OpenStore) -> None:
     store = open_store(trace_size=0)
     store.create_rw_layer("web").release()
     assert store.trace() == []
+
+
+def test_jobs_that_share_a_run_are_each_caused_by_their_own_request(open_store: OpenStore) -> None:
+    store = open_store(workers=1)
+    reached, let_go = threading.Event(), threading.Event()
+
+    def block(_path: str) -> None:
+        reached.set()
+        assert let_go.wait(20)
+
+    layers = [store.create_rw_layer(f"w{number}") for number in range(20)]
+    with ThreadPoolExecutor(21) as threads:
+        blocked = threads.submit(store.create_rw_layer, "blocked", init=block)
+        try:
+            assert reached.wait(10)
+            releases = [threads.submit(layer.release) for layer in layers]
+            queue = 0
+            while queue < len(layers):
+                (queue,) = [a.queue for a in store.waiting().actors if a.name == "pool"]
+        finally:
+            let_go.set()
+        for release in releases:
+            release.result(10)
+        blocked.result(10)
+    store.mounts()
+    records = store.trace()
+    assert [r for r in records if r.kind == "Run" and " and 15 more" in r.summary]
+    for number in range(20):
+        (call,) = [r for r in records if (r.kind, r.summary) == ("ReleaseRWLayer", f"w{number}")]
+        mine = [r for r in records if r.request == call.sequence]
+        (submit,) = caused_by(records, call)
+        (job,) = [r for r in caused_by(records, submit) if r.kind == "RemoveMount"]
+        assert job.summary.startswith(f"w{number} ")
+        assert (job.sender, job.receiver, job.outcome) == ("pool-worker-1", "pool-worker-1", "ok")
+        assert submit.started <= job.enqueued < job.started <= job.ended
+        (done,) = caused_by(records, job)
+        assert (done.kind, done.receiver) == ("Done", "mounts")
+        (answer,) = [r for r in caused_by(records, done) if r.kind == "Answer"]
+        assert answer.ended >= job.ended
+        assert {r.kind for r in mine} >= {"ReleaseRWLayer", "Submit", "Done", "Answer"}
+
+
+class Heard(logging.Handler):
+    """Notices that something is tried again."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.retry = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "trying again" in record.getMessage():
+            self.retry.set()
+
+
+@pytest.mark.root
+def test_a_job_that_had_to_be_repeated_says_so(
+    root_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "layerstore")
+    heard = Heard()
+    logging.getLogger("layerstore").addHandler(heard)
+    try:
+        with LayerStore(root_dir, driver="overlay2") as store, ThreadPoolExecutor(1) as threads:
+            base = store.register(layer_tar({"a": b"1"}))
+            rw = store.create_rw_layer("web", base.chain_id)
+            path = rw.mount()
+            subprocess.run(["mount", "--bind", path, path], check=True)
+            unmounting = threads.submit(rw.unmount)
+            assert heard.retry.wait(10)
+            umount(path)  # what kept the mount point busy
+            unmounting.result(10)
+            (job,) = [r for r in store.trace() if r.kind == "UnmountLayer"]
+    finally:
+        logging.getLogger("layerstore").removeHandler(heard)
+    assert re.search(r"^[0-9a-f]{12} after \d+ (retry|retries)$", job.summary)
+    assert job.outcome == "ok"
+
+
+def test_the_trace_keeps_no_contents_alive(open_store: OpenStore) -> None:
+    store = open_store(workers=0)
+
+    class Init:
+        def __call__(self, _path: str) -> None:
+            pass
+
+    init = Init()
+    seen = weakref.ref(init)
+    store.create_rw_layer("web", init=init).release()
+    del init
+    store.drain()
+    store.mounts()
+    gc.collect()
+    assert seen() is None
+    assert "CreateRWLayer" in [record.kind for record in store.trace()]

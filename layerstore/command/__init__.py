@@ -26,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     try:
         options = parse_arguments(arguments)
+        if not options.opens:
+            status = cast("int", options.run(options))
+            sys.stdout.flush()
+            return status
         with opened(options) as store:
             status = cast("int", options.run(store, options))
             sys.stdout.flush()

@@ -17,16 +17,16 @@ from layerstore.store import LayerStore
 
 
 @contextlib.contextmanager
-def opened(options: argparse.Namespace) -> Iterator[LayerStore]:
+def opened(options: argparse.Namespace, *, patience: float = 0.0) -> Iterator[LayerStore]:
     """Open the store that the options name, for a `with` block; mounts outlive it.
 
-    Raises StoreLocked where another process keeps it for longer than `options.wait` seconds, and
-    what LayerStore raises.
+    Raises StoreLocked where another process keeps it for longer than `options.wait` and `patience`
+    seconds, and what LayerStore raises.
     """
     patiently = Retrying(
         retry=retry_if_exception_type(StoreLocked),
         wait=wait_random_exponential(multiplier=0.01, max=0.2),
-        stop=stop_after_delay(options.wait),
+        stop=stop_after_delay(max(options.wait, patience)),
         reraise=True,
     )
     store = patiently(
@@ -38,6 +38,8 @@ def opened(options: argparse.Namespace) -> Iterator[LayerStore]:
         confine=options.confine,
         prespawn=False,
         trace_size=0,
+        stall_after=0.0,
+        trace_file=options.trace,
         recover=options.recover,
     )
     try:

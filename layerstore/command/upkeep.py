@@ -11,10 +11,16 @@ import json
 import sys
 
 from layerstore.command.progress import progress
+from layerstore.command.rows import Listing
 from layerstore.command.tables import printable
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.repair_step import RepairStep
 from layerstore.store import LayerStore
+
+FAULTS = Listing(
+    {"Kind": "KIND", "Path": "PATH", "Reason": "REASON", "Repairable": "REPAIRABLE"},
+    ("Kind", "Path", "Reason"),
+)
 
 
 def check(store: LayerStore, options: argparse.Namespace) -> int:
@@ -23,10 +29,21 @@ def check(store: LayerStore, options: argparse.Namespace) -> int:
         faults = store.check(full=options.full, progress=report)
     if options.json:
         _print_json([_fault_facts(fault) for fault in faults])
+    elif options.format is not None:
+        FAULTS.show([_fault_row(fault) for fault in faults], options.format)
     else:
         for fault in faults:
             print(printable(str(fault), terminal=True))
     return 1 if faults else 0
+
+
+def _fault_row(fault: Fault) -> dict[str, str]:
+    return {
+        "Kind": str(fault.kind),
+        "Path": printable(fault.path, terminal=True),
+        "Reason": printable(fault.reason, terminal=True),
+        "Repairable": "true" if fault.repairable else "false",
+    }
 
 
 def _fault_facts(fault: Fault) -> dict[str, object]:

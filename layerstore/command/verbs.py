@@ -144,7 +144,13 @@ def remove(store: LayerStore, options: argparse.Namespace) -> int:
 def commit(store: LayerStore, options: argparse.Namespace) -> int:
     """Commit."""
     rw = find(store, options.name)
-    image = store.images.commit(rw, options.image, author=options.author, comment=options.message)
+    image = store.images.commit(
+        rw,
+        options.image,
+        author=options.author,
+        comment=options.message,
+        changes=options.changes,
+    )
     print(image.id)
     return 0
 

@@ -1,0 +1,172 @@
+"""The verb run: a throw-away root file system for one command, and its exit status.
+
+Owns the order: make and mount, let go of the store, run, take the store again, commit if that was
+asked for, remove. While the command runs other processes may use the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+from layerstore.command.opening import opened
+from layerstore.drivers.errors import (
+    CommandNotRun,
+    InvalidName,
+    LayerStoreError,
+    MountDoesNotExist,
+)
+from layerstore.image_process import ImageProcess, image_process
+from layerstore.running import Finished, Running, Volume, mount_points, start
+from layerstore.store import LayerStore
+
+FAILED = 125
+_PATIENCE = 60.0
+_PASSED_ON = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGWINCH,
+)  # fmt: skip
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a command in a new read-write layer; returns its exit status, or one of docker's."""
+    try:
+        return _run(options)
+    except LayerStoreError as error:
+        print(f"layerstore: {error}", file=sys.stderr)
+        return error.status if isinstance(error, CommandNotRun) else FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    name = options.name or f"run-{secrets.token_hex(6)}"
+    volumes = [_volume(text) for text in options.volumes]
+    env = _environment(options.env)
+    signals = _Signals()
+    with signals.passed_on():
+        with opened(options) as store:
+            config = store.images.config(options.image)
+            process = image_process(config, options.command, entrypoint=options.entrypoint)
+            path = _make(store, name, options)
+        finished = None
+        try:
+            if signals.early is None:
+                with _started(path, process, volumes, env, name, options) as running:
+                    signals.attach(running)
+                    finished = running.wait()
+        finally:
+            signals.attach(None)
+            _remove(name, options, finished)
+    return finished.status if finished is not None else 128 + (signals.early or 0)
+
+
+def _make(store: LayerStore, name: str, options: argparse.Namespace) -> str:
+    rw = store.images.create(name, options.image, init=mount_points)
+    try:
+        return rw.mount()
+    except BaseException:
+        rw.release()
+        raise
+
+
+def _started(
+    path: str,
+    process: ImageProcess,
+    volumes: list[Volume],
+    env: dict[str, str],
+    name: str,
+    options: argparse.Namespace,
+) -> Running:
+    return start(
+        path,
+        process.argv,
+        env={**process.env, **env},
+        workdir=options.workdir or process.workdir,
+        user=options.user if options.user is not None else process.user,
+        volumes=volumes,
+        network=options.network,
+        hostname=(options.hostname or name)[:64],
+        read_only=options.read_only,
+        init=options.init,
+        terminal=options.tty,
+        time_limit=options.time_limit,
+        stdin=None if options.interactive else subprocess.DEVNULL,
+    )
+
+
+def _remove(name: str, options: argparse.Namespace, finished: Finished | None) -> None:
+    """Commit where the command did well and it was asked for; then remove or at least unmount."""
+    with opened(options, patience=_PATIENCE) as store:
+        try:
+            rw = store.get_rw_layer(name)
+        except MountDoesNotExist:
+            print(f"layerstore: {name} was removed by somebody else", file=sys.stderr)
+            return
+        try:
+            if options.commit is not None and finished is not None and finished.status == 0:
+                store.images.commit(rw, options.commit)
+        finally:
+            if options.keep and finished is not None:
+                if "LowerDir" in rw.metadata():  # else nothing is mounted
+                    rw.unmount()
+            else:
+                rw.release()
+                store.drain()
+
+
+class _Signals:
+    """What this process is told to do is the command's to hear; it never ends in the middle."""
+
+    def __init__(self) -> None:
+        self.early: int | None = None
+        """A signal to end that came before there was a command."""
+        self._running: Running | None = None
+
+    def attach(self, running: Running | None) -> None:
+        """Pass signals on to a command, or to none any more."""
+        self._running = running
+        if running is not None and self.early is not None:
+            running.kill()
+
+    @contextlib.contextmanager
+    def passed_on(self) -> Iterator[None]:
+        """Handle signals for a `with` block."""
+        before = {number: signal.signal(number, self._handle) for number in _PASSED_ON}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._running is not None:
+            self._running.send_signal(number)
+        elif number in _ENDING:
+            self.early = number
+
+
+def _volume(text: str) -> Volume:
+    source, colon, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not colon or not source or not target.startswith("/") or mode not in ("", "ro", "rw"):
+        raise InvalidName(text, "a volume is SOURCE:/TARGET, SOURCE:/TARGET:ro or :rw")
+    return Volume(source=os.path.abspath(source), target=target, read_only=mode == "ro")
+
+
+def _environment(given: list[str]) -> dict[str, str]:
+    """Return the variables that were given; one without a value has the one that it has here."""
+    found = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key:
+            raise InvalidName(text, "a variable is KEY=VALUE or KEY")
+        if equals or key in os.environ:
+            found[key] = value if equals else os.environ[key]
+    return found

@@ -1,0 +1,346 @@
+"""Recorded requests as requests to a fresh store: other IDs, stand-ins for contents.
+
+Owns which old ID stands for which new one, and what must be there before the first request because
+it was there before the trace began. Everything in a record may be hostile: it is taken only in the
+shape that a request has, and the store checks it as any caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+import msgspec
+
+from layerstore.actors import check_messages as cm
+from layerstore.actors import image_messages as im
+from layerstore.actors import messages as m
+from layerstore.actors.trace import TraceRecord
+from layerstore.command.tracing import stand_ins
+from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.ids import ChainID, chain_id, chain_of, diff_id
+from layerstore.drivers.image_config import ImageID, parse_config
+from layerstore.drivers.work import Descriptors, TarSource
+from layerstore.reference import parse_tag, repository_of
+from layerstore.times import now
+
+Facts = Mapping[str, Any]
+
+_TAKES_REFERENCE = {"Register", "GetLayer", "CreateRWLayer", "GetRWLayer"}
+_CHAINS = ("parent", "chain_id")
+
+
+class Unplayable(Exception):
+    """A request that can't be replayed; says why."""
+
+
+class RequestMaker:
+    """Makes messages of records."""
+
+    def __init__(self, calls: Sequence[TraceRecord], answers: Mapping[int, TraceRecord]) -> None:
+        self._calls = calls
+        self._answers = answers
+        self._chains: dict[str, ChainID] = {}
+        self._diffs: dict[str, str] = {}
+        self._images: dict[str, str] = {}
+        self._names: set[str] = set()
+        self._standing: dict[int, str] = {}
+        self._made: dict[str, Callable[[TraceRecord, str], m.Message]] = {
+            "Register": self._register,
+            "GetLayer": self._get_layer,
+            "ReleaseLayer": self._release_layer,
+            "MapLayers": lambda _r, _o: m.MapLayers(),
+            "ReadLayer": self._read_layer,
+            "InspectLayer": self._inspect_layer,
+            "CheckLayer": lambda r, o: cm.CheckLayer(chain_id=self._chain(r, "chain_id", o)),
+            "Abandon": lambda r, _o: m.Abandon(reference=_reference(r)),
+            "CreateRWLayer": self._create,
+            "GetRWLayer": lambda r, _o: m.GetRWLayer(reference=_reference(r), name=_name(r)),
+            "ReleaseRWLayer": lambda r, _o: m.ReleaseRWLayer(
+                reference=_reference(r), name=_name(r)
+            ),
+            "GetMountID": lambda r, _o: m.GetMountID(name=_name(r)),
+            "ListMounts": lambda _r, _o: m.ListMounts(),
+            "Mount": lambda r, _o: m.Mount(
+                reference=_reference(r), name=_name(r), mount_label=_fact(r, "mount_label", str)
+            ),
+            "Unmount": lambda r, _o: m.Unmount(reference=_reference(r), name=_name(r)),
+            "WorkOnMount": self._work,
+            "Drain": lambda _r, _o: m.Drain(),
+            "AddImage": self._add_image,
+            "FindImage": lambda r, o: im.FindImage(query=self._query(r, o)),
+            "ListImages": lambda _r, _o: im.ListImages(),
+            "TagImage": self._tag_image,
+            "RemoveImage": self._remove_image,
+            "ReadImageConfig": lambda r, o: im.ReadImageConfig(image_id=self._image(r, o)),
+        }
+
+    def message(self, record: TraceRecord, outcome: str) -> m.Message:
+        """Return the request to send for a recorded one with this outcome.
+
+        Raises Unplayable, and LayerStoreError for IDs and names that are none.
+        """
+        make = self._made.get(record.kind)
+        if make is None:
+            raise Unplayable("it is the store's own, or its arguments aren't recorded")
+        return make(record, outcome)
+
+    def learn(self, record: TraceRecord, was: Facts, now_is: Facts) -> None:
+        """Take note of which new IDs an answer brought for the old ones."""
+        if "chain_id" in was and "chain_id" in now_is:
+            self._chains[str(was["chain_id"])] = now_is["chain_id"]
+            self._diffs[str(was.get("diff_id"))] = now_is["diff_id"]
+        if record.kind == "AddImage" and "image_id" in now_is:
+            self._images[str(record.facts.get("image_id"))] = now_is["image_id"]
+            self._names |= set(_fact(record, "names", dict[str, str]))
+        if record.kind == "TagImage":
+            self._names.add(_name(record))
+
+    # What was there before
+
+    def before(self) -> Iterator[tuple[str, m.Message, str]]:
+        """Give what makes the layers and mounts that were there before: actor, request, line."""
+        made = {
+            answer.facts.get("chain_id")
+            for record in self._calls
+            if record.kind == "Register" and (answer := self._answers.get(record.request))
+        }
+        numbers = iter(range(-1, -1_000_000, -1))
+        for old in dict.fromkeys(self._chains_before(made)):
+            yield (
+                "layers",
+                self._stand_in(next(numbers), old, None),
+                (f"layer {old} was there before: a small one stands for it"),
+            )
+        for name in dict.fromkeys(self._names_before()):
+            message = m.CreateRWLayer(reference=next(numbers), name=name, parent=None)
+            yield (
+                "mounts",
+                message,
+                (f"read-write layer {name} was there before: an empty one stands for it"),
+            )
+
+    def learn_before(self, message: m.Message, facts: Facts) -> None:
+        """Take note of a stand-in that was made."""
+        if isinstance(message, m.Register):
+            self._chains[self._standing[message.reference]] = facts["chain_id"]
+            # A base layer's chain ID is its diff ID.
+            self._diffs.setdefault(self._standing[message.reference], facts["diff_id"])
+
+    def held_before(self) -> Iterator[tuple[str, m.Message]]:
+        """Give what takes the references that callers held before."""
+        known: set[int] = set()
+        for record in self._calls:
+            reference = record.facts.get("reference")
+            if record.kind in _TAKES_REFERENCE and isinstance(reference, int):
+                known.add(reference)
+            elif self._outcome(record) == "ok" and isinstance(reference, int):
+                if reference in known or record.kind == "Abandon":
+                    continue
+                known.add(reference)
+                if "chain_id" in record.facts:
+                    chain = self._chain(record, "chain_id", "ok")
+                    yield "layers", m.GetLayer(reference=reference, chain_id=chain)
+                else:
+                    yield "mounts", m.GetRWLayer(reference=reference, name=_name(record))
+
+    def _outcome(self, record: TraceRecord) -> str:
+        answer = self._answers.get(record.request)
+        return answer.outcome if answer is not None else ""
+
+    def _chains_before(self, made: set[Any]) -> Iterator[str]:
+        for record in self._calls:
+            if record.kind == "AddImage":
+                below = None
+                for diff in _listed(record, "diff_ids"):
+                    if not _is_digest(diff):
+                        break
+                    chain = chain_of(below, diff_id(diff))
+                    if chain not in made and below is None:
+                        yield chain
+                    below = chain
+            elif self._outcome(record) != "LayerDoesNotExist":
+                for name in _CHAINS:
+                    old = record.facts.get(name)
+                    if isinstance(old, str) and old not in made and _is_digest(old):
+                        yield old
+
+    def _names_before(self) -> Iterator[str]:
+        made: set[str] = set()
+        for record in self._calls:
+            name = record.facts.get("name")
+            if not isinstance(name, str) or record.receiver != "mounts":
+                continue
+            outcome = self._outcome(record)
+            if record.kind == "CreateRWLayer":
+                if outcome == "MountNameConflict" and name not in made:
+                    yield name
+                made.add(name)
+            elif name not in made and outcome == "ok":
+                made.add(name)
+                yield name
+
+    def _stand_in(self, number: int, old: str, parent: ChainID | None) -> m.Register:
+        self._standing[number] = old
+        how, descriptors = stand_ins.source(old, "ok")
+        return m.Register(
+            reference=number, parent=parent, descriptor=None, source=how, descriptors=descriptors
+        )
+
+    # Layers
+
+    def _chain(self, record: TraceRecord, name: str, outcome: str) -> ChainID:
+        old = _fact(record, name, str)
+        if old not in self._chains and outcome != "LayerDoesNotExist":
+            raise Unplayable("nothing stands for its layer")
+        return chain_id(self._chains.get(old, old))
+
+    def _parent(self, record: TraceRecord, outcome: str) -> ChainID | None:
+        return self._chain(record, "parent", outcome) if record.facts.get("parent") else None
+
+    def _register(self, record: TraceRecord, outcome: str) -> m.Message:
+        answer = self._answers.get(record.request)
+        diff = answer.facts.get("diff_id") if answer is not None else None
+        parent = self._parent(record, outcome)
+        reference = _reference(record)
+        how, descriptors = stand_ins.source(str(diff or f"request {record.sequence}"), outcome)
+        return m.Register(
+            reference=reference,
+            parent=parent,
+            descriptor=None,
+            source=how,
+            descriptors=descriptors,
+        )
+
+    def _get_layer(self, record: TraceRecord, outcome: str) -> m.Message:
+        chain = self._chain(record, "chain_id", outcome)
+        return m.GetLayer(reference=_reference(record), chain_id=chain)
+
+    def _release_layer(self, record: TraceRecord, outcome: str) -> m.Message:
+        chain = self._chain(record, "chain_id", outcome)
+        return m.ReleaseLayer(reference=_reference(record), chain_id=chain)
+
+    def _inspect_layer(self, record: TraceRecord, outcome: str) -> m.Message:
+        chain = self._chain(record, "chain_id", outcome)
+        return m.InspectLayer(reference=_reference(record), chain_id=chain)
+
+    def _read_layer(self, record: TraceRecord, outcome: str) -> m.Message:
+        against = None
+        if record.facts.get("against") is not None:
+            against = self._chain(record, "against", "LayerDoesNotExist")
+        return m.ReadLayer(
+            reference=_reference(record),
+            chain_id=self._chain(record, "chain_id", outcome),
+            against=against,
+            whole=_fact(record, "whole", bool),
+            descriptors=stand_ins.sink(),
+        )
+
+    # Read-write layers
+
+    def _create(self, record: TraceRecord, outcome: str) -> m.Message:
+        return m.CreateRWLayer(
+            reference=_reference(record),
+            name=_name(record),
+            parent=self._parent(record, outcome),
+            mount_label=_fact(record, "mount_label", str),
+            storage_opt=_fact(record, "storage_opt", dict[str, str]),
+            init=stand_ins.init(outcome) if _fact(record, "init", bool) else None,
+        )
+
+    def _work(self, record: TraceRecord, outcome: str) -> m.Message:
+        what = _fact(record, "what", str)
+        if what not in get_args(m.MountWork):
+            raise Unplayable("there is no such work")
+        reference, name = _reference(record), _name(record)
+        source: TarSource | None = None
+        descriptors: Descriptors = ()
+        if what == "apply":
+            source, descriptors = stand_ins.source(f"request {record.sequence}", outcome)
+        elif what == "read":
+            descriptors = stand_ins.sink()
+        return m.WorkOnMount(
+            reference=reference,
+            request=_fact(record, "request", int),
+            name=name,
+            what=what,
+            source=source,
+            descriptors=descriptors,
+        )
+
+    # Images
+
+    def _add_image(self, record: TraceRecord, _outcome: str) -> m.Message:
+        diffs = [self._diffs.get(old) for old in _fact(record, "diff_ids", list[str])]
+        if None in diffs:
+            raise Unplayable("nothing stands for one of its layers")
+        old = _fact(record, "image_id", str)
+        config = stand_ins.config(old, [str(diff) for diff in diffs])
+        parent = record.facts.get("parent")
+        names = [parse_tag(name) for name in _fact(record, "names", dict[str, str])]
+        return im.AddImage(
+            facts=parse_config(config, "a stand-in"),
+            config=config,
+            parent=ImageID(self._images[parent]) if parent in self._images else None,
+            names={name: repository_of(name) for name in names},
+            last_updated=now(),
+        )
+
+    def _query(self, record: TraceRecord, outcome: str) -> im.ImageQuery:
+        asked = _fact(record, "asked", str)
+        digits = _fact(record, "digits", str | None)
+        name = _fact(record, "query_name", str | None)
+        for old, new in self._images.items():
+            if digits and old.removeprefix("sha256:").startswith(digits):
+                return im.ImageQuery(asked=new, name=None, digits=new.removeprefix("sha256:"))
+        known = any(name and f"/{one}".endswith(f"/{name}") for one in self._names)
+        if outcome == "ok" and not known:
+            raise Unplayable("its image was there before the trace")
+        return im.ImageQuery(asked=asked, name=name, digits=digits)
+
+    def _tag_image(self, record: TraceRecord, outcome: str) -> m.Message:
+        name = parse_tag(_name(record))
+        query = self._query(record, outcome)
+        return im.TagImage(query=query, name=name, repository=repository_of(name))
+
+    def _remove_image(self, record: TraceRecord, outcome: str) -> m.Message:
+        return im.RemoveImage(
+            query=self._query(record, outcome),
+            force=_fact(record, "force", bool),
+            used_by=tuple(_fact(record, "used_by", list[str])),
+            nameless=_fact(record, "nameless", bool),
+        )
+
+    def _image(self, record: TraceRecord, outcome: str) -> ImageID:
+        old = _fact(record, "image_id", str)
+        if old not in self._images and outcome == "ok":
+            raise Unplayable("its image was there before the trace")
+        return ImageID(self._images.get(old, old))
+
+
+def _is_digest(text: object) -> bool:
+    try:
+        diff_id(str(text))
+    except InvalidName:
+        return False  # the request that has it is refused when its turn comes
+    return True
+
+
+def _fact(record: TraceRecord, name: str, kind: Any) -> Any:
+    try:
+        return msgspec.convert(record.facts.get(name), kind)
+    except msgspec.ValidationError as error:
+        raise Unplayable(f"its {name} isn't recorded") from error
+
+
+def _listed(record: TraceRecord, name: str) -> list[Any]:
+    value = record.facts.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _reference(record: TraceRecord) -> int:
+    return int(_fact(record, "reference", int))
+
+
+def _name(record: TraceRecord) -> str:
+    return str(_fact(record, "name", str))

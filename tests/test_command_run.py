@@ -1,0 +1,252 @@
+"""The command's run: docker's arguments and exit statuses, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from layerstore.command import main
+from layerstore.drivers.lock import RootLock
+from layerstore.drivers.mountinfo import mount_points
+from tests.busybox import NAME, image_tar
+from tests.command_fixtures import Run
+from tests.test_command_shell import Terminal
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("/bin/busybox")]
+
+
+@pytest.fixture
+def driver_name() -> str:
+    return "overlay2"
+
+
+@pytest.fixture
+def app(run: Run, root_dir: Path) -> Run:
+    """The command with the image loaded."""
+    path = root_dir / "image.tar"
+    path.write_bytes(image_tar(User="app", WorkingDir="/srv", Entrypoint=["env", "E=1"]))
+    run("load", path)
+    return run
+
+
+Ended = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ended(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> Ended:
+    """A function that runs it in this process; returns its status and output."""
+
+    def run_it(*words: str) -> tuple[int, str, str]:
+        try:
+            status = main([*arguments, "run", *words])
+        except SystemExit as wrong:
+            status = int(str(wrong.code))
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return run_it
+
+
+def nothing_left(run: Run, arguments: list[str]) -> bool:
+    root = Path(arguments[1])
+    return (
+        run("ls", "-q") == ""
+        and not [point for point in mount_points() if point.path.startswith(str(root))]
+        and list((root / "layerstore/trash").iterdir()) == []
+    )
+
+
+def test_the_image_says_what_is_run_and_how(ended: Ended, app: Run, arguments: list[str]) -> None:
+    status, out, _ = ended(NAME, "sh", "-c", "id -u; pwd; echo $E $FROM $HOSTNAME")
+    assert (status, out.splitlines()[:2]) == (0, ["1000", "/srv"])
+    assert out.splitlines()[2].startswith("1 image run-")
+    assert nothing_left(app, arguments)
+
+
+def test_arguments_say_it_instead(
+    ended: Ended, app: Run, arguments: list[str], tmp_path: Path
+) -> None:
+    words = ["-u", "0", "-w", "/tmp", "--entrypoint", "sh", "-e", "A=1", "-e", "PATH", "--hostname",  # noqa: S108
+             "h", "-v", f"{tmp_path}:/v:ro", "--name", "name1", "--init", "--rm"]  # fmt: skip
+    script = "id -u; pwd; echo $A $E; hostname; touch /v/x 2>/dev/null || echo ro; echo $PATH"
+    status, out, _ = ended(*words, NAME, "-c", script)
+    assert status == 0
+    assert out.splitlines() == ["0", "/tmp", "1", "h", "ro", os.environ["PATH"]]  # noqa: S108
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ([NAME, "sh", "-c", "exit 7"], 7, ""),
+        ([NAME, "sh", "-c", "sh -c 'kill -9 $$' 2> /dev/null; exit $?"], 137, ""),
+        (["--entrypoint", "nonsense", NAME], 127, "nonsense can't be run: No such file"),
+        (["--entrypoint", "/etc", NAME], 126, "/etc can't be run: Permission denied"),
+        (["none", "true"], 125, "image none does not exist"),
+        (["-u", "none", NAME, "true"], 125, "no user or group none"),
+        (["-v", "x", NAME, "true"], 125, "a volume is SOURCE:/TARGET"),
+        (["-v", "/missing-here:/x", NAME, "true"], 125, "/missing-here: No such file"),
+        (["-e", "=x", NAME, "true"], 125, "a variable is KEY=VALUE"),
+        (["--entrypoint", "", NAME], 125, "it names no command"),
+        (["--name", "../x", NAME, "true"], 125, "invalid name"),
+        (["--time-limit", "0.2", NAME, "sleep", "60"], 124, ""),
+    ],
+)
+def test_exit_statuses_are_docker_s(
+    ended: Ended, app: Run, arguments: list[str], words: list[str], status: int, message: str
+) -> None:
+    found, _, error = ended(*words)
+    assert found == status
+    assert message in error
+    assert error.count("\n") == (1 if message else 0)
+    assert nothing_left(app, arguments)
+
+
+@pytest.mark.parametrize("words", [["--time-limit", "0"], ["--rm", "--keep"], ["--network", "x"]])
+def test_wrong_usage_is_status_2(ended: Ended, arguments: list[str], words: list[str]) -> None:
+    assert ended(*words, NAME)[0] == 2
+
+
+def test_what_it_does_can_be_committed_or_kept(
+    ended: Ended, app: Run, arguments: list[str]
+) -> None:
+    script = "echo 1 > /tmp/made"
+    assert ended("--commit", "made:1", NAME, "sh", "-c", script)[0] == 0
+    assert ended("--commit", "made:2", NAME, "sh", "-c", f"{script}; exit 1")[0] == 1
+    assert app("images", "made", "--format", "{{.Tag}}") == "1\n"
+    assert ended("made:1", "cat", "/tmp/made")[1] == "1\n"  # noqa: S108
+    assert ended("--keep", "--name", "kept", NAME, "sh", "-c", script)[0] == 0
+    assert app("diff", "kept").splitlines() == ["C /tmp", "A /tmp/made"]
+    (facts,) = json.loads(app("ls", "--json"))
+    assert (facts["name"], facts["path"]) == ("kept", None)
+
+
+def test_a_name_in_use_is_refused_and_stays(ended: Ended, app: Run, arguments: list[str]) -> None:
+    app("create", "web")
+    status, _, error = ended("--name", "web", NAME, "true")
+    assert (status, error) == (125, "layerstore: mount name web is already in use\n")
+    assert app("ls", "-q") == "web\n"
+
+
+def test_standard_input_is_passed_on_only_with_i(app: Run, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "layerstore.command", *arguments, "run"]
+    for words, got in ((["-i"], b"text"), ([], b"")):
+        done = subprocess.run(
+            [*command, *words, NAME, "cat"], input=b"text", capture_output=True, check=True
+        )
+        assert done.stdout == got
+
+
+def started(arguments: list[str], *words: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "layerstore.command", *arguments, "run", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def test_signals_are_passed_on(app: Run, arguments: list[str]) -> None:
+    script = "trap 'exit 9' TERM; echo ready; while true; do sleep 0.1; done"
+    process = started(arguments, NAME, "sh", "-c", script)
+    assert len(app("ls", "-q").split()) == 1, "others may use the store meanwhile"
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate()
+    assert (process.returncode, out, error) == (9, b"", b"")
+    assert nothing_left(app, arguments)
+
+
+def test_an_interrupt_from_the_terminal_ends_it_with_init(app: Run, arguments: list[str]) -> None:
+    process = started(arguments, "--init", NAME, "sh", "-c", "echo ready; exec sleep 60")
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    assert nothing_left(app, arguments)
+
+
+def test_a_signal_before_there_is_a_command_ends_it(app: Run, arguments: list[str]) -> None:
+    words = ["run", NAME, "sh", "-c", "echo ran"]
+    lock = RootLock(arguments[1])  # it waits for the store, and hears of the signal meanwhile
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "layerstore.command", "--wait", "30", *arguments, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        wait_until_handled(process.pid, signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+    finally:
+        lock.release()
+    out, error = process.communicate()
+    assert (process.returncode, out, error) == (143, b"", b"")
+    assert nothing_left(app, arguments)
+
+
+def wait_until_handled(pid: int, number: int) -> None:
+    """Wait until a process has a handler for a signal of its own."""
+    bit = 1 << (number - 1)
+    deadline = time.monotonic() + 30
+    while True:
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        if int(caught.split()[1], 16) & bit:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_command_without_its_layer_is_told(app: Run, arguments: list[str]) -> None:
+    script = "echo ready; trap 'exit 0' TERM; while true; do sleep 0.1; done"
+    process = started(arguments, "--name", "web", NAME, "sh", "-c", script)
+    app("rm", "web")
+    process.terminate()
+    _, error = process.communicate()
+    assert process.returncode == 0
+    assert error == b"layerstore: web was removed by somebody else\n"
+
+
+def test_with_t_it_has_a_terminal(app: Run, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "layerstore.command", *arguments, "run", "-it", NAME, "sh"]
+    terminal = Terminal(command)
+    try:
+        terminal.wait_for("$ ")
+        terminal.type("PS1=; tty; echo a''b\n")
+        terminal.wait_for("ab\r\n")
+        assert "/dev/pts/0\r\n" in terminal.shown
+        terminal.type("sh -c 'echo go\\ing; exec sleep 60'\n")
+        terminal.wait_for("going\r\n")
+        terminal.type("\x03")
+        terminal.type("echo after''wards\n")
+        terminal.wait_for("afterwards\r\n")
+        terminal.type("exit 5\n")
+        assert terminal.process.wait(30) == 5
+    finally:
+        terminal.close()
+    assert nothing_left(app, arguments)
+
+
+def test_output_on_a_terminal_is_whole(app: Run, arguments: list[str]) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "layerstore.command", *arguments, "run", "-t", NAME, "seq"]
+    process = subprocess.Popen([*command, "2000"], stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        try:
+            while piece := screen.read(4096):
+                shown += piece
+        except OSError:  # the terminal is closed: all was read
+            shown += b""
+    assert process.wait() == 0
+    assert shown.split() == [str(number).encode() for number in range(1, 2001)]

@@ -1,0 +1,44 @@
+"""A fork that was stopped before it could ask to end with its parent is ended all the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from layerstore.drivers.orphans import await_forks, command_of
+from tests.processes import ends
+
+_FORKS = """
+import os, signal
+if not os.fork():
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(0)
+os.waitid(os.P_ALL, 0, os.WSTOPPED)
+os.write(1, b"forked")
+os.read(0, 1)
+"""
+
+
+def test_what_a_dead_child_has_left_is_ended() -> None:
+    alive, held = socket.socketpair()
+    inode = os.fstat(held.fileno()).st_ino
+    with held:
+        child = subprocess.Popen(
+            [sys.executable, "-c", _FORKS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[held.fileno()],
+        )
+    with child, alive:
+        assert child.stdout is not None
+        assert child.stdout.read(6) == b"forked"
+        with open(f"/proc/{child.pid}/task/{child.pid}/children") as file:
+            (fork,) = (int(number) for number in file.read().split())
+        command = command_of(child.pid)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        await_forks(alive, inode, command)
+        assert ends(fork, 10)
