@@ -23,7 +23,7 @@ from tests.programs import is_installed
 from tests.tar_corpus import Workshop
 from tests.tar_reference import Reference
 
-pytest_plugins = ["tests.command_fixtures", "tests.crash.fixtures"]
+pytest_plugins = ["tests.command_fixtures", "tests.crash.fixtures", "tests.figures"]
 
 DRIVERS = ("overlay2", "vfs")
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.crash import seam
 from tests.crash.harness import Case, Harness, Try, spread
+from tests.figures import Tell
 
 SCENARIOS = ("layers", "mounts", "images", "reopening", "repairing", "forcing")
 CASES = [
@@ -35,12 +36,11 @@ def _killed_before(attempt: Try, number: int) -> str:
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_kill_before_any_call_leaves_what_was_answered(
-    case: Case, harness: Harness, all_points: bool, capsys: pytest.CaptureFixture[str]
+    case: Case, harness: Harness, all_points: bool, tell: Tell
 ) -> None:
     points = harness.count(case)
     seconds = math.inf if all_points else SECONDS_EACH[case.workers]
     tried, wrong = harness.each(case, spread(points), _killed_before, seconds)
-    with capsys.disabled():
-        print(f"\n{case}: killed at {tried} of {points} points", end=" ")
+    tell(f"{case}: killed at {tried} of {points} points")
     assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
     assert tried > 10

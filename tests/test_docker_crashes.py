@@ -20,6 +20,7 @@ from tests.crash.scenarios import SCENARIOS
 from tests.crash.state import State, listed, read_answers
 from tests.docker_api import Docker
 from tests.docker_root import DockerRoot, control_groups, need_dockerd
+from tests.figures import Tell
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 CASES = [
@@ -38,15 +39,14 @@ def groups(request: pytest.FixtureRequest, base_directory: Path) -> Iterator[Non
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_dockerd_opens_what_a_kill_left(
-    case: Case, harness: Harness, all_points: bool, capsys: pytest.CaptureFixture[str]
+    case: Case, harness: Harness, all_points: bool, tell: Tell
 ) -> None:
     points = harness.count(case)
     chance = random.Random(str(case))  # noqa: S311
     numbers = chance.sample(range(points // 4, points + 1), STARTS if all_points else 1)
     for number in numbers:
         harness.attempt(case, partial(_killed, number))
-    with capsys.disabled():
-        print(f"\n{case}: killed at {numbers} of {points} points and opened by dockerd", end=" ")
+    tell(f"{case}: killed at {numbers} of {points} points and opened by dockerd")
 
 
 def _killed(number: int, attempt: Try) -> None:

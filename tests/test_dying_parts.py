@@ -31,6 +31,7 @@ from layerstore.actors.base import Ref
 from layerstore.drivers.mountinfo import mount_points
 from tests.conftest import OpenStore
 from tests.dying import ACTORS, hit
+from tests.figures import Tell
 from tests.processes import children_of
 from tests.tars import layer_tar, many_files
 
@@ -238,7 +239,7 @@ def _handle(pid: int) -> Iterator[int]:
 
 
 def test_parts_that_die_at_random_leave_a_store_that_is_whole(
-    open_store: OpenStore, stress_round: int, capsys: pytest.CaptureFixture[str]
+    open_store: OpenStore, stress_round: int, tell: Tell
 ) -> None:
     seed = secrets.randbits(32)
     print(f"round {stress_round}, seed {seed}")
@@ -258,9 +259,8 @@ def test_parts_that_die_at_random_leave_a_store_that_is_whole(
         thread.join(2 * _BOUND)
         assert not thread.is_alive()
     outcomes = sum((user.outcomes for user in users), Counter())
-    with capsys.disabled():
-        slowest = max(user.slowest for user in users)
-        print(f"\n{store.driver_name}, {seed}: {dict(outcomes)}, {slowest:.1f} s, {trouble.made}")
+    slowest = max(user.slowest for user in users)
+    tell(f"{store.driver_name}, {seed}: {dict(outcomes)}, {slowest:.1f} s, {dict(trouble.made)}")
     for user in users:
         if user.error is not None:
             raise user.error

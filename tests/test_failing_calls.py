@@ -10,6 +10,7 @@ import pytest
 
 from tests.crash import seam
 from tests.crash.harness import Case, Harness, Try
+from tests.figures import Tell
 
 CASES = [
     Case(scenario, driver, durability="durable")
@@ -136,16 +137,13 @@ def test_no_layer_is_lost_to_a_repair_by_force_that_ran_out_of_descriptors(
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_call_that_fails_is_told_of_undone_and_can_be_repeated(
-    case: Case, harness: Harness, all_points: bool, capsys: pytest.CaptureFixture[str]
+    case: Case, harness: Harness, all_points: bool, tell: Tell
 ) -> None:
     calls = harness.attempt(case, _plans)
     chance = random.Random(str(case))  # noqa: S311
     plans = [plan for ways in calls for plan in (ways if all_points else [chance.choice(ways)])]
     tried, wrong = harness.each(case, plans, _failed, math.inf)
-    with capsys.disabled():
-        existing = sum(map(len, calls))
-        print(
-            f"\n{case}: each of {len(calls)} calls failed, in {tried} of {existing} ways", end=" "
-        )
+    existing = sum(map(len, calls))
+    tell(f"{case}: each of {len(calls)} calls failed, in {tried} of {existing} ways")
     assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
     assert tried >= len(calls) > 10

@@ -20,6 +20,7 @@ import pytest
 
 from layerstore import DriverError, LayerStore
 from layerstore.drivers.mountinfo import mount_points
+from tests.figures import Tell
 from tests.processes import children_of
 from tests.tars import layer_tar, many_files
 
@@ -27,8 +28,8 @@ _THREADS = 4
 _SAMPLES = 10
 _MOST_CHILDREN = 2 * (os.cpu_count() or 1) + 1
 """Twice the workers that are kept ready, and the reaper; a burst's others are let go."""
-_OTHER_THREADS = 1 + _THREADS + 5 + 1
-"""The main thread, the test's, the actors beside the workers and the reaper, the watchdog."""
+_OTHER_THREADS = _THREADS + 5 + 1
+"""The test's, the actors beside the workers and the reaper, the watchdog."""
 _DESCRIPTORS_PER_CHILD = 2
 _SETTLING = 10
 """Seconds until a worker that is let go has closed its child's descriptors."""
@@ -39,6 +40,8 @@ more, the noise of 10,000 cycles is less."""
 _NOISE = 6 << 20
 """Bytes of growth, all in all, that runs may show: what the allocator rounds up to. Over 10,000
 cycles that is 629 bytes a cycle, and the bound that counts."""
+
+Threads = set[threading.Thread]
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
 
@@ -63,23 +66,24 @@ class Sample:
         return (own, self.mounts, self.trash, self.inodes)
 
 
-def settled(store: LayerStore, like: Sample) -> Sample:
+def settled(store: LayerStore, others: Threads, like: Sample) -> Sample:
     """Take a sample like an earlier one, within the time in which idle workers are let go."""
     deadline = time.monotonic() + _SETTLING
-    taken = sample(store)
+    taken = sample(store, others)
     while taken.counts() != like.counts() and time.monotonic() < deadline:
-        taken = sample(store)
+        taken = sample(store, others)
     return taken
 
 
-def sample(store: LayerStore) -> Sample:
+def sample(store: LayerStore, others: Threads) -> Sample:
+    """Take a sample; `others` are the threads that were there before the store."""
     store.drain()
     gc.collect()
     children = children_of(os.getpid())
     status = os.statvfs(store.root)
     return Sample(
         descriptors=len(os.listdir("/proc/self/fd")),
-        threads=threading.active_count(),
+        threads=len(set(threading.enumerate()) - others),
         children=len(children),
         mounts=sum(point.path.startswith(f"{store.root}/") for point in mount_points()),
         trash=len(os.listdir(f"{store.root}/layerstore/trash")),
@@ -106,26 +110,33 @@ def tmpfs(make_file_system: Callable[[str, int], Path]) -> Path:
     return make_file_system("tmpfs", 4096)
 
 
+@pytest.fixture
+def others() -> Threads:
+    return set(threading.enumerate())
+
+
 @pytest.fixture(params=["overlay2", "vfs"])
-def small_store(request: pytest.FixtureRequest, tmpfs: Path) -> Iterator[LayerStore]:
+def small_store(
+    request: pytest.FixtureRequest, tmpfs: Path, others: Threads
+) -> Iterator[LayerStore]:
     root = tmpfs / f"{request.node.name}"
     with LayerStore(root, driver=request.param, durability="relaxed", trace_size=1000) as store:
         yield store
 
 
 def cycles_leave_nothing(
-    store: LayerStore, cycle: Callable[[int], None], cycles: int
+    store: LayerStore, others: Threads, cycle: Callable[[int], None], cycles: int
 ) -> list[Sample]:
     """Go through warm-up and cycles, and return the samples taken meanwhile."""
     each = max(cycles // _SAMPLES, 1)
     samples: list[Sample] = []
     with ThreadPoolExecutor(_THREADS) as threads:
         list(threads.map(cycle, range(max(each, 300))))
-        samples.append(sample(store))
+        samples.append(sample(store, others))
         for number in range(_SAMPLES):
             start = cycles * (number + 1)
             list(threads.map(cycle, range(start, start + each)))
-            samples.append(settled(store, samples[0]))
+            samples.append(settled(store, others, samples[0]))
     return samples
 
 
@@ -143,7 +154,7 @@ def check(samples: list[Sample], cycles: int) -> None:
 
 
 def test_mount_cycles(
-    small_store: LayerStore, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    small_store: LayerStore, others: Threads, request: pytest.FixtureRequest, tell: Tell
 ) -> None:
     cycles = request.config.getoption("--leak-cycles")
     base = small_store.register(layer_tar({"a": b"1"})).chain_id
@@ -152,13 +163,13 @@ def test_mount_cycles(
         with small_store.create_rw_layer(f"rw-{number}", base) as rw, rw.mounted() as path:
             Path(path, "file").write_bytes(b"1")
 
-    samples = cycles_leave_nothing(small_store, cycle, cycles)
-    tell(capsys, f"{cycles} mount cycles on {small_store.driver_name}", samples)
+    samples = cycles_leave_nothing(small_store, others, cycle, cycles)
+    tell(summary(f"{cycles} mount cycles on {small_store.driver_name}", samples))
     check(samples, cycles)
 
 
 def test_register_and_stream_cycles(
-    small_store: LayerStore, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    small_store: LayerStore, others: Threads, request: pytest.FixtureRequest, tell: Tell
 ) -> None:
     cycles = request.config.getoption("--leak-cycles") // 10
     kept = small_store.register(many_files(20))
@@ -174,14 +185,13 @@ def test_register_and_stream_cycles(
             unread.verify()
         assert len(layer.release()) == 1
 
-    samples = cycles_leave_nothing(small_store, cycle, cycles)
-    tell(capsys, f"{cycles} register cycles on {small_store.driver_name}", samples)
+    samples = cycles_leave_nothing(small_store, others, cycle, cycles)
+    tell(summary(f"{cycles} register cycles on {small_store.driver_name}", samples))
     check(samples, cycles)
 
 
-def tell(capsys: pytest.CaptureFixture[str], what: str, samples: list[Sample]) -> None:
-    with capsys.disabled():
-        print(f"\n{what}: first {samples[0]}, last {samples[-1]}")
+def summary(what: str, samples: list[Sample]) -> str:
+    return f"{what}: first {samples[0]}, last {samples[-1]}"
 
 
 def test_memory_that_grows_is_noticed() -> None:

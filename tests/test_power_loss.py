@@ -8,6 +8,7 @@ import pytest
 
 from tests.crash import power, seam
 from tests.crash.harness import Case, Harness, Try, spread
+from tests.figures import Tell
 
 CASES = [
     Case(scenario, driver, durability="durable")
@@ -34,7 +35,7 @@ def _recorded(attempt: Try) -> tuple[power.Recording, int, str]:
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_power_loss_before_any_call_leaves_what_was_answered(
-    case: Case, harness: Harness, all_points: bool, capsys: pytest.CaptureFixture[str]
+    case: Case, harness: Harness, all_points: bool, tell: Tell
 ) -> None:
     recording, count, answers = harness.attempt(case, _recorded)
     names = list(ADVERSARIES)
@@ -51,7 +52,6 @@ def test_a_power_loss_before_any_call_leaves_what_was_answered(
 
     seconds = float("inf") if all_points else SECONDS_EACH
     tried, wrong = harness.each(case, order, lost, seconds)
-    with capsys.disabled():
-        print(f"\n{case}: power lost at {tried} of {len(points)} points", end=" ")
+    tell(f"{case}: power lost at {tried} of {len(points)} points")
     assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
     assert tried > 10
