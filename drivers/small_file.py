@@ -14,8 +14,7 @@ from layerstore.drivers.errors import DriverError, InvalidMetadata
 
 _NO_FILE = {errno.EINVAL, errno.ELOOP, errno.ENXIO}
 """What opening and reading say of what is no regular file."""
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def open_regular(path: str, *, directory: int | None = None) -> int:
@@ -24,25 +23,31 @@ def open_regular(path: str, *, directory: int | None = None) -> int:
     `directory` is a descriptor that `path` is relative to. Raises OSError, with EINVAL for what is
     no regular file. A device isn't even opened, since that alone can have effects.
     """
-    found = os.open(path, _LOOK, dir_fd=directory)
+    return _open(path, directory)[0]
+
+
+def _open(path: str, directory: int | None) -> tuple[int, os.stat_result]:
+    found = os.stat(path, dir_fd=directory, follow_symlinks=False)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    fd = os.open(path, _FLAGS, dir_fd=directory)
     try:
-        if not stat.S_ISREG(os.fstat(found).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        fd = os.open(path, _FLAGS | os.O_NONBLOCK, dir_fd=directory)
-        if not os.path.samestat(os.fstat(fd), os.fstat(found)):
-            os.close(fd)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or not os.path.samestat(status, found):
             raise OSError(errno.ESTALE, "it was replaced while it was opened", path)
-        return fd
-    finally:
-        os.close(found)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd, status
 
 
 def read_small(path: str, limit: int, *, directory: int | None = None) -> bytes:
     """Return a file's first bytes, at most `limit`. Raises what open_regular does."""
-    fd = open_regular(path, directory=directory)
+    fd, status = _open(path, directory)
     try:
         content = b""
-        while len(content) < limit and (piece := os.read(fd, limit - len(content))):
+        wanted = min(status.st_size, limit)
+        while len(content) < wanted and (piece := os.read(fd, wanted - len(content))):
             content += piece
         return content
     finally:
