@@ -13,15 +13,16 @@ from functools import partial
 
 from layerstore.actors import image_messages as im
 from layerstore.actors import messages as m
-from layerstore.actors.base import BookKeeper, Continuation, Identity, Promise, Ref
+from layerstore.actors.base import Continuation, Identity, Promise, Ref
 from layerstore.actors.image_books import ImageBooks, ImageEntry, Removal
+from layerstore.actors.submitter import Submitter
 from layerstore.drivers import image_work as work
 from layerstore.drivers.errors import InvalidMetadata, LayerStoreError
 from layerstore.drivers.ids import ChainID
 from layerstore.drivers.image_config import ImageID, Repositories, StoredImage
 
 
-class ImageRegistry(BookKeeper):
+class ImageRegistry(Submitter):
     """Owns image ID -> image and name -> image ID; retains the top layer of each image."""
 
     def __init__(
@@ -35,12 +36,11 @@ class ImageRegistry(BookKeeper):
         pool: Ref,
     ) -> None:
         """Fill the books; the LayerRegistry already counts one user for each stored image."""
-        super().__init__(identity)
+        super().__init__(identity, pool)
         self._fault = repositories if isinstance(repositories, InvalidMetadata) else None
         names = {} if isinstance(repositories, InvalidMetadata) else repositories
         self._books = ImageBooks(stored, names, sizes)
         self._layers = layers
-        self._pool = pool
         self._changes: deque[tuple[Promise, Callable[[Promise], None]]] = deque()
         self._changing = False
 
@@ -71,13 +71,9 @@ class ImageRegistry(BookKeeper):
                 return self._in_turn(partial(self._remove, message))
         return super().asked(message)
 
-    def _submit(self, job: work.ImageJob, then: Continuation) -> None:
-        token = self.expect(then)
-        self.send(self._pool, m.Submit(token=token, job=job, reply_to=self.ref))
-
     def _read(self, image_id: ImageID) -> Promise:
         promise = self.promise()
-        self._submit(work.ReadConfig(image_id=image_id), partial(self.settle, promise))
+        self.submit(work.ReadConfig(image_id=image_id), partial(self.settle, promise))
         return promise
 
     # One change after another
@@ -115,7 +111,7 @@ class ImageRegistry(BookKeeper):
                 self._books.repositories = names
             then(done)
 
-        self._submit(work.WriteNames(repositories=names), written)
+        self.submit(work.WriteNames(repositories=names), written)
 
     # Adding
 
@@ -154,7 +150,7 @@ class ImageRegistry(BookKeeper):
             parent=message.parent,
             last_updated=message.last_updated,
         )
-        self._submit(job, written)
+        self.submit(job, written)
 
     def _name_added(
         self, message: im.AddImage, entry: ImageEntry, promise: Promise, *, is_new: bool
@@ -182,7 +178,7 @@ class ImageRegistry(BookKeeper):
         if self._books.get(entry.facts.image_id) is not None:
             self._drop(entry, dropped, failed=True)
         else:
-            self._submit(work.DeleteImage(image_id=entry.facts.image_id), deleted)
+            self.submit(work.DeleteImage(image_id=entry.facts.image_id), deleted)
 
     def _drop(self, entry: ImageEntry, then: Continuation, *, failed: bool) -> None:
         chain = entry.facts.chain_id
@@ -239,7 +235,7 @@ class ImageRegistry(BookKeeper):
         def dropped(done: m.Done) -> None:
             self._end(promise, done.error or _removed(removal, done.outcome(list)))
 
-        self._submit(work.DeleteImage(image_id=entry.facts.image_id), deleted)
+        self.submit(work.DeleteImage(image_id=entry.facts.image_id), deleted)
 
 
 def _removed(removal: Removal, layers: list[m.LayerMetadata]) -> im.RemovedImage:

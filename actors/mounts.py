@@ -13,16 +13,15 @@ from functools import partial
 
 from layerstore.actors import check_messages as cm
 from layerstore.actors import messages as m
-from layerstore.actors.base import BookKeeper, Continuation, Identity, Promise, Ref, log
+from layerstore.actors.base import Continuation, Identity, Promise, Ref, log
 from layerstore.actors.mount_books import MountBooks, MountEntry, MountState
+from layerstore.actors.mounting import Mounting
 from layerstore.actors.retained import MountsRetained
 from layerstore.drivers import work
 from layerstore.drivers.errors import (
     JobCancelled,
     LayerNotRetained,
     LayerStoreError,
-    MountDoesNotExist,
-    NotMounted,
 )
 from layerstore.drivers.ids import ChainID, check_mount_name, new_id, new_transaction
 from layerstore.drivers.stored import StoredMount
@@ -54,7 +53,7 @@ class _Removal:
     """The layer was made for a caller that gave up, so its parent is left as it was."""
 
 
-class MountRegistry(BookKeeper):
+class MountRegistry(Mounting):
     """Owns name -> read-write layer, who holds it and how often it is mounted."""
 
     def __init__(
@@ -70,11 +69,9 @@ class MountRegistry(BookKeeper):
         reaper: Ref,
     ) -> None:
         """Fill the books; `strays` are IDs of mounts that nobody knows to have."""
-        super().__init__(identity)
-        self._books = MountBooks(stored, cache_ids, retained)
+        super().__init__(identity, pool, MountBooks(stored, cache_ids, retained))
         self._strays = frozenset(strays)
         self._layers = layers
-        self._pool = pool
         self._reaper = reaper
         self._creations: dict[int, _Creation] = {}
         self._removals: dict[str, _Removal] = {}
@@ -85,9 +82,9 @@ class MountRegistry(BookKeeper):
     def on_start(self) -> None:
         """Unmount what the actor before this one was just mounting or unmounting when it died."""
         super().on_start()
-        for entry in self._books.all():
+        for entry in self.books.all():
             if entry.mount_id in self._strays:
-                entry.when_free(partial(self._take_down_stray, entry))
+                entry.when_free(partial(self.take_down_stray, entry))
 
     def told(self, message: m.Message) -> None:
         """Go on with what was begun."""
@@ -103,7 +100,7 @@ class MountRegistry(BookKeeper):
         """Decide on a request."""
         match message:
             case m.UnmountAll():
-                return self._unmount_all()
+                return self.unmount_all()
             case m.CloseBooks():
                 return self.close_books()
         self.refuse_if_closed()
@@ -115,42 +112,32 @@ class MountRegistry(BookKeeper):
             case m.ReleaseRWLayer():
                 return self._release(message.name, message.reference)
             case m.GetMountID():
-                return self._books.find(message.name).mount_id
+                return self.books.find(message.name).mount_id
             case m.ListMounts():
-                return [entry.metadata() for entry in self._books.all()]
+                return [entry.metadata() for entry in self.books.all()]
             case m.Mount():
-                return self._mount(message)
+                return self.mount(message)
             case m.Unmount():
-                return self._unmount(message)
+                return self.unmount(message)
             case m.WorkOnMount():
                 return self._work(message)
             case cm.Underway():
                 return self._underway()
         return super().asked(message)
 
-    def _submit(self, job: work.Job, then: Continuation, descriptors: work.Descriptors = ()) -> int:
-        token = self.expect(then)
-        self.send(
-            self._pool, m.Submit(token=token, job=job, descriptors=descriptors, reply_to=self.ref)
-        )
-        return token
-
     def _underway(self) -> set[str]:
         names = {creation.transaction for creation in self._creations.values()}
         names |= self._removals.keys()
-        for entry in self._books.all():
+        for entry in self.books.all():
             if entry.state is not MountState.READY:
                 names |= {entry.name, entry.mount_id, entry.init_id or entry.mount_id}
         return names
-
-    def _take_down_stray(self, entry: MountEntry) -> None:
-        self._take_down(entry, lambda _: entry.free())
 
     # Creating
 
     def _create(self, message: m.CreateRWLayer) -> Promise:
         mount_id = new_id()
-        entry = self._books.reserve(
+        entry = self.books.reserve(
             check_mount_name(message.name),
             mount_id,
             f"{mount_id}-init" if message.init is not None else None,
@@ -158,7 +145,7 @@ class MountRegistry(BookKeeper):
         )
         creation = _Creation(message=message, entry=entry, promise=self.promise())
         self._creations[message.reference] = creation
-        self._books.begin(mount_id)
+        self.books.begin(mount_id)
         if message.parent is None:
             self._make(creation)
         else:
@@ -189,7 +176,7 @@ class MountRegistry(BookKeeper):
             init=message.init,
             transaction=creation.transaction,
         )
-        creation.making = self._submit(job, partial(self._made, creation))
+        creation.making = self.submit(job, partial(self._made, creation))
         if creation.abandoned:
             self._cancel(creation.making)
 
@@ -210,21 +197,21 @@ class MountRegistry(BookKeeper):
         entry, reference = creation.entry, creation.message.reference
         del self._creations[reference]
         if error is not None:
-            self._books.strike(entry)
+            self.books.strike(entry)
             self.reject(creation.promise, error)
         elif creation.abandoned:
             self._undo(entry)
             self.reject(creation.promise, JobCancelled(f"the creation of mount {entry.name}"))
         else:
             entry.state = MountState.READY
-            self._books.hold_new(entry, reference)
-            self._books.end(entry.mount_id)
+            self.books.hold_new(entry, reference)
+            self.books.end(entry.mount_id)
             self.fulfil(creation.promise, entry.metadata())
 
     def _abandon(self, reference: int) -> None:
         """Undo what a caller asked for who is gone, and so can't try again."""
         creation = self._creations.get(reference)
-        entry = self._books.holding(reference)
+        entry = self.books.holding(reference)
         if creation is not None:
             creation.abandoned = True
             if creation.making is not None:
@@ -232,7 +219,7 @@ class MountRegistry(BookKeeper):
         elif reference in self._requests:
             self._cancel(self._requests[reference])
         elif entry is not None:
-            self._books.drop(entry, reference)
+            self.books.drop(entry, reference)
             if not entry.references and (entry.forsaken or entry.made_by == reference):
                 self._undo(entry)
 
@@ -257,12 +244,12 @@ class MountRegistry(BookKeeper):
     # Holding and removing
 
     def _get(self, message: m.GetRWLayer) -> m.MountMetadata:
-        entry = self._books.find(message.name)
-        self._books.hold(entry, message.reference)
+        entry = self.books.find(message.name)
+        self.books.hold(entry, message.reference)
         return entry.metadata()
 
     def _release(self, name: str, reference: int) -> Promise | list[m.LayerMetadata]:
-        entry = self._books.find_any(name)
+        entry = self.books.find_any(name)
         if entry is None:
             return []
         if reference not in entry.references:
@@ -270,7 +257,7 @@ class MountRegistry(BookKeeper):
         entry.references.discard(reference)
         entry.forsaken = True
         if entry.references:
-            self._books.drop(entry, reference)
+            self.books.drop(entry, reference)
             return []
         promise = self.promise()
         removal = _Removal(entry=entry, reference=reference, promise=promise)
@@ -282,7 +269,7 @@ class MountRegistry(BookKeeper):
         entry = removal.entry
         entry.busy = True
         if entry.mount_count:
-            self._take_down(entry, partial(self._taken_down, removal))
+            self.take_down(entry, partial(self._taken_down, removal))
         else:
             self._remove(removal)
 
@@ -301,7 +288,7 @@ class MountRegistry(BookKeeper):
             init_id=entry.init_id,
             transaction=removal.transaction,
         )
-        self._submit(job, partial(self._removed, removal))
+        self.submit(job, partial(self._removed, removal))
 
     def _removed(self, removal: _Removal, done: m.Done) -> None:
         entry = removal.entry
@@ -309,9 +296,9 @@ class MountRegistry(BookKeeper):
         if done.error is not None:
             self._undo_removal(removal, done.error)
             return
-        self._books.strike(entry)
+        self.books.strike(entry)
         if removal.reference is not None:
-            self._books.drop(entry, removal.reference)
+            self.books.drop(entry, removal.reference)
         self.send(self._reaper, m.Sweep())
         entry.free()  # whoever came in the meantime finds it gone
         if entry.parent is None:
@@ -324,110 +311,16 @@ class MountRegistry(BookKeeper):
         entry = removal.entry
         entry.state = MountState.READY
         if removal.reference is not None:
-            self._books.hold(entry, removal.reference)
+            self.books.hold(entry, removal.reference)
         else:
             log.warning("mount %s could not be removed: %s", entry.name, error)
         self.reject(removal.promise, error)
         entry.free()
 
-    # Mounting
-
-    def _mount(self, message: m.Mount) -> Promise:
-        entry = self._books.find_held(message.name, message.reference)
-        promise = self.promise()
-        entry.when_free(partial(self._begin_mount, entry, message, promise))
-        return promise
-
-    def _begin_mount(self, entry: MountEntry, message: m.Mount, promise: Promise) -> None:
-        if entry.state is not MountState.READY:
-            self.reject(promise, MountDoesNotExist(entry.name))
-        elif entry.mount_count:
-            entry.mount_count += 1
-            self._books.counted(entry)
-            self.fulfil(promise, entry.path)
-        else:
-            entry.busy = True
-            job = work.MountLayer(mount_id=entry.mount_id, mount_label=message.mount_label)
-            self._submit(job, partial(self._mounted, entry, promise))
-
-    def _mounted(self, entry: MountEntry, promise: Promise, done: m.Done) -> None:
-        if done.error is None:
-            entry.mount_count = 1
-            entry.mounted_here = True
-            entry.path = done.outcome(str)
-            self._books.counted(entry)
-        self.settle(promise, done)
-        entry.free()
-
-    def _unmount(self, message: m.Unmount) -> Promise:
-        entry = self._books.find_held(message.name, message.reference)
-        promise = self.promise()
-        entry.when_free(partial(self._begin_unmount, entry, promise))
-        return promise
-
-    def _begin_unmount(self, entry: MountEntry, promise: Promise) -> None:
-        if entry.state is not MountState.READY:
-            self.reject(promise, MountDoesNotExist(entry.name))
-        elif entry.mount_count == 0:
-            self.reject(promise, NotMounted(entry.name))
-        elif entry.mount_count > 1:
-            entry.mount_count -= 1
-            self._books.counted(entry)
-            self.fulfil(promise, None)
-        else:
-            self._take_down(entry, partial(self._unmounted, entry, promise))
-
-    def _unmounted(self, entry: MountEntry, promise: Promise, done: m.Done) -> None:
-        self.settle(promise, done)
-        entry.free()
-
-    def _take_down(self, entry: MountEntry, then: Continuation) -> None:
-        """Unmount for good, whatever the count; `then` finds the entry still busy."""
-        entry.busy = True
-        self._books.changing(entry)
-
-        def unmounted(done: m.Done) -> None:
-            if done.error is None:
-                entry.mount_count = 0
-                entry.mounted_here = False
-                entry.path = None
-            self._books.counted(entry)
-            then(done)
-
-        self._submit(work.UnmountLayer(mount_id=entry.mount_id), unmounted)
-
-    def _unmount_all(self) -> Promise:
-        promise = self.promise()
-        entries = [entry for entry in self._books.all() if entry.mounted_here]
-        left = len(entries)
-        failures: dict[str, LayerStoreError] = {}
-
-        def one_less(entry: MountEntry, done: m.Done | None) -> None:
-            nonlocal left
-            left -= 1
-            if done is not None and done.error is not None:
-                failures[entry.name] = done.error
-            if not left:
-                self.fulfil(promise, failures)
-            if done is not None:
-                entry.free()
-
-        def begin(entry: MountEntry) -> None:
-            if entry.mounted_here:
-                self._take_down(entry, partial(one_less, entry))
-            else:
-                one_less(entry, None)
-
-        for entry in entries:
-            entry.when_free(partial(begin, entry))
-        if not entries:
-            self.fulfil(promise, failures)
-        return promise
-
     # Reading and changing
 
     def _work(self, message: m.WorkOnMount) -> Promise:
-        entry = self._books.find_held(message.name, message.reference)
+        entry = self.books.find_held(message.name, message.reference)
         promise = self.promise()
         entry.readers += 1
 
@@ -437,7 +330,7 @@ class MountRegistry(BookKeeper):
             self.settle(promise, done)
             entry.advance()
 
-        token = self._submit(_job(entry, message), worked, message.descriptors)
+        token = self.submit(_job(entry, message), worked, message.descriptors)
         self._requests[message.request] = token
         return promise
 

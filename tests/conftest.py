@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -38,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stress-rounds", type=int, default=1, help="how often to run the stress test"
     )
     parser.addoption(
+        "--dying-rounds", type=int, default=1, help="how often parts die at random under load"
+    )
+    parser.addoption(
         "--all-points",
         action="store_true",
         help="kill and fail calls at every point, however long that takes",
@@ -69,6 +73,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell has what it runs in the background ignore this, and all that is started from there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # What a change is judged by should not hang on luck; elsewhere every run looks at others.
     settings.register_profile(
         "examples",

@@ -46,9 +46,9 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "stress_round" in metafunc.fixturenames:
-        rounds = metafunc.config.getoption("--stress-rounds")
-        metafunc.parametrize("stress_round", range(rounds))
+    if "dying_round" in metafunc.fixturenames:
+        rounds = metafunc.config.getoption("--dying-rounds")
+        metafunc.parametrize("dying_round", range(rounds))
 
 
 class User:
@@ -239,10 +239,10 @@ def _handle(pid: int) -> Iterator[int]:
 
 
 def test_parts_that_die_at_random_leave_a_store_that_is_whole(
-    open_store: OpenStore, stress_round: int, tell: Tell
+    open_store: OpenStore, dying_round: int, tell: Tell
 ) -> None:
     seed = secrets.randbits(32)
-    print(f"round {stress_round}, seed {seed}")
+    print(f"round {dying_round}, seed {seed}")
     store = open_store(durability="relaxed", max_streams=8)
     base = store.register(many_files(20))
     users = [User(store, base, number, seed) for number in range(_THREADS)]
