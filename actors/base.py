@@ -94,6 +94,7 @@ class Ref:
                 self._actor.tell(message)
         except pykka.ActorDeadError:
             log.debug("%s is stopped; %s from %s dropped", self.name, message, sender)
+            _close_descriptors(message)
 
     def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
         """Send a public request; the future holds the answer, or a promise of it."""
@@ -135,6 +136,11 @@ class Ref:
         """Ask the actor to stop after what is in its mailbox, without waiting."""
         self._identity.dismissed = True
         self._actor.stop(block=False)
+
+    def discard_mail(self) -> None:
+        """See BookKeeper; of an actor whose thread has ended."""
+        for keeper in self._identity.keepers:
+            keeper.discard_mail()
 
     def join(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds for the actor's thread to end; whether it has."""
@@ -345,11 +351,20 @@ class BookKeeper(pykka.ThreadingActor):
         self.on_stop()
 
     def on_stop(self) -> None:
-        """Fail whatever is still promised."""
+        """Fail whatever is still promised, and close what nobody gets to any more."""
+        self.discard_mail()
         if self._promises or not self._identity.dismissed:
             self._fail_promises(self._death or self._watch.lost(self.name))
 
+    def discard_mail(self) -> None:
+        """Close the descriptors in what this actor was told, or is told yet, and never gets to."""
+        inbox = cast("queue.Queue[Any]", self.actor_inbox)
+        for letter in inbox.queue.copy():
+            if letter.reply_to is None:  # else whoever asked closes them, having waited in vain
+                message = letter.message
+                _close_descriptors(message.content if isinstance(message, Envelope) else message)
 
-def _close_descriptors(message: Message) -> None:
+
+def _close_descriptors(message: object) -> None:
     for descriptor in getattr(message, "descriptors", ()):
         descriptor.close()

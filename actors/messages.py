@@ -412,6 +412,11 @@ class Run(Message):
     causes: tuple[Envelope | None, ...] = field(repr=False)
     """What each was submitted in, where it is traced."""
 
+    @property
+    def descriptors(self) -> Descriptors:
+        """What the jobs read and write."""
+        return tuple(each for submit in self.submits for each in submit.descriptors)
+
     def summary(self) -> str:
         """Return the first job, and how many more there are."""
         more = f" and {len(self.submits) - 1} more" if len(self.submits) > 1 else ""

@@ -228,4 +228,5 @@ class DriverPool(BookKeeper):
                 self._refuse(queue.popleft(), self._watch.lost(self.name))
         for worker in self._workers.values():
             worker.stop()
+        self._running.clear()  # a job's descriptors are its worker's
         super().on_stop()

@@ -30,11 +30,12 @@ from layerstore.drivers.tree_size import tree_size
 def replay_layer(disk: Disk, chain: ChainID, cache_id: str, diff: str, out: BinaryIO) -> None:
     """Write the tar that was registered. Raises IntegrityError where it isn't any more."""
     what = f"the content of layer {chain}"
+    records = disk.metadata.tar_split_path(chain)
     try:
-        fd = open_regular(disk.metadata.tar_split_path(chain))
+        fd = open_regular(records)
     except OSError as error:
         if is_passing(error):
-            raise DriverError.from_os_error("read", what, error) from error
+            raise DriverError.from_os_error("read", records, error) from error
         reason = f"a layer without its tar-split file: {error.strerror}"
         raise IntegrityError(what, diff, reason) from error
     try:

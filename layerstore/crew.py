@@ -211,6 +211,8 @@ class Crew:
                 left[0].join(_LOOK_UP)
             else:
                 left[0].join(deadline - now)
+        for actor in list(self._actors):
+            actor.discard_mail()  # sent by one that didn't know yet that it has ended
         return True
 
 

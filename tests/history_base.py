@@ -196,8 +196,10 @@ class HistoryBase(RuleBasedStateMachine):
         """End the history; nothing of it stays mounted."""
         for name, mount in self.model.mounts.items():
             if mount.kept:
-                self.store.get_rw_layer(name).release()
+                rw = self.store.get_rw_layer(name)
+                for _ in range(mount.mount_count):
+                    rw.unmount()
         self.store.close()
         left = [p.path for p in mount_points() if p.path.startswith(f"{self.root}/")]
-        shutil.rmtree(self.root)
         assert left == []
+        shutil.rmtree(self.root)

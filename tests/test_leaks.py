@@ -41,9 +41,15 @@ _NOISE = 6 << 20
 """Bytes of growth, all in all, that runs may show: what the allocator rounds up to. Over 10,000
 cycles that is 629 bytes a cycle, and the bound that counts."""
 
-Threads = set[threading.Thread]
-
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
+
+
+@dataclass(frozen=True)
+class Others:
+    """What was there before the store."""
+
+    threads: set[threading.Thread]
+    children: set[int]
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Sample:
         return (own, self.mounts, self.trash, self.inodes)
 
 
-def settled(store: LayerStore, others: Threads, like: Sample) -> Sample:
+def settled(store: LayerStore, others: Others, like: Sample) -> Sample:
     """Take a sample like an earlier one, within the time in which idle workers are let go."""
     deadline = time.monotonic() + _SETTLING
     taken = sample(store, others)
@@ -75,15 +81,14 @@ def settled(store: LayerStore, others: Threads, like: Sample) -> Sample:
     return taken
 
 
-def sample(store: LayerStore, others: Threads) -> Sample:
-    """Take a sample; `others` are the threads that were there before the store."""
+def sample(store: LayerStore, others: Others) -> Sample:
     store.drain()
     gc.collect()
-    children = children_of(os.getpid())
+    children = set(children_of(os.getpid())) - others.children
     status = os.statvfs(store.root)
     return Sample(
         descriptors=len(os.listdir("/proc/self/fd")),
-        threads=len(set(threading.enumerate()) - others),
+        threads=len(set(threading.enumerate()) - others.threads),
         children=len(children),
         mounts=sum(point.path.startswith(f"{store.root}/") for point in mount_points()),
         trash=len(os.listdir(f"{store.root}/layerstore/trash")),
@@ -111,13 +116,13 @@ def tmpfs(make_file_system: Callable[[str, int], Path]) -> Path:
 
 
 @pytest.fixture
-def others() -> Threads:
-    return set(threading.enumerate())
+def others() -> Others:
+    return Others(set(threading.enumerate()), set(children_of(os.getpid())))
 
 
 @pytest.fixture(params=["overlay2", "vfs"])
 def small_store(
-    request: pytest.FixtureRequest, tmpfs: Path, others: Threads
+    request: pytest.FixtureRequest, tmpfs: Path, others: Others
 ) -> Iterator[LayerStore]:
     root = tmpfs / f"{request.node.name}"
     with LayerStore(root, driver=request.param, durability="relaxed", trace_size=1000) as store:
@@ -125,7 +130,7 @@ def small_store(
 
 
 def cycles_leave_nothing(
-    store: LayerStore, others: Threads, cycle: Callable[[int], None], cycles: int
+    store: LayerStore, others: Others, cycle: Callable[[int], None], cycles: int
 ) -> list[Sample]:
     """Go through warm-up and cycles, and return the samples taken meanwhile."""
     each = max(cycles // _SAMPLES, 1)
@@ -154,7 +159,7 @@ def check(samples: list[Sample], cycles: int) -> None:
 
 
 def test_mount_cycles(
-    small_store: LayerStore, others: Threads, request: pytest.FixtureRequest, tell: Tell
+    small_store: LayerStore, others: Others, request: pytest.FixtureRequest, tell: Tell
 ) -> None:
     cycles = request.config.getoption("--leak-cycles")
     base = small_store.register(layer_tar({"a": b"1"})).chain_id
@@ -169,7 +174,7 @@ def test_mount_cycles(
 
 
 def test_register_and_stream_cycles(
-    small_store: LayerStore, others: Threads, request: pytest.FixtureRequest, tell: Tell
+    small_store: LayerStore, others: Others, request: pytest.FixtureRequest, tell: Tell
 ) -> None:
     cycles = request.config.getoption("--leak-cycles") // 10
     kept = small_store.register(many_files(20))

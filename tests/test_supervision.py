@@ -193,6 +193,22 @@ def test_a_stream_that_is_read_ends_with_an_error(store: LayerStore) -> None:
         assert stream.readall()
 
 
+def test_a_stream_that_a_dead_worker_was_to_write_ends(open_store: OpenStore) -> None:
+    store = open_store(workers=1, durability="relaxed")
+    layer = store.register(many_files(5))
+    told = 0
+    for _ in range(10):
+        with layer.tar_stream() as stream:
+            assert stream.read()
+        hit(store, "worker")  # the pool hands it the job before anybody knows
+        try:
+            with layer.tar_stream() as stream:
+                stream.read()
+        except StoreRestarted:
+            told += 1
+    assert told > 0
+
+
 def test_a_bug_that_an_asker_meets_is_told_and_mended(store: LayerStore) -> None:
     rw = store.create_rw_layer("web")
     with pytest.raises(StoreRestarted, match="mounts died"):
