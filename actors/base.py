@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 import pykka
 
 from layerstore.actors.futures import Notifying
-from layerstore.actors.logs import working_for
+from layerstore.actors.logs import tell_request
 from layerstore.actors.messages import Done, Message
 from layerstore.actors.trace import Envelope, Tracer
 from layerstore.actors.waiting import Glance
@@ -181,6 +181,8 @@ class BookKeeper(pykka.ThreadingActor):
         self._death: LayerStoreError | None = None
         identity.keepers.append(self)
         self._handling: Envelope | None = None
+        self._doing: Envelope | None = None
+        """The job that it does itself, if it is one that does."""
         self._promises: dict[Promise, Envelope | None] = {}
         self._continuations: dict[int, Continuation] = {}
         self._tokens = count(1)
@@ -200,8 +202,13 @@ class BookKeeper(pykka.ThreadingActor):
         return ref
 
     def on_start(self) -> None:
-        """Remember the thread, for whoever waits for its end."""
+        """Remember the thread, for whoever waits for its end, and what its log lines are about."""
         self._identity.threads.append(threading.current_thread())
+        tell_request(self._request)
+
+    def _request(self) -> int:
+        at = self._doing or self._handling
+        return at.request if at is not None else 0
 
     def asked(self, message: Message) -> object:
         """Decide on a public request and return the answer or a promise of it."""
@@ -220,7 +227,6 @@ class BookKeeper(pykka.ThreadingActor):
     def _traced(self, envelope: Envelope) -> object:
         envelope.started = monotonic_ns()
         self._handling = envelope
-        working_for(envelope.request)
         try:
             answer = self._handled(envelope.content)
         finally:

@@ -1,20 +1,21 @@
 """Which request the calling thread works for, so that every line of the log can say it.
 
-Owns a number for each thread, and the filter that puts it in front of the lines of `layerstore`'s
-logger.
+Owns, for each thread, whom to ask for that number, and the filter that puts it in front of the
+lines of `layerstore`'s logger.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 _here = threading.local()
 
 
-def working_for(request: int) -> None:
-    """Take note of the request at the root of what this thread does; 0 for none."""
-    _here.request = request
+def tell_request(of_now: Callable[[], int]) -> None:
+    """Have a function tell the request at the root of what this thread is at; 0 for none."""
+    _here.request = of_now
 
 
 class RequestFilter(logging.Filter):
@@ -23,7 +24,8 @@ class RequestFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Pass every record on, once with its number."""
         if not hasattr(record, "request"):
-            request = getattr(_here, "request", 0)
+            of_now = getattr(_here, "request", None)
+            request = of_now() if of_now is not None else 0
             record.__dict__["request"] = request
             if request:
                 record.msg = f"request {request}: {record.msg}"

@@ -13,7 +13,6 @@ from dataclasses import replace
 from layerstore.actors import messages as m
 from layerstore.actors.base import BookKeeper, Identity, Ref, log
 from layerstore.actors.calls import mark_worker_thread
-from layerstore.actors.logs import working_for
 from layerstore.actors.trace import Envelope, Tracer
 from layerstore.actors.waiting import Glance
 from layerstore.drivers import work
@@ -27,7 +26,6 @@ class DriverWorker(BookKeeper):
         super().__init__(identity)
         self._hands = hands
         self._pool = pool
-        self._doing: Envelope | None = None
 
     def on_start(self) -> None:
         """Mark the thread, so that nothing in it waits for an actor."""
@@ -54,7 +52,6 @@ class DriverWorker(BookKeeper):
         kind = type(submit.job).__name__
         begun = time.monotonic_ns()
         job = self._doing = self._tracer.begin(submit.job, cause or self._handling, self.name)
-        working_for(job.request if job is not None else 0)
         try:
             value = self._hands.perform(submit.job, submit.descriptors)
         except LayerStoreError as error:
@@ -111,7 +108,6 @@ class Reaper(BookKeeper):
         super().__init__(identity)
         self._hands = make_hands()
         self._swept_at = 0
-        self._doing: Envelope | None = None
 
     def on_start(self) -> None:
         """Mark the thread, so that nothing in it waits for an actor."""

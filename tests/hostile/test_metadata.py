@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Template:
 
 @pytest.fixture(scope="module", params=["overlay2", "vfs"])
 def template(request: pytest.FixtureRequest, watched: Path) -> Template:
-    top = watched / f"edited-{request.param}"
+    top = Path(tempfile.mkdtemp(prefix=f"edited-{request.param}-", dir=watched))
     sentinel = Sentinel(top / "outside")
     with LayerStore(top / "root", driver=request.param, durability="relaxed") as store:
         place = furnish(store)
@@ -151,15 +152,19 @@ def _original(path: Path, template: Template, place: Place) -> bytes:
 
 
 @pytest.mark.parametrize("edit", EDITS)
-@pytest.mark.parametrize(
-    ("template", "file"),
-    [
-        *(("overlay2", file) for file in FILES),
-        *(("vfs", file) for file in FILES if file not in _OVERLAY_ONLY),
-    ],
-    indirect=["template"],
-)
+@pytest.mark.parametrize("file", [file for file in FILES if file not in _OVERLAY_ONLY])
 def test_an_edited_file_leads_nowhere(file: str, edit: str, template: Template) -> None:
+    _leads_nowhere(file, edit, template)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("file", sorted(_OVERLAY_ONLY))
+@pytest.mark.parametrize("template", ["overlay2"], indirect=True)
+def test_an_edited_file_of_overlay2_leads_nowhere(file: str, edit: str, template: Template) -> None:
+    _leads_nowhere(file, edit, template)
+
+
+def _leads_nowhere(file: str, edit: str, template: Template) -> None:
     with template.copy() as place:
         path = FILES[file](place)
         if path.is_dir():
