@@ -101,6 +101,7 @@ def why_no_root_tests() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     _skip_without_programs(config, items)
     marked = [item for item in items if item.get_closest_marker("root")]
     reason = why_no_root_tests() if marked else ""

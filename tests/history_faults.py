@@ -180,6 +180,7 @@ class FaultRules(HistoryBase):
             del self.model.names[name]
         del self.model.images[image.image_id]
         self.model.layers[image.top].forsaken = True
+        self.model.stuck.append(image.top)
 
 
 class Histories(LayerRules, MountRules, ImageRules, FaultRules):

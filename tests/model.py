@@ -126,6 +126,8 @@ class Model:
     mounts: dict[str, ModelMount] = field(default_factory=dict)
     images: dict[str, ModelImage] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    stuck: list[str] = field(default_factory=list)
+    """Layers that nothing keeps any more, but could not be removed."""
 
     # Layers
 
@@ -175,8 +177,19 @@ class Model:
         gone = []
         while chain is not None and not self.references(chain):
             gone.append(chain)
+            if chain in self.stuck:
+                self.stuck.remove(chain)
             chain = self.layers.pop(chain).parent
         return gone
+
+    def try_again(self) -> list[list[str]]:
+        """Drop what could not be removed before; returns what goes with each."""
+        stuck, self.stuck = self.stuck, []
+        return [
+            self._drop(chain)
+            for chain in stuck
+            if chain in self.layers and not self.references(chain)
+        ]
 
     # Mounts
 
@@ -228,6 +241,7 @@ class Model:
 
     def reopen(self, *, keep_mounts: bool, mountable: bool) -> None:
         """Forget what lasts no longer than an open store; `mountable` drivers do mount."""
+        self.try_again()
         for layer in self.layers.values():
             layer.held = 0
             layer.forsaken = False

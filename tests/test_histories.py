@@ -20,7 +20,7 @@ from tests.history_faults import Histories
 _STEPS_PER_HISTORY = 80
 _DRIVERS = ("overlay2", "vfs")
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.root, pytest.mark.long, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

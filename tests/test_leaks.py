@@ -41,7 +41,7 @@ _NOISE = 6 << 20
 """Bytes of growth, all in all, that runs may show: what the allocator rounds up to. Over 10,000
 cycles that is 629 bytes a cycle, and the bound that counts."""
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.root, pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ def driver(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_very_many_entries_are_applied_within_the_memory_of_a_worker(
     driver: str, watched: Path, pytestconfig: pytest.Config
