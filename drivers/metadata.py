@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from layerstore.drivers.durable import make_directories, move, sync_directory, write_new
 from layerstore.drivers.errors import (
@@ -28,12 +29,14 @@ from layerstore.drivers.ids import (
     hex_of,
     is_transaction,
 )
-from layerstore.drivers.small_file import read_metadata
+from layerstore.drivers.small_file import Place, opened, path_of, read_metadata
 from layerstore.drivers.stored import StoredLayer, StoredMount
 
 MAX_SMALL_FILE = 4096
 MAX_DESCRIPTOR = 1 << 20
 REMOVING = "-removing"
+
+T = TypeVar("T")
 
 
 class MetadataStore:
@@ -128,21 +131,12 @@ class MetadataStore:
 
     def layers(self) -> Iterator[StoredLayer | InvalidMetadata]:
         """Read every layer's metadata; what can't be read comes as the error that says why."""
-        for name in names_in(self._layers):
-            if name.endswith(REMOVING):
-                continue
-            try:
-                yield self._read_layer(name)
-            except LayerStoreError as error:
-                yield InvalidMetadata(f"{self._layers}/{name}", str(error))
+        names = [name for name in names_in(self._layers) if not name.endswith(REMOVING)]
+        yield from _each(self._layers, names, _read_layer)
 
     def mounts(self) -> Iterator[StoredMount | InvalidMetadata]:
         """Read every mount's metadata; what can't be read comes as the error that says why."""
-        for name in names_in(self._mounts):
-            try:
-                yield self._read_mount(name)
-            except LayerStoreError as error:
-                yield InvalidMetadata(f"{self._mounts}/{name}", str(error))
+        yield from _each(self._mounts, names_in(self._mounts), _read_mount)
 
     def orphans(self) -> Iterator[tuple[str, str | None]]:
         """Yield the path of each `-removing` directory, and its cache ID where that can be read."""
@@ -158,33 +152,47 @@ class MetadataStore:
         """Return the names of the transactions that were never committed."""
         return [name for name in names_in(self._transactions) if is_transaction(name)]
 
-    def _read_layer(self, name: str) -> StoredLayer:
-        path = f"{self._layers}/{name}"
-        _check_directory(path)
-        size = _read(f"{path}/size")
-        if not size.isascii() or not size.isdigit():
-            raise InvalidMetadata(f"{path}/size", "not a decimal number")
-        parent = _read_optional(f"{path}/parent", MAX_SMALL_FILE)
-        return StoredLayer(
-            chain_id=chain_id(f"sha256:{name}"),
-            diff_id=diff_id(_read(f"{path}/diff")),
-            parent=chain_id(parent) if parent is not None else None,
-            cache_id=check_layer_id(_read(f"{path}/cache-id")),
-            size=int(size),
-            descriptor=_read_optional(f"{path}/descriptor.json", MAX_DESCRIPTOR),
-        )
 
-    def _read_mount(self, name: str) -> StoredMount:
-        path = f"{self._mounts}/{check_mount_name(name)}"
-        _check_directory(path)
-        init = _read_optional(f"{path}/init-id", MAX_SMALL_FILE)
-        parent = _read_optional(f"{path}/parent", MAX_SMALL_FILE)
-        return StoredMount(
-            name=name,
-            mount_id=check_layer_id(_read(f"{path}/mount-id")),
-            init_id=check_layer_id(init) if init is not None else None,
-            parent=chain_id(parent) if parent is not None else None,
-        )
+def _each(
+    home: str, names: list[str], read: Callable[[str, Place], T]
+) -> Iterator[T | InvalidMetadata]:
+    if not names:
+        return
+    with opened(home) as place:
+        for name in names:
+            try:
+                yield read(name, place)
+            except LayerStoreError as error:
+                yield InvalidMetadata(f"{home}/{name}", str(error))
+
+
+def _read_layer(name: str, place: Place) -> StoredLayer:
+    _check_directory(name, place)
+    size = _read(f"{name}/size", place)
+    if not size.isascii() or not size.isdigit():
+        raise InvalidMetadata(f"{place.path}/{name}/size", "not a decimal number")
+    parent = _read_optional(f"{name}/parent", MAX_SMALL_FILE, place)
+    return StoredLayer(
+        chain_id=chain_id(f"sha256:{name}"),
+        diff_id=diff_id(_read(f"{name}/diff", place)),
+        parent=chain_id(parent) if parent is not None else None,
+        cache_id=check_layer_id(_read(f"{name}/cache-id", place)),
+        size=int(size),
+        descriptor=_read_optional(f"{name}/descriptor.json", MAX_DESCRIPTOR, place),
+    )
+
+
+def _read_mount(name: str, place: Place) -> StoredMount:
+    check_mount_name(name)
+    _check_directory(name, place)
+    init = _read_optional(f"{name}/init-id", MAX_SMALL_FILE, place)
+    parent = _read_optional(f"{name}/parent", MAX_SMALL_FILE, place)
+    return StoredMount(
+        name=name,
+        mount_id=check_layer_id(_read(f"{name}/mount-id", place)),
+        init_id=check_layer_id(init) if init is not None else None,
+        parent=chain_id(parent) if parent is not None else None,
+    )
 
 
 def names_in(path: str) -> list[str]:
@@ -197,33 +205,33 @@ def names_in(path: str) -> list[str]:
         raise DriverError.from_os_error("list", path, error) from error
 
 
-def _check_directory(path: str) -> None:
+def _check_directory(name: str, place: Place) -> None:
     """Refuse a symbolic link, beneath which the files would be somebody else's."""
     try:
-        status = os.lstat(path)
+        status = os.stat(name, dir_fd=place.fd, follow_symlinks=False)
     except FileNotFoundError as error:
-        raise InvalidMetadata(path, "missing") from error
+        raise InvalidMetadata(path_of(name, place), "missing") from error
     except OSError as error:
-        raise DriverError.from_os_error("read", path, error) from error
+        raise DriverError.from_os_error("read", path_of(name, place), error) from error
     if not stat.S_ISDIR(status.st_mode):
-        raise InvalidMetadata(path, "not a directory")
+        raise InvalidMetadata(path_of(name, place), "not a directory")
 
 
-def _read(path: str, limit: int = MAX_SMALL_FILE) -> str:
-    text = _read_optional(path, limit)
+def _read(path: str, place: Place | None = None) -> str:
+    text = _read_optional(path, MAX_SMALL_FILE, place)
     if text is None:
-        raise InvalidMetadata(path, "missing")
+        raise InvalidMetadata(path_of(path, place), "missing")
     return text
 
 
-def _read_optional(path: str, limit: int) -> str | None:
-    content = read_metadata(path, limit)
+def _read_optional(path: str, limit: int, place: Place | None) -> str | None:
+    content = read_metadata(path, limit, place)
     if content is None:
         return None
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise InvalidMetadata(path, str(error)) from error
+        raise InvalidMetadata(path_of(path, place), str(error)) from error
 
 
 def _fresh(trash: str, hint: str) -> str:

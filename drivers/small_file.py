@@ -6,9 +6,12 @@ opened, nothing is waited for, and never more is read than asked for.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from layerstore.drivers.errors import DriverError, InvalidMetadata
 
@@ -54,20 +57,47 @@ def read_small(path: str, limit: int, *, directory: int | None = None) -> bytes:
         os.close(fd)
 
 
-def read_metadata(path: str, limit: int) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An open directory, so that paths in it are short for the kernel too: many are read there."""
+
+    path: str
+    fd: int
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[Place]:
+    """Open a directory for a `with` block. Raises DriverError."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise DriverError.from_os_error("open", path, error) from error
+    try:
+        yield Place(path, fd)
+    finally:
+        os.close(fd)
+
+
+def read_metadata(path: str, limit: int, place: Place | None = None) -> bytes | None:
     """Return all of a file of at most `limit` bytes, or None where there is none.
 
-    Raises InvalidMetadata for one that is longer and for what is no regular file, DriverError where
-    it can't be read.
+    `path` is relative to `place`, if that is given. Raises InvalidMetadata for one that is longer
+    and for what is no regular file, DriverError where it can't be read.
     """
     try:
-        content = read_small(path, limit + 1)
+        content = read_small(path, limit + 1, directory=place.fd if place is not None else None)
+        if len(content) <= limit:
+            return content
     except FileNotFoundError:
         return None
     except OSError as error:
+        whole = path_of(path, place)
         if error.errno in _NO_FILE:
-            raise InvalidMetadata(path, error.strerror or str(error)) from error
-        raise DriverError.from_os_error("read", path, error) from error
-    if len(content) > limit:
-        raise InvalidMetadata(path, f"longer than {limit} bytes")
-    return content
+            raise InvalidMetadata(whole, error.strerror or str(error)) from error
+        raise DriverError.from_os_error("read", whole, error) from error
+    raise InvalidMetadata(path_of(path, place), f"longer than {limit} bytes")
+
+
+def path_of(path: str, place: Place | None) -> str:
+    """Return the whole of a path that may be relative to a place."""
+    return f"{place.path}/{path}" if place is not None else path
