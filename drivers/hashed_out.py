@@ -11,6 +11,8 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from layerstore.drivers.large_buffer import large_buffer
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -39,7 +41,7 @@ class HashedOut:
         self._out = out
         self._hash = hashlib.sha256()
         self._pool: ThreadPoolExecutor | None = None
-        self._ring = [memoryview(bytearray(_BUFFER)) for _ in range(_BUFFERS)]
+        self._ring = [large_buffer(_BUFFER)]
         self._hashing: list[Future[None] | None] = [None] * _BUFFERS
         self._current = 0
         self._filled = 0
@@ -89,6 +91,8 @@ class HashedOut:
         self._write_out(full)
         self._current = (self._current + 1) % _BUFFERS
         self._filled = 0
+        if self._current == len(self._ring):
+            self._ring.append(large_buffer(_BUFFER))
         waiting = self._hashing[self._current]
         if waiting is not None:
             waiting.result()

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, Self
 
 from layerstore.drivers.errors import DriverError, InvalidTar
+from layerstore.drivers.large_buffer import large_buffer
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,7 +40,7 @@ class TarBytes:
         self._source = source
         self._hash = hashlib.sha256()
         self._pool: ThreadPoolExecutor | None = None
-        self._ring = [memoryview(bytearray(_BUFFER))]
+        self._ring = [large_buffer(_BUFFER)]
         self._hashing: list[Future[None] | None] = [None]
         self._next = 0
         self._view = self._ring[0][:0]
@@ -136,7 +137,7 @@ class TarBytes:
 
     def _grow_or_wrap(self) -> None:
         if len(self._ring) < _BUFFERS:
-            self._ring.append(memoryview(bytearray(_BUFFER)))
+            self._ring.append(large_buffer(_BUFFER))
             self._hashing.append(None)
         else:
             self._next = 0
