@@ -14,10 +14,27 @@ from layerstore.drivers.ids import ChainID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Underway(Message):
-    """Asked of the layers and the mounts: what is just being made or removed.
+class Standing:
+    """All names and IDs that a registry knows, at one moment."""
 
-    Answered with a set of all its names and IDs, on which the disk may be in between.
+    busy: frozenset[str] = frozenset()
+    """Of what is being made or removed, so that the disk may be in between."""
+    ready: frozenset[str] = frozenset()
+
+    def __or__(self, other: Standing) -> Standing:
+        """Return what either knows."""
+        return Standing(busy=self.busy | other.busy, ready=self.ready | other.ready)
+
+    def since(self, before: Standing) -> frozenset[str]:
+        """Return the names of what has changed, or may have, since an earlier moment."""
+        return self.busy | before.busy | (self.ready ^ before.ready)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway(Message):
+    """Asked of the layers and the mounts: what is just being made or removed, and what stands.
+
+    Answered with Standing.
     """
 
     public: ClassVar[bool] = True

@@ -250,11 +250,12 @@ class LayerRegistry(Retaining):
         )
         return self._use(entry, job)
 
-    def _underway(self) -> set[str]:
-        names = {name for r in self._registrations.values() for name in (r.transaction, r.cache_id)}
+    def _underway(self) -> cm.Standing:
+        busy = {name for r in self._registrations.values() for name in (r.transaction, r.cache_id)}
         for entry in self.books.changing():
-            names |= {entry.chain_id, entry.cache_id}
-        return names
+            busy |= {entry.chain_id, entry.cache_id}
+        ready = {name for e in self.books.ready() for name in (e.chain_id, e.cache_id)}
+        return cm.Standing(busy=frozenset(busy), ready=frozenset(ready))
 
     def _use(self, entry: LayerEntry, job: work.Job, descriptors: work.Descriptors = ()) -> Promise:
         promise = self.promise()

@@ -125,13 +125,14 @@ class MountRegistry(Mounting):
                 return self._underway()
         return super().asked(message)
 
-    def _underway(self) -> set[str]:
-        names = {creation.transaction for creation in self._creations.values()}
-        names |= self._removals.keys()
+    def _underway(self) -> cm.Standing:
+        busy = {creation.transaction for creation in self._creations.values()}
+        busy |= self._removals.keys()
+        ready: set[str] = set()
         for entry in self.books.all():
-            if entry.state is not MountState.READY:
-                names |= {entry.name, entry.mount_id, entry.init_id or entry.mount_id}
-        return names
+            names = ready if entry.state is MountState.READY else busy
+            names |= {entry.name, entry.mount_id, entry.init_id or entry.mount_id}
+        return cm.Standing(busy=frozenset(busy), ready=frozenset(ready))
 
     # Creating
 

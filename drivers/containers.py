@@ -12,7 +12,7 @@ from collections.abc import Callable, Container
 
 import msgspec
 
-from layerstore.drivers.durable import make_directories, write_file
+from layerstore.drivers.durable import is_temporary, make_directories, write_file
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.ids import check_layer_id
 from layerstore.drivers.small_file import read_small
@@ -37,6 +37,17 @@ class ContainerRecords:
     def __init__(self, root: str, *, durable: bool) -> None:
         self._home = f"{root}/layerstore/containers"
         self._durable = durable
+
+    def prepare(self) -> None:
+        """Remove what a crash has left unfinished, before anybody writes. Raises DriverError."""
+        try:
+            for name in os.listdir(self._home):
+                if is_temporary(name):
+                    self._delete(name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DriverError.from_os_error("clean", self._home, error) from error
 
     def write(self, mount_id: str, record: ContainerRecord) -> None:
         """Write or replace a record. Raises DriverError."""
@@ -67,7 +78,8 @@ class ContainerRecords:
             names = os.listdir(self._home)
             present = mount_ids()
             for name in names:
-                if name.removesuffix(_SUFFIX) not in present:
+                # What one that is there has beside its record, somebody is just writing.
+                if name.partition(_SUFFIX)[0] not in present:
                     self._delete(name)
         except FileNotFoundError:
             return

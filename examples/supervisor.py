@@ -246,6 +246,9 @@ def main() -> int:
             print(f"removed {left} layers of jobs that were cut off", file=sys.stderr)
         _run_and_draw(supervisor, options.at_once)
     print(table(jobs).caption)
+    for job in jobs:
+        if job.state.startswith("failed"):
+            print(f"{job.name}: {job.state}", file=sys.stderr)
     if caught:
         return 128 + caught[0]
     return 0 if all(job.state in {"done", "done before", "timed out"} for job in jobs) else 1

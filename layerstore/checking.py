@@ -1,8 +1,8 @@
 """Checking an open store: what is wrong on its disk, whatever else goes on meanwhile.
 
-Owns how a check stays consistent. The disk is compared with the metadata twice, and between the two
-the registries are asked what is just being made or removed. What was seen both times was there all
-the time between; so if a registry didn't know of it then, it is wrong.
+Owns how a check stays consistent. Comparing the disk with the metadata takes a while, in which both
+change, so what is found is looked for a second time. The registries are asked before and after that
+what they know: it counts where they knew the same of it both times, and weren't just at it.
 """
 
 from __future__ import annotations
@@ -30,25 +30,27 @@ def check(core: Core, *, full: bool, progress: Progress | None = None) -> list[F
     """Return what is wrong; with `full` every layer's content is read and verified."""
     found = _inspect(core)
     if found:
-        busy = underway(core)
-        before = set(found)
-        found = [f for f in _inspect(core) if f in before and not busy.intersection(f.about)]
+        before, first = _standing(core), set(found)
+        again = _inspect(core)
+        changed = _standing(core).since(before)
+        found = [
+            fault for fault in again if fault in first and not changed.intersection(fault.about)
+        ]
     if full:
         found += _verify(core, found, progress)
     return found
 
 
-def underway(core: Core) -> set[str]:
-    """Return the names and IDs of all that is just being made or removed."""
-    busy: set[str] = set()
-    for registry in (core.layers, core.mounts):
-        busy |= core.call(registry, cm.Underway())
-    return busy
+def _standing(core: Core) -> cm.Standing:
+    """Return what the registries know."""
+    layers: cm.Standing = core.call(core.layers, cm.Underway())
+    mounts: cm.Standing = core.call(core.mounts, cm.Underway())
+    return layers | mounts
 
 
 def plan(core: Core, faults: Iterable[Fault]) -> list[RepairStep]:
     """Return what a repair would do about faults."""
-    job = PlanRepair(faults=tuple(faults), mounted=mount_paths(), busy=tuple(underway(core)))
+    job = PlanRepair(faults=tuple(faults), mounted=mount_paths(), busy=tuple(_standing(core).busy))
     steps: list[RepairStep] = core.call(core.layers, cm.CheckDisk(job=job))
     return steps
 

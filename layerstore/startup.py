@@ -10,6 +10,7 @@ import os
 
 from layerstore.core import Core
 from layerstore.crew import Found, Staff
+from layerstore.drivers.containers import ContainerRecords
 from layerstore.drivers.disk import Disk, DiskConfig
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.imagedb import ImageDatabase
@@ -35,6 +36,7 @@ def _start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) ->
         disk.metadata.prepare()
         prepare_trash(disk.trash)
         database.prepare()
+        ContainerRecords(disk.root, durable=disk.durable).prepare()
 
     def find() -> Found:
         recovered = recover(disk, reap=recovering)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from layerstore import FaultKind, LayerStore, LayerStoreError
+from layerstore import FaultKind, LayerStore, LayerStoreError, WorkerDied
 from layerstore.command import main
 from tests.conftest import OpenStore
 from tests.damage import ANY, CASES, OVERLAY, Place, damages, furnish
@@ -203,8 +205,11 @@ def test_a_root_that_is_not_there_is_an_error(
 def test_a_child_that_dies_is_told(open_store: OpenStore) -> None:
     store = open_store(workers=1)
     furnish(store)
-    for pid in children_of(os.getpid()):
-        kill(pid)
-    with pytest.raises(LayerStoreError):
-        store.check()
+    with ThreadPoolExecutor(1) as thread:
+        checking = thread.submit(store.check, full=True)
+        while not checking.done():
+            for pid in children_of(os.getpid()):
+                with contextlib.suppress(ProcessLookupError):
+                    kill(pid)
+    assert isinstance(checking.exception(), WorkerDied)
     assert store.check() == []

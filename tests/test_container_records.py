@@ -22,3 +22,16 @@ def test_a_record_made_while_others_are_tidied_away_stays(tmp_path: Path) -> Non
     records.keep_only(mounts)
     assert records.read(OLD) is None
     assert records.read(NEW) == record
+
+
+def test_a_record_that_is_being_written_stays(tmp_path: Path) -> None:
+    records = ContainerRecords(str(tmp_path), durable=False)
+    home = tmp_path / "layerstore/containers"
+    home.mkdir(parents=True)
+    ours, gone = (home / f"{mount}.json.0123456789abcdef.tmp" for mount in (NEW, OLD))
+    ours.touch()
+    gone.touch()
+    records.keep_only(lambda: {NEW})
+    assert list(home.iterdir()) == [ours]
+    records.prepare()
+    assert list(home.iterdir()) == []
