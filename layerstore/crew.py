@@ -27,6 +27,7 @@ from layerstore.drivers.imagedb import RecoveredImages
 from layerstore.drivers.recovery import Recovered
 from layerstore.drivers.removal import remove_mount
 from layerstore.drivers.stored import StoredLayer
+from layerstore.stacks import stack_of
 
 _REAPER_NICENESS = 10
 _LOOK_UP = 0.1
@@ -205,6 +206,7 @@ class Crew:
         while left := [actor for actor in list(self._actors) if not actor.ended]:
             now = time.monotonic()
             if now > last:
+                _tell_of(left)
                 return False
             if now >= deadline:
                 self.kill_children()
@@ -214,6 +216,15 @@ class Crew:
         for actor in list(self._actors):
             actor.discard_mail()  # sent by one that didn't know yet that it has ended
         return True
+
+
+def _tell_of(actors: Iterable[Ref]) -> None:
+    """Say in the log where the threads are at that don't end."""
+    for actor in actors:
+        glance = actor.look()
+        child = f" (child {glance.child})" if glance is not None and glance.child else ""
+        stack = "\n".join(stack_of(actor.thread))
+        log.error("%s%s doesn't end; its thread is at\n%s", actor.name, child, stack)
 
 
 def _undo_creations(disk: Disk, recovered: Recovered, retained: Retained) -> bool:

@@ -7,17 +7,15 @@ waiting, and closing a store ends it.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 
 from layerstore.actors.waiting import Waiting, described
+from layerstore.stacks import stack_of
 
 log = logging.getLogger("layerstore")
 
 _LOOKS = 4
-_FRAMES = 12
 
 
 class Watchdog:
@@ -58,10 +56,7 @@ class Watchdog:
 
 def _stacks(waiting: Waiting) -> Iterator[str]:
     """Give the stack of each actor's thread that is at something."""
-    frames = sys._current_frames()
     for actor in waiting.actors:
-        frame = frames.get(actor.thread or 0)
-        if frame is not None and (actor.handling or actor.doing):
+        if actor.handling or actor.doing:
             yield f"  the thread of {actor.name} is at"
-            stack = traceback.extract_stack(frame)[-_FRAMES:]
-            yield from (f"    {at.filename}:{at.lineno} in {at.name}" for at in stack)
+            yield from stack_of(actor.thread)
