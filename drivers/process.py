@@ -160,7 +160,8 @@ class ChildProcess:
         return frame
 
     def _wait(self) -> None:
-        wait_for_child(self.pid, [(self._sock, select.POLLIN)], self._give_up)
+        if not wait_for_child(self.pid, [(self._sock, select.POLLIN)], self._give_up):
+            raise EndOfFrames
 
     def _give_up(self) -> None:
         self._given_up = True

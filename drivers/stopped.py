@@ -29,19 +29,29 @@ def is_stopped(pid: int) -> bool:
     return found is not None
 
 
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True  # and been reaped
+
+
 def wait_for_child(
     pid: int, sockets: Iterable[tuple[socket.socket, int]], give_up: Callable[[], None]
 ) -> list[tuple[int, int]]:
     """Wait for one of the events of these sockets, as poll(2), and return those that there are.
 
-    `give_up` is called where the child stays stopped. It is to end it, which closes its sockets, or
-    to raise.
+    None where the child has ended and nothing comes any more, though somebody still holds the other
+    ends: a fork that was stopped before it could ask to end with it. `give_up` is called where the
+    child stays stopped. It is to end it, or to raise.
     """
     poll = select.poll()
     for sock, events in sockets:
         poll.register(sock, events)
     looks = 0
     while not (found := poll.poll(_LOOK_UP * 1000)):
+        if _has_ended(pid):
+            return poll.poll(0)
         looks = looks + 1 if is_stopped(pid) else 0
         if looks == _LOOKS:
             give_up()

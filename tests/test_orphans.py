@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 
+import pytest
+
 from layerstore.drivers.orphans import await_forks, command_of
+from layerstore.drivers.stopped import wait_for_child
 from tests.processes import ends
 
 _FORKS = """
@@ -39,6 +43,7 @@ def test_what_a_dead_child_has_left_is_ended() -> None:
             (fork,) = (int(number) for number in file.read().split())
         command = command_of(child.pid)
         child.send_signal(signal.SIGKILL)
+        assert wait_for_child(child.pid, [(alive, select.POLLIN)], pytest.fail) == []
         child.wait()
         await_forks(alive, inode, command)
         assert ends(fork, 10)
