@@ -86,7 +86,8 @@ class HistoryBase(RuleBasedStateMachine):
             trace_size=100,
         )
 
-    # What rules choose from
+    # What rules choose from: in the order in which it was made. IDs hang on the time, so in theirs
+    # the same choices would lead elsewhere when they are made again.
 
     def some_parent(self, pick: int, *, given_up: bool = False) -> str | None:
         """Choose a chain to build on, or None for a base layer.
@@ -95,14 +96,14 @@ class HistoryBase(RuleBasedStateMachine):
         """
         shallow = [
             chain
-            for chain, layer in sorted(self.model.layers.items())
+            for chain, layer in self.model.layers.items()
             if len(list(self.model.ancestors(chain))) < _MAX_DEPTH
             and (given_up or not layer.forsaken or self.model.references(chain))
         ]
         return [None, *shallow][pick % (len(shallow) + 1)]
 
     def some_chain(self, pick: int) -> str:
-        chains = sorted(self.model.layers)
+        chains = list(self.model.layers)
         return chains[pick % len(chains)]
 
     def content(self) -> bytes:

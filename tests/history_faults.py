@@ -168,7 +168,7 @@ class FaultRules(HistoryBase):
     @precondition(lambda self: self.model.images)
     @rule(pick=PICK)
     def remove_an_image_whose_layers_stay(self, pick: int) -> None:
-        images = sorted(self.model.images)
+        images = list(self.model.images)
         image = self.model.images[images[pick % len(images)]]
         if image.top is None or self.model.references(image.top) > 1:
             return

@@ -33,7 +33,7 @@ STACKS = st.sampled_from([[layer_tar(files) for files in stack] for stack in _ST
 
 class ImageRules(HistoryBase):
     def some_image(self, pick: int) -> ModelImage:
-        images = sorted(self.model.images)
+        images = list(self.model.images)
         return self.model.images[images[pick % len(images)]]
 
     def layers_loaded(self, stack: Sequence[bytes]) -> list[str]:
