@@ -94,7 +94,7 @@ class Ref:
                 self._actor.tell(message)
         except pykka.ActorDeadError:
             log.debug("%s is stopped; %s from %s dropped", self.name, message, sender)
-            _close_descriptors(message)
+            close_descriptors(message)
 
     def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
         """Send a public request; the future holds the answer, or a promise of it."""
@@ -236,18 +236,18 @@ class BookKeeper(pykka.ThreadingActor):
 
     def _handled(self, message: Message) -> object:
         if self._death is not None:
-            _close_descriptors(message)
+            close_descriptors(message)
             return Refused(self._death)
         try:
             if message.public:
                 return self.asked(message)
             self.told(message)
         except LayerStoreError as error:
-            _close_descriptors(message)
+            close_descriptors(message)
             # Where nobody waits for the answer, nobody would hear of it.
             return Refused(error) if message.public else self._die(message, error)
         except BaseException as error:  # noqa: BLE001 - Pykka would stop every actor there is
-            _close_descriptors(message)
+            close_descriptors(message)
             return self._die(message, error)
         return None
 
@@ -368,9 +368,10 @@ class BookKeeper(pykka.ThreadingActor):
         for letter in inbox.queue.copy():
             if letter.reply_to is None:  # else whoever asked closes them, having waited in vain
                 message = letter.message
-                _close_descriptors(message.content if isinstance(message, Envelope) else message)
+                close_descriptors(message.content if isinstance(message, Envelope) else message)
 
 
-def _close_descriptors(message: object) -> None:
+def close_descriptors(message: object) -> None:
+    """Close what a message brings that nobody will handle; other messages bring none."""
     for descriptor in getattr(message, "descriptors", ()):
         descriptor.close()

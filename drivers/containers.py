@@ -12,7 +12,7 @@ from collections.abc import Callable, Container
 
 import msgspec
 
-from layerstore.drivers.durable import is_temporary, make_directories, write_file
+from layerstore.drivers.durable import make_directories, remove_temporaries, write_file
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.ids import check_layer_id
 from layerstore.drivers.small_file import read_small
@@ -41,9 +41,7 @@ class ContainerRecords:
     def prepare(self) -> None:
         """Remove what a crash has left unfinished, before anybody writes. Raises DriverError."""
         try:
-            for name in os.listdir(self._home):
-                if is_temporary(name):
-                    self._delete(name)
+            remove_temporaries(self._home)
         except FileNotFoundError:
             return
         except OSError as error:

@@ -5,6 +5,7 @@ Owns the order of write, fsync and rename. It knows nothing of what is written.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -17,9 +18,12 @@ _log = logging.getLogger("layerstore")
 _TEMPORARY = re.compile(r".+\.[0-9a-f]{16}\.tmp\Z")
 
 
-def is_temporary(name: str) -> bool:
-    """Whether this is a name from temporary_beside, left by a process that was killed."""
-    return bool(_TEMPORARY.match(name))
+def remove_temporaries(directory: str) -> None:
+    """Remove what temporary_beside named and a process that was killed has left. Raises OSError."""
+    for name in os.listdir(directory):
+        if _TEMPORARY.match(name):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{directory}/{name}")
 
 
 def temporary_beside(path: str) -> str:

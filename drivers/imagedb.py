@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import msgspec
 
 from layerstore.drivers.durable import (
-    is_temporary,
     make_directories,
     move,
+    remove_temporaries,
     temporary_beside,
     write_file,
 )
@@ -83,12 +83,12 @@ class ImageDatabase:
             make_directories(path, durable=self._durable)
         try:
             for path in (self.contents, self.home):
-                _remove_temporaries(path)
+                remove_temporaries(path)
             with os.scandir(self.metadata) as entries:
                 homes = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
             for name in homes:
                 home = f"{self.metadata}/{name}"
-                _remove_temporaries(home)
+                remove_temporaries(home)
                 if not os.path.lexists(f"{self.contents}/{name}"):
                     self._remove_metadata(home)
         except OSError as error:
@@ -219,12 +219,6 @@ class ImageDatabase:
         document = {"Repositories": {key: dict(names) for key, names in repositories.items()}}
         content = msgspec.json.encode(document, order="sorted")
         write_file(self.names_path, content, durable=self._durable)
-
-
-def _remove_temporaries(directory: str) -> None:
-    for name in os.listdir(directory):
-        if is_temporary(name):
-            _unlink_if_there(f"{directory}/{name}")
 
 
 def _unlink_if_there(path: str) -> None:

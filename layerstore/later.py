@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pykka
 
-from layerstore.actors import messages as m
-from layerstore.actors.base import Ref, Refused
+from layerstore.actors.base import Ref, Refused, close_descriptors
 from layerstore.actors.futures import Notifying
 from layerstore.drivers.errors import JobCancelled, LayerStoreError, StoreRestarted
 from layerstore.outcome import Outcome
@@ -119,7 +118,7 @@ class Later(Notifying[T]):
                 return
             if self._ref is not None:
                 self._core.abandon(self._ref, self._request.message)
-        _close_descriptors(self._request.message)
+        close_descriptors(self._request.message)
         self._finish(error=error)
 
     def _finish(self, *, value: Any = None, error: Exception | None = None) -> None:
@@ -141,8 +140,3 @@ def _pass_on(future: Later[Any], actor: pykka.ActorRef[Any], tag: object) -> Non
     except LayerStoreError as error:
         outcome = Outcome(tag, error=error)
     actor.tell(outcome)
-
-
-def _close_descriptors(message: m.Message) -> None:
-    for descriptor in getattr(message, "descriptors", ()):
-        descriptor.close()

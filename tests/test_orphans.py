@@ -13,7 +13,7 @@ import pytest
 
 from layerstore.drivers.orphans import await_forks, command_of
 from layerstore.drivers.stopped import wait_for_child
-from tests.processes import ends
+from tests.processes import children_of, ends
 
 _FORKS = """
 import os, signal
@@ -39,8 +39,7 @@ def test_what_a_dead_child_has_left_is_ended() -> None:
     with child, alive:
         assert child.stdout is not None
         assert child.stdout.read(6) == b"forked"
-        with open(f"/proc/{child.pid}/task/{child.pid}/children") as file:
-            (fork,) = (int(number) for number in file.read().split())
+        (fork,) = children_of(child.pid)
         command = command_of(child.pid)
         child.send_signal(signal.SIGKILL)
         assert wait_for_child(child.pid, [(alive, select.POLLIN)], pytest.fail) == []
