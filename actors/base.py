@@ -7,19 +7,19 @@ handler never waits: it either answers at once or returns a promise that a later
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic_ns
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import pykka
 
 from layerstore.actors.futures import Notifying
 from layerstore.actors.logs import tell_request
+from layerstore.actors.mailbox import Mailbox
 from layerstore.actors.messages import Done, Message
 from layerstore.actors.trace import Envelope, Tracer
 from layerstore.actors.waiting import Glance
@@ -170,6 +170,7 @@ class BookKeeper(pykka.ThreadingActor):
 
     # A store that its owner forgot to close must not keep the interpreter from ending.
     use_daemon_thread = True
+    actor_inbox: Mailbox
 
     def __init__(self, identity: Identity) -> None:
         super().__init__()
@@ -188,6 +189,10 @@ class BookKeeper(pykka.ThreadingActor):
         self._tokens = count(1)
         self._closing: Promise | None = None
         self._closed = False
+
+    @staticmethod
+    def _create_actor_inbox() -> Mailbox:
+        return Mailbox()
 
     @staticmethod
     def _create_future() -> pykka.Future[Any]:
@@ -272,10 +277,9 @@ class BookKeeper(pykka.ThreadingActor):
 
     def look(self) -> Glance:
         """Return what is before this actor; called from other threads, so it only reads."""
-        inbox = cast("queue.Queue[Any]", self.actor_inbox)
         return Glance(
             name=self.name,
-            mailbox=tuple(letter.message for letter in inbox.queue.copy()),
+            mailbox=tuple(letter.message for letter in self.actor_inbox.letters()),
             handling=self._handling,
             promised=tuple(asked for asked in self._promises.copy().values() if asked is not None),
         )
@@ -364,8 +368,7 @@ class BookKeeper(pykka.ThreadingActor):
 
     def discard_mail(self) -> None:
         """Close the descriptors in what this actor was told, or is told yet, and never gets to."""
-        inbox = cast("queue.Queue[Any]", self.actor_inbox)
-        for letter in inbox.queue.copy():
+        for letter in self.actor_inbox.letters():
             if letter.reply_to is None:  # else whoever asked closes them, having waited in vain
                 message = letter.message
                 close_descriptors(message.content if isinstance(message, Envelope) else message)

@@ -12,6 +12,7 @@ from typing import Any
 import pykka
 
 from layerstore.actors.base import Ref, Refused
+from layerstore.actors.futures import Latch, Notifying
 from layerstore.actors.messages import Message
 from layerstore.drivers.errors import CallTimeout, InternalError
 
@@ -51,13 +52,14 @@ class Call:
         self._deadline = deadline
         if timeout is not None and deadline is None:
             self._deadline = time.monotonic() + timeout
-        self._future: pykka.Future[Any] = ref.ask(message)
+        self._future = ref.ask(message)
+        self._arrived: Latch | None = None
 
     def accepted(self) -> None:
         """Wait until the actor has taken the request; raises what it refused it with."""
-        answer = self._wait()
-        if isinstance(answer, pykka.Future):
-            self._future = answer
+        taken = Latch()
+        self._future.when_set(lambda _: taken.open())
+        self._answer(taken)
 
     def result(self) -> Any:
         """Wait for the answer and return it.
@@ -65,39 +67,48 @@ class Call:
         Raises the error that the actor answered with, CallTimeout, or StoreRestarted or StoreClosed
         where the actor has stopped.
         """
-        answer = self._wait()
-        if isinstance(answer, pykka.Future):
-            self._future = answer
-            answer = self._wait()
-        return answer
+        if self._arrived is None:
+            # Woken for a promise, the caller would only wait again.
+            self._arrived = Latch()
+            self._future.when_set(self._heard)
+        return self._answer(self._arrived)
+
+    def _heard(self, future: Notifying[Any]) -> None:
+        promise = future.promise
+        if promise is not None:
+            promise.when_set(self._heard)
+        elif self._arrived is not None:
+            self._future = future
+            self._arrived.open()
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the deadline, never below zero; None where there is none."""
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
-    def _wait(self) -> Any:
-        answer = self._got()
+    def _answer(self, there: Latch) -> Any:
+        self._await(there)
+        try:
+            answer = self._future.get(timeout=0)
+        except pykka.ActorDeadError as error:
+            raise self._ref.lost() from error
         if isinstance(answer, Refused):
             raise answer.error
         return answer
 
-    def _got(self) -> Any:
+    def _await(self, there: Latch) -> None:
         stopped = False
         while True:
             left = self.seconds_left
-            try:
-                return self._future.get(timeout=_LOOK_UP if left is None else min(_LOOK_UP, left))
-            except pykka.ActorDeadError as error:
-                raise self._ref.lost() from error
-            except pykka.Timeout as error:
-                if self._timeout is not None and not self.seconds_left:
-                    raise CallTimeout(self._operation, self._timeout) from error
-                # Dead for one whole look-up: the actor has failed its promises by now, so an
-                # answer that still isn't there was lost.
-                if stopped:
-                    raise self._ref.lost() from error
-                stopped = not self._ref.alive
+            if there.wait(_LOOK_UP if left is None else min(_LOOK_UP, left)):
+                return
+            if self._timeout is not None and not self.seconds_left:
+                raise CallTimeout(self._operation, self._timeout)
+            # Dead for one whole look-up: the actor has failed its promises by now, so an answer
+            # that still isn't there was lost.
+            if stopped:
+                raise self._ref.lost()
+            stopped = not self._ref.alive
 
 
 def call(ref: Ref, message: Message, timeout: float | None = None) -> Any:

@@ -26,6 +26,9 @@ from layerstore.drivers.errors import (
 from layerstore.drivers.ids import ChainID, check_mount_name, new_id, new_transaction
 from layerstore.drivers.stored import StoredMount
 
+_MANY_REMOVED = 128
+"""Removals after which the trash is emptied though others are under way."""
+
 
 @dataclass(slots=True, kw_only=True)
 class _Creation:
@@ -76,6 +79,7 @@ class MountRegistry(Mounting):
         self._creations: dict[int, _Creation] = {}
         self._removals: dict[str, _Removal] = {}
         """By transaction, those that are under way on the disk."""
+        self._unswept = 0
         self._requests: dict[int, int] = {}
         """Requests that are worked on -> the tokens of their jobs."""
 
@@ -300,13 +304,20 @@ class MountRegistry(Mounting):
         self.books.strike(entry)
         if removal.reference is not None:
             self.books.drop(entry, removal.reference)
-        self.send(self._reaper, m.Sweep())
+        self._have_swept()
         entry.free()  # whoever came in the meantime finds it gone
         if entry.parent is None:
             self.fulfil(removal.promise, [])
         else:
             dropped = partial(self.settle, removal.promise)
             self._drop_parent(entry.parent, dropped, failed=removal.undoes)
+
+    def _have_swept(self) -> None:
+        """Have the trash emptied once nobody waits for a removal, or it holds many."""
+        self._unswept += 1
+        if not self._removals or self._unswept >= _MANY_REMOVED:
+            self._unswept = 0
+            self.send(self._reaper, m.Sweep())
 
     def _undo_removal(self, removal: _Removal, error: LayerStoreError) -> None:
         entry = removal.entry

@@ -147,7 +147,7 @@ class DriverPool(BookKeeper):
 
     def _run(self, submits: tuple[m.Submit, ...]) -> None:
         heavy = submits[0].job.heavy
-        worker = self._take(heavy=heavy)
+        worker = self._take(child=heavy or len(submits) > 1)
         run = m.Run(submits=submits, causes=tuple([self._cause(submit) for submit in submits]))
         self._running[worker.name] = run
         if heavy:
@@ -161,9 +161,9 @@ class DriverPool(BookKeeper):
         """
         return self._causes.pop(id(submit), None)
 
-    def _take(self, *, heavy: bool) -> Ref:
-        """Take an idle worker, for a heavy job one that has a child, or start one."""
-        fitting = [name for name in self._idle if (name in self._with_child) == heavy]
+    def _take(self, *, child: bool) -> Ref:
+        """Take an idle worker, for heavy and for many jobs one that has a child, or start one."""
+        fitting = [name for name in self._idle if (name in self._with_child) == child]
         if fitting or self._idle:
             name = fitting[-1] if fitting else next(reversed(self._idle))
             return self._idle.pop(name)

@@ -105,7 +105,7 @@ class Tracer:
 
         `note` is put after what it is about.
         """
-        envelope.ended = monotonic_ns()
+        envelope.ended = envelope.ended or monotonic_ns()
         envelope.outcome = outcome
         content = envelope.content
         sink = self._sink

@@ -18,6 +18,11 @@ from layerstore.actors.waiting import Glance
 from layerstore.drivers import work
 from layerstore.drivers.errors import InternalError, LayerStoreError, WorkerDied
 
+Order = tuple[m.Submit, Envelope | None]
+"""A job to do, and the envelope that caused it."""
+_MANY = 3
+"""Jobs that join for which it is worth to ask the child: one message and its answer."""
+
 
 class DriverWorker(BookKeeper):
     """Does what the pool hands it, one job after another."""
@@ -36,17 +41,45 @@ class DriverWorker(BookKeeper):
         """Do the jobs of a Run, or spawn the child ahead of the first."""
         match message:
             case m.Run():
-                done = tuple(
-                    [
-                        self._do(submit, cause)
-                        for submit, cause in zip(message.submits, message.causes, strict=True)
-                    ]
-                )
-                self.send(self._pool, m.Finished(worker=self.name, jobs=done))
+                done = self._do_all(list(zip(message.submits, message.causes, strict=True)))
+                self.send(self._pool, m.Finished(worker=self.name, jobs=tuple(done)))
             case m.WarmUp():
                 self._warm_up()
             case _:
                 super().told(message)
+
+    def _do_all(self, orders: list[Order]) -> list[m.DoneJob]:
+        joining = [order for order in orders if order[0].job.joins]
+        if len(joining) < _MANY or not self._hands.takes_many:
+            return [self._do(*order) for order in orders]
+        done = self._do_together(joining)
+        return done + [self._do(*order) for order in orders if not order[0].job.joins]
+
+    def _do_together(self, orders: list[Order]) -> list[m.DoneJob]:
+        begin, around = self._tracer.begin, self._handling
+        jobs = [begin(submit.job, cause or around, self.name) for submit, cause in orders]
+        self._doing = jobs[0]
+        results = self._hands.perform_all([submit.job for submit, _ in orders])
+        self._doing = None
+        return [
+            self._done_with(submit, job, result)
+            for (submit, _), job, result in zip(orders, jobs, results, strict=True)
+        ]
+
+    def _done_with(
+        self, submit: m.Submit, job: Envelope | None, result: work.Performed
+    ) -> m.DoneJob:
+        kind = type(submit.job).__name__
+        error = result.error
+        if isinstance(error, InternalError):
+            log.error("%s failed at %s", self.name, submit.summary(), exc_info=error)
+        if job is not None:
+            job.started, job.ended = result.begun, result.ended
+            keep_job(self._tracer, job, result.child, result.retries, error)
+        done = m.Done(token=submit.token, kind=kind, error=error, retries=result.retries)
+        submit.reply_to.tell(done, job or self._handling, self.name)
+        outcome = "ok" if error is None else type(error).__name__
+        return m.DoneJob(kind, outcome, result.begun - submit.at, result.ended - result.begun)
 
     def _do(self, submit: m.Submit, cause: Envelope | None) -> m.DoneJob:
         kind = type(submit.job).__name__
@@ -64,7 +97,7 @@ class DriverWorker(BookKeeper):
         else:
             done = m.Done(token=submit.token, kind=kind, value=value, retries=self._hands.retries)
         self._doing = None
-        keep_job(self._tracer, job, self._hands, done.error)
+        keep_job_of(self._tracer, job, self._hands, done.error)
         submit.reply_to.tell(done, job or self._handling, self.name)
         outcome = "ok" if done.error is None else type(done.error).__name__
         return m.DoneJob(kind, outcome, begun - submit.at, time.monotonic_ns() - begun)
@@ -86,17 +119,24 @@ class DriverWorker(BookKeeper):
         super().on_stop()
 
 
-def keep_job(
+def keep_job_of(
     tracer: Tracer, job: Envelope | None, hands: work.Hands, error: LayerStoreError | None
 ) -> None:
-    """Remember a job that is done, with the process that did it where that isn't this one."""
-    if job is None or job.content is None:
+    """Remember a job that hands have done, heavy ones with their child."""
+    if job is None:
         return
+    pid = None
     if getattr(job.content, "heavy", False):
         pid = error.pid if isinstance(error, WorkerDied) else hands.child_pid
-        if pid is not None:
-            job.receiver = f"child {pid}"
-    count = hands.retries
+    keep_job(tracer, job, pid, hands.retries, error)
+
+
+def keep_job(
+    tracer: Tracer, job: Envelope, child: int | None, count: int, error: LayerStoreError | None
+) -> None:
+    """Remember a job that is done, with the process that did it where that isn't this one."""
+    if child is not None:
+        job.receiver = f"child {child}"
     retries = f" after {count} {'retry' if count == 1 else 'retries'}" if count else ""
     tracer.keep(job, "ok" if error is None else type(error).__name__, retries)
 
@@ -149,7 +189,7 @@ class Reaper(BookKeeper):
             raise
         finally:
             self._doing = None
-            keep_job(self._tracer, job, self._hands, error)
+            keep_job_of(self._tracer, job, self._hands, error)
 
     def on_stop(self) -> None:
         """End the child."""

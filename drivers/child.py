@@ -14,8 +14,9 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
-from layerstore.drivers import seccomp, syscalls, work
+from layerstore.drivers import seccomp, syscalls, together, work
 from layerstore.drivers.apart import in_own_process
 from layerstore.drivers.check_work import HEAVY_CHECKS
 from layerstore.drivers.confine import FILTER, VISIBLE, Confinement, confine, limit_resources
@@ -50,20 +51,25 @@ def main(fd: int, parent: int) -> None:
         send_frame(sock, asdict(confinement))
         while True:
             request, descriptors = receive_frame(sock)
-            if config.confine == "required" and confinement.missing:
+            name, fields = convert(request, tuple[str, dict[str, Any]])
+            if name == together.NAME:
+                send_frame(sock, together.perform_packed(disk, fields))
+            elif config.confine == "required" and confinement.missing:
                 _refuse(sock, confinement, descriptors)
             else:
-                _answer(sock, disk, request, descriptors)
+                _answer(sock, disk, name, fields, descriptors)
     except (EndOfFrames, BrokenPipeError, ConnectionResetError):
         return
     except BadFrame as error:
         sys.exit(f"layerstore worker: bad frame: {error}")
 
 
-def _answer(sock: socket.socket, disk: Disk, request: object, numbers: list[int]) -> None:
+def _answer(
+    sock: socket.socket, disk: Disk, name: str, fields: dict[str, Any], numbers: list[int]
+) -> None:
     descriptors = tuple(work.OwnedDescriptor(number) for number in numbers)
     try:
-        outcome = perform(disk, _job(request), descriptors)
+        outcome = perform(disk, _job(name, fields), descriptors)
     except Exception as error:  # noqa: BLE001 - every error goes to the parent
         send_frame(sock, {"error": to_wire(error, "worker")})
     else:
@@ -73,8 +79,7 @@ def _answer(sock: socket.socket, disk: Disk, request: object, numbers: list[int]
             descriptor.close()
 
 
-def _job(request: object) -> work.Job:
-    name, fields = convert(request, tuple[str, dict[str, object]])
+def _job(name: str, fields: dict[str, Any]) -> work.Job:
     cls = work.HEAVY_JOBS.get(name) or HEAVY_CHECKS.get(name)
     if cls is None:
         raise BadFrame(f"no such job: {name!r}")

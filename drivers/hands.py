@@ -5,7 +5,8 @@ Owns at most one child, spawned when first wanted and replaced after it died.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 
 from layerstore.drivers import work
 from layerstore.drivers.disk import Disk, DiskConfig
@@ -13,6 +14,10 @@ from layerstore.drivers.errors import JobCancelled, WorkerDied
 from layerstore.drivers.perform import perform
 from layerstore.drivers.process import ChildProcess
 from layerstore.drivers.retry import retries
+from layerstore.drivers.together import perform_here
+
+_DURABLE_TOGETHER = 4
+_log = logging.getLogger("layerstore")
 
 
 class WorkerHands:
@@ -48,6 +53,42 @@ class WorkerHands:
             self.retries = retries() - before
             for descriptor in descriptors:
                 descriptor.close()
+
+    @property
+    def takes_many(self) -> bool:
+        """See Hands. A driver that copies takes too long to have others wait for the answer."""
+        child = self._child
+        return (
+            child is not None
+            and not self._disk.driver.copies
+            and child.is_usable
+            and child.is_ready
+        )
+
+    def perform_all(self, jobs: Sequence[work.Job]) -> list[work.Performed]:
+        """See Hands."""
+        done: list[work.Performed] = []
+        # Where each job waits for the disk, the first shouldn't wait long for the others.
+        size = _DURABLE_TOGETHER if self._disk.durable else len(jobs)
+        for start in range(0, len(jobs), size):
+            done += self._perform_some(jobs[start : start + size])
+        return done
+
+    def _perform_some(self, jobs: Sequence[work.Job]) -> list[work.Performed]:
+        again = False
+        done: list[work.Performed | None] = [None] * len(jobs)
+        if self._child is not None:
+            try:
+                done = self._child.perform_all(jobs)
+            except WorkerDied as error:
+                _log.warning("%s; they are done without it", error)
+                self._child.close()
+                self._child = None
+                again = True
+        return [
+            known or perform_here(self._disk, job, again=again)
+            for job, known in zip(jobs, done, strict=True)
+        ]
 
     def _perform_in_child(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         child = self._usable_child()

@@ -87,6 +87,11 @@ class MetadataStore:
             sync_directory(source)
         _move(source, target, durable=self.durable)
 
+    def has_mount(self, name: str, mount_id: str) -> bool:
+        """Whether a name is that of this mount."""
+        path = f"{self._mounts}/{check_mount_name(name)}/mount-id"
+        return _read_optional(path, MAX_SMALL_FILE, None) == mount_id
+
     # Removal
 
     def discard(self, transaction: str, trash: str) -> None:

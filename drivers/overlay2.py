@@ -43,6 +43,11 @@ class Overlay2Driver:
         """See GraphDriver."""
         return self._layout.home
 
+    @property
+    def copies(self) -> bool:
+        """See GraphDriver."""
+        return False
+
     def prepare(self) -> None:
         """Make the home's directories."""
         self._layout.prepare()
@@ -92,7 +97,7 @@ class Overlay2Driver:
 
     def remove(self, layer_id: str, trash: str) -> None:
         """See GraphDriver. What is still mounted is unmounted first, lest a sweep enter it."""
-        if os.path.lexists(f"{self._layout.path(layer_id)}/merged"):
+        if self.may_be_mounted(layer_id):
             self.put(layer_id)
         self._layout.take_away(layer_id, trash)
 
@@ -151,6 +156,10 @@ class Overlay2Driver:
             for point in mount_points()
             if point.path.startswith(prefix) and point.path.endswith(suffix)
         }
+
+    def may_be_mounted(self, layer_id: str) -> bool:
+        """See GraphDriver. The mount point is there; what is mounted in there, nobody asks."""
+        return os.path.lexists(f"{self._layout.path(layer_id)}/merged")
 
     def metadata(self, layer_id: str) -> dict[str, str]:
         """See GraphDriver. moby: overlay2 GetMetadata."""

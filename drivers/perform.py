@@ -88,7 +88,9 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
             make_room(disk.root, disk.trash, _ROOM)
             _create_mount(disk, job)
         case work.RemoveMount():
-            remove_mount(disk, job.name, job.mount_id, job.init_id, job.transaction)
+            remove_mount(
+                disk, job.name, job.mount_id, job.init_id, job.transaction, again=job.again
+            )
         case work.MountLayer():
             return driver.get(job.mount_id, job.mount_label)
         case work.UnmountLayer():
@@ -205,6 +207,10 @@ def _discard_layer(disk: Disk, transaction: str, cache_id: str) -> None:
 def _create_mount(disk: Disk, job: work.CreateMount) -> None:
     driver, metadata = disk.driver, disk.metadata
     transaction = job.transaction
+    if job.again:
+        if metadata.has_mount(job.name, job.mount_id):
+            return
+        _undo_mount(disk, job)
     metadata.begin(transaction)
     try:
         parent = job.parent_cache_id
@@ -221,11 +227,15 @@ def _create_mount(disk: Disk, job: work.CreateMount) -> None:
             metadata.write(transaction, "parent", job.parent)
         metadata.commit_mount(transaction, job.name)
     except BaseException:
-        driver.remove(job.mount_id, disk.trash)
-        if job.init_id is not None:
-            driver.remove(job.init_id, disk.trash)
-        metadata.discard(transaction, disk.trash)
+        _undo_mount(disk, job)
         raise
+
+
+def _undo_mount(disk: Disk, job: work.CreateMount) -> None:
+    disk.driver.remove(job.mount_id, disk.trash)
+    if job.init_id is not None:
+        disk.driver.remove(job.init_id, disk.trash)
+    disk.metadata.discard(job.transaction, disk.trash)
 
 
 def _create_init(driver: GraphDriver, job: work.CreateMount, init_id: str) -> None:

@@ -13,11 +13,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from layerstore.drivers import work
+from layerstore.drivers import together, work
 from layerstore.drivers.check_work import InspectRoot, PlanRepair, VerifyLayer
 from layerstore.drivers.confine import Confinement
 from layerstore.drivers.disk import DiskConfig
@@ -189,6 +189,26 @@ class ChildProcess:
             return self._outcome(job)
         except (EndOfFrames, OSError, BadFrame) as error:
             raise self._died(f"{type(job).__name__} {job.summary()}", error) from error
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the child has started up, as far as one look tells."""
+        if self._confinement is not None:
+            return True
+        found, _, _ = select.select([self._sock], [], [], 0)
+        return bool(found)
+
+    def perform_all(self, jobs: Sequence[work.Job]) -> list[work.Performed | None]:
+        """Have the child do jobs that join; None for each that it has left to be done elsewhere.
+
+        Raises WorkerDied; then some may have been done.
+        """
+        try:
+            send_frame(self._sock, together.pack(jobs))
+            self._hear_confinement()
+            return together.unpack(self._receive(), jobs, self.pid)
+        except (EndOfFrames, OSError, BadFrame) as error:
+            raise self._died(f"{len(jobs)} jobs together", error) from error
 
     def _died(self, during: str, error: Exception) -> WorkerDied:
         self.kill()

@@ -138,6 +138,10 @@ class GraphDriver(Protocol):
     def home(self) -> str:
         """The directory that has a directory for each layer, named by its ID."""
 
+    @property
+    def copies(self) -> bool:
+        """Whether a layer begins as a copy of its parent, which takes as long as that is large."""
+
     def prepare(self) -> None:
         """Make the driver's home. Called once, under the root's lock. Idempotent."""
 
@@ -190,6 +194,9 @@ class GraphDriver(Protocol):
 
     def mounted(self) -> set[str]:
         """IDs of the layers that are mounted now, whoever mounted them. Always empty for vfs."""
+
+    def may_be_mounted(self, layer_id: str) -> bool:
+        """Whether `get` may have mounted the layer, and `put` has not undone it; one look."""
 
     def metadata(self, layer_id: str) -> dict[str, str]:
         """What `docker inspect` shows beneath GraphDriver.Data."""

@@ -28,13 +28,22 @@ def remove_layer(disk: Disk, chain: ChainID, cache_id: str) -> None:
 
 
 def remove_mount(
-    disk: Disk, name: str, mount_id: str, init_id: str | None, transaction: str
+    disk: Disk,
+    name: str,
+    mount_id: str,
+    init_id: str | None,
+    transaction: str,
+    *,
+    again: bool = False,
 ) -> None:
     """Move a read-write layer that isn't mounted into the trash; on an error it is restored.
 
-    `transaction` is a new one, which its metadata is meanwhile.
+    `transaction` is a new one, which its metadata is meanwhile. With `again` somebody may have
+    begun, or even done it: what is left to do is done, though a short link that leads nowhere can
+    stay until the next open.
     """
-    disk.metadata.orphan_mount(name, transaction)
+    if not again or disk.metadata.has_mount(name, mount_id):
+        disk.metadata.orphan_mount(name, transaction)
     try:
         disk.driver.remove(mount_id, disk.trash)
     except BaseException:

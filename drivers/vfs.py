@@ -40,6 +40,11 @@ class VfsDriver:
         self.home = f"{root}/vfs/dir"
         self._status = status
 
+    @property
+    def copies(self) -> bool:
+        """See GraphDriver."""
+        return True
+
     def prepare(self) -> None:
         """Make the home."""
         make_directories(self.home, mode=0o710, durable=self._durable)
@@ -121,6 +126,10 @@ class VfsDriver:
     def mounted(self) -> set[str]:
         """See GraphDriver."""
         return set()
+
+    def may_be_mounted(self, layer_id: str) -> bool:  # noqa: ARG002
+        """See GraphDriver."""
+        return False
 
     def metadata(self, layer_id: str) -> dict[str, str]:
         """See GraphDriver. moby's has none; the directory is what there is to tell."""

@@ -8,10 +8,11 @@ File descriptors travel beside a job, never in it. Nothing here touches the disk
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.ids import ChainID, DiffID
 from layerstore.drivers.protocol import Change
@@ -74,6 +75,15 @@ class Job:
     """Loops over files, so it runs in a child process."""
     follows: ClassVar[bool] = False
     """Ends what was begun or frees what was taken, so it is admitted however busy the store is."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether a child can do it together with others, all for one message.
+
+        It must be a few system calls, plain data, and repeatable where the child dies: its field
+        `again` says so.
+        """
+        return False
 
     def summary(self) -> str:
         """IDs only, for traces and error messages; never contents."""
@@ -195,6 +205,13 @@ class CreateMount(Job):
     mount_label: str = ""
     storage_opt: Mapping[str, str] = field(default_factory=dict)
     init: Init | None = None
+    again: bool = False
+    """Somebody who died may have begun with it, or even have done it."""
+
+    @property
+    def joins(self) -> bool:
+        """See Job; a function can't travel."""
+        return self.init is None and self.init_id is None
 
     def summary(self) -> str:
         """Return the name and mount ID."""
@@ -212,6 +229,13 @@ class RemoveMount(Job):
     init_id: str | None
     transaction: str
     """A new one, which its metadata is until all of it is gone."""
+    again: bool = False
+    """Somebody who died may have begun with it, or even have done it."""
+
+    @property
+    def joins(self) -> bool:
+        """See Job."""
+        return True
 
     def summary(self) -> str:
         """Return the name and mount ID."""
@@ -321,6 +345,20 @@ HEAVY_JOBS: dict[str, type[Job]] = {
     )
 }
 
+JOINING_JOBS: dict[str, type[Job]] = {cls.__name__: cls for cls in (CreateMount, RemoveMount)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performed:
+    """What became of one of several jobs; times in nanoseconds of the monotonic clock."""
+
+    error: LayerStoreError | None
+    begun: int
+    ended: int
+    retries: int
+    child: int | None
+    """Process ID of the child that did it, if one did."""
+
 
 class Hands(Protocol):
     """What a driver worker does its jobs with; one thread at a time uses it."""
@@ -334,6 +372,13 @@ class Hands(Protocol):
 
     def perform(self, job: Job, descriptors: Descriptors) -> Outcome:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether there is a child now to do many jobs for one message."""
+
+    def perform_all(self, jobs: Sequence[Job]) -> list[Performed]:
+        """Do jobs that join, in the child as far as it can and lives."""
 
     def warm_up(self) -> None:
         """Make ready for a heavy job without waiting."""

@@ -1,0 +1,147 @@
+"""Several short jobs for one message: what goes to the child and what comes back.
+
+In threads of this process such jobs wait for each other at every system call (whoever made one
+needs the interpreter's lock again, which another thread has taken meanwhile); a child does them one
+after another without. Owns the form of the two frames. It knows no process and no socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from layerstore.drivers import work
+from layerstore.drivers.disk import Disk
+from layerstore.drivers.errors import LayerStoreError, Wire, from_wire, to_wire
+from layerstore.drivers.frames import BadFrame, convert
+from layerstore.drivers.perform import perform
+from layerstore.drivers.retry import retries
+
+NAME = "together"
+_log = logging.getLogger("layerstore")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What became of one job; `left` if this process must not do it."""
+
+    begun: int
+    ended: int
+    retries: int = 0
+    left: bool = False
+    error: Wire | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Replies:
+    """In the order of the jobs, and what there was to log: level and text."""
+
+    replies: list[_Reply]
+    lines: list[tuple[int, str]]
+
+
+def pack(jobs: Sequence[work.Job]) -> tuple[str, object]:
+    """Return what asks a child for jobs that join."""
+    return NAME, {"jobs": [(type(job).__name__, _fields(job)) for job in jobs]}
+
+
+def _fields(job: work.Job) -> dict[str, Any]:
+    names: tuple[str, ...] = type(job).__slots__
+    return {name: getattr(job, name) for name in names}
+
+
+def perform_packed(disk: Disk, fields: dict[str, Any]) -> dict[str, Any]:
+    """Do what `pack` asked for, and return the frame to answer with. In the child."""
+    jobs = [_job(*pair) for pair in convert(fields.get("jobs"), list[tuple[str, dict[str, Any]]])]
+    with _logged() as lines:
+        replies = [_perform(disk, job) for job in jobs]
+    return asdict(_Replies(replies, lines))
+
+
+def _job(name: str, fields: dict[str, Any]) -> work.Job:
+    cls = work.JOINING_JOBS.get(name)
+    if cls is None:
+        raise BadFrame(f"no such job: {name!r}")
+    return convert(fields, cls)
+
+
+def _perform(disk: Disk, job: work.Job) -> _Reply:
+    begun, before = time.monotonic_ns(), retries()
+    error = None
+    # A confined child sees none of the mounts that it would have to undo.
+    left = isinstance(job, work.RemoveMount) and any(
+        disk.driver.may_be_mounted(layer) for layer in (job.mount_id, job.init_id) if layer
+    )
+    if not left:
+        try:
+            perform(disk, job, ())
+        except LayerStoreError as caught:
+            error = to_wire(caught, "worker")
+    return _Reply(begun, time.monotonic_ns(), retries() - before, left, error)
+
+
+def unpack(frame: object, jobs: Sequence[work.Job], child: int) -> list[work.Performed | None]:
+    """Return what became of each job; None for one that the child has left.
+
+    Logs what the child had to log. Raises BadFrame.
+    """
+    answer = convert(frame, _Replies)
+    if len(answer.replies) != len(jobs):
+        raise BadFrame(f"{len(answer.replies)} answers for {len(jobs)} jobs")
+    for level, line in answer.lines:
+        _log.log(level, "child %d: %s", child, line)
+    return [
+        None
+        if reply.left
+        else work.Performed(
+            error=from_wire(reply.error) if reply.error is not None else None,
+            begun=reply.begun,
+            ended=reply.ended,
+            retries=reply.retries,
+            child=child,
+        )
+        for reply in answer.replies
+    ]
+
+
+def perform_here(disk: Disk, job: work.Job, *, again: bool) -> work.Performed:
+    """Do a job that joins in this process; `again` if a child died that may have begun with it."""
+    if again and isinstance(job, work.CreateMount | work.RemoveMount):
+        job = replace(job, again=True)
+    begun, before = time.monotonic_ns(), retries()
+    error = None
+    try:
+        perform(disk, job, ())
+    except LayerStoreError as caught:
+        error = caught
+    return work.Performed(
+        error=error,
+        begun=begun,
+        ended=time.monotonic_ns(),
+        retries=retries() - before,
+        child=None,
+    )
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[list[tuple[int, str]]]:
+    """Collect what is logged in a `with` block, which is for the parent to log."""
+    handler = _Collecting()
+    _log.addHandler(handler)
+    try:
+        yield handler.lines
+    finally:
+        _log.removeHandler(handler)
+
+
+class _Collecting(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.levelno, record.getMessage()))
