@@ -7,7 +7,6 @@ moby's layer/mounted_layer.go and layer_store.go.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -49,7 +48,7 @@ class MountEntry:
     """A mount, an unmount or the removal is under way; only one may be."""
     readers: int = 0
     """Jobs that read or write its files; a removal waits for them."""
-    waiting: deque[Callable[[], None]] = field(default_factory=deque)
+    waiting: list[Callable[[], None]] = field(default_factory=list)
     removal: Callable[[], None] | None = None
 
     @property
@@ -88,7 +87,7 @@ class MountEntry:
     def advance(self) -> None:
         """Take the steps that wait until one of them stays under way."""
         while self.waiting and not self.busy:
-            self.waiting.popleft()()
+            self.waiting.pop(0)()
         if self.removal is not None and not self.busy and not self.readers:
             removal, self.removal = self.removal, None
             removal()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -29,12 +28,20 @@ from layerstore.drivers.ids import (
     hex_of,
     is_transaction,
 )
-from layerstore.drivers.small_file import Place, opened, path_of, read_metadata
+from layerstore.drivers.small_file import Place, opened, read_directory, read_metadata
 from layerstore.drivers.stored import StoredLayer, StoredMount
 
 MAX_SMALL_FILE = 4096
 MAX_DESCRIPTOR = 1 << 20
 REMOVING = "-removing"
+_LAYER_FILES = {
+    "diff": MAX_SMALL_FILE,
+    "size": MAX_SMALL_FILE,
+    "cache-id": MAX_SMALL_FILE,
+    "parent": MAX_SMALL_FILE,
+    "descriptor.json": MAX_DESCRIPTOR,
+}
+_MOUNT_FILES = {"mount-id": MAX_SMALL_FILE, "init-id": MAX_SMALL_FILE, "parent": MAX_SMALL_FILE}
 
 T = TypeVar("T")
 
@@ -90,7 +97,7 @@ class MetadataStore:
     def has_mount(self, name: str, mount_id: str) -> bool:
         """Whether a name is that of this mount."""
         path = f"{self._mounts}/{check_mount_name(name)}/mount-id"
-        return _read_optional(path, MAX_SMALL_FILE, None) == mount_id
+        return _read(path) == mount_id
 
     # Removal
 
@@ -149,7 +156,8 @@ class MetadataStore:
             if name.endswith(REMOVING):
                 path = f"{self._layers}/{name}"
                 try:
-                    yield path, check_layer_id(_read(f"{path}/cache-id"))
+                    cache_id = _read(f"{path}/cache-id")
+                    yield path, check_layer_id(cache_id) if cache_id is not None else None
                 except LayerStoreError:
                     yield path, None
 
@@ -172,29 +180,33 @@ def _each(
 
 
 def _read_layer(name: str, place: Place) -> StoredLayer:
-    _check_directory(name, place)
-    size = _read(f"{name}/size", place)
-    if not size.isascii() or not size.isdigit():
-        raise InvalidMetadata(f"{place.path}/{name}/size", "not a decimal number")
-    parent = _read_optional(f"{name}/parent", MAX_SMALL_FILE, place)
-    return StoredLayer(
-        chain_id=chain_id(f"sha256:{name}"),
-        diff_id=diff_id(_read(f"{name}/diff", place)),
-        parent=chain_id(parent) if parent is not None else None,
-        cache_id=check_layer_id(_read(f"{name}/cache-id", place)),
-        size=int(size),
-        descriptor=_read_optional(f"{name}/descriptor.json", MAX_DESCRIPTOR, place),
-    )
+    texts = read_directory(place, name, _LAYER_FILES)
+    try:
+        size = texts["size"]
+        if not size.isascii() or not size.isdigit():
+            raise InvalidMetadata(f"{place.path}/{name}/size", "not a decimal number")
+        parent = texts.get("parent")
+        return StoredLayer(
+            chain_id=chain_id(f"sha256:{name}"),
+            diff_id=diff_id(texts["diff"]),
+            parent=chain_id(parent) if parent is not None else None,
+            cache_id=check_layer_id(texts["cache-id"]),
+            size=int(size),
+            descriptor=texts.get("descriptor.json"),
+        )
+    except KeyError as missing:
+        raise InvalidMetadata(f"{place.path}/{name}/{missing.args[0]}", "missing") from missing
 
 
 def _read_mount(name: str, place: Place) -> StoredMount:
     check_mount_name(name)
-    _check_directory(name, place)
-    init = _read_optional(f"{name}/init-id", MAX_SMALL_FILE, place)
-    parent = _read_optional(f"{name}/parent", MAX_SMALL_FILE, place)
+    texts = read_directory(place, name, _MOUNT_FILES)
+    mount_id, init, parent = map(texts.get, _MOUNT_FILES)
+    if mount_id is None:
+        raise InvalidMetadata(f"{place.path}/{name}/mount-id", "missing")
     return StoredMount(
         name=name,
-        mount_id=check_layer_id(_read(f"{name}/mount-id", place)),
+        mount_id=check_layer_id(mount_id),
         init_id=check_layer_id(init) if init is not None else None,
         parent=chain_id(parent) if parent is not None else None,
     )
@@ -210,33 +222,14 @@ def names_in(path: str) -> list[str]:
         raise DriverError.from_os_error("list", path, error) from error
 
 
-def _check_directory(name: str, place: Place) -> None:
-    """Refuse a symbolic link, beneath which the files would be somebody else's."""
-    try:
-        status = os.stat(name, dir_fd=place.fd, follow_symlinks=False)
-    except FileNotFoundError as error:
-        raise InvalidMetadata(path_of(name, place), "missing") from error
-    except OSError as error:
-        raise DriverError.from_os_error("read", path_of(name, place), error) from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise InvalidMetadata(path_of(name, place), "not a directory")
-
-
-def _read(path: str, place: Place | None = None) -> str:
-    text = _read_optional(path, MAX_SMALL_FILE, place)
-    if text is None:
-        raise InvalidMetadata(path_of(path, place), "missing")
-    return text
-
-
-def _read_optional(path: str, limit: int, place: Place | None) -> str | None:
-    content = read_metadata(path, limit, place)
+def _read(path: str) -> str | None:
+    content = read_metadata(path, MAX_SMALL_FILE)
     if content is None:
         return None
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise InvalidMetadata(path_of(path, place), str(error)) from error
+        raise InvalidMetadata(path, str(error)) from error
 
 
 def _fresh(trash: str, hint: str) -> str:

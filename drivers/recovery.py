@@ -141,8 +141,8 @@ def _reap(
     for transaction in disk.metadata.transactions():
         reaped += _tried(disk.metadata.discard, transaction, disk.trash)
     if all_read:
-        found = {layer_id for layer_id in disk.driver.ids() if is_layer_store_id(layer_id)}
-        orphans |= found - named
+        unknown = set(disk.driver.ids()) - named
+        orphans.update(layer_id for layer_id in unknown if is_layer_store_id(layer_id))
     for layer_id in orphans:
         if layer_id in mounted:
             _tried(disk.driver.put, layer_id)

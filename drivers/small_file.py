@@ -10,13 +10,16 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from layerstore.drivers.errors import DriverError, InvalidMetadata
 
 _NO_FILE = {errno.EINVAL, errno.ELOOP, errno.ENXIO}
 """What opening and reading say of what is no regular file."""
+_NO_PLACE = _NO_FILE | {errno.ENOENT, errno.ENOTDIR}
+_PIECE = 4096
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -57,6 +60,25 @@ def read_small(path: str, limit: int, *, directory: int | None = None) -> bytes:
         os.close(fd)
 
 
+def read_metadata(path: str, limit: int) -> bytes | None:
+    """Return all of a file of at most `limit` bytes, or None where there is none.
+
+    Raises InvalidMetadata for one that is longer and for what is no regular file, DriverError where
+    it can't be read.
+    """
+    try:
+        content = read_small(path, limit + 1)
+        if len(content) <= limit:
+            return content
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise InvalidMetadata(path, error.strerror or str(error)) from error
+        raise DriverError.from_os_error("read", path, error) from error
+    raise InvalidMetadata(path, f"longer than {limit} bytes")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """An open directory, so that paths in it are short for the kernel too: many are read there."""
@@ -78,26 +100,48 @@ def opened(path: str) -> Iterator[Place]:
         os.close(fd)
 
 
-def read_metadata(path: str, limit: int, place: Place | None = None) -> bytes | None:
-    """Return all of a file of at most `limit` bytes, or None where there is none.
+def read_directory(place: Place, name: str, limits: Mapping[str, int]) -> dict[str, str]:
+    """Return the text of those files in a directory of `place` that are there and are wanted.
 
-    `path` is relative to `place`, if that is given. Raises InvalidMetadata for one that is longer
-    and for what is no regular file, DriverError where it can't be read.
+    `limits` has the bytes that each may have at most. Raises InvalidMetadata for a directory that
+    is missing or a symbolic link, for what isn't UTF-8, and as read_metadata. Of what kind a file
+    is the listing tells, which is quicker than asking for each; what somebody puts in its place
+    meanwhile is read, no more.
     """
+    at = ""
+    found: dict[str, str] = {}
     try:
-        content = read_small(path, limit + 1, directory=place.fd if place is not None else None)
-        if len(content) <= limit:
-            return content
-    except FileNotFoundError:
-        return None
+        directory = os.open(name, _DIRECTORY, dir_fd=place.fd)
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    file = entry.name
+                    if file in limits:
+                        at = f"/{file}"
+                        if not entry.is_file(follow_symlinks=False):
+                            raise ValueError("not a regular file")
+                        found[file] = _read_text(file, directory, limits[file])
+        finally:
+            os.close(directory)
     except OSError as error:
-        whole = path_of(path, place)
-        if error.errno in _NO_FILE:
-            raise InvalidMetadata(whole, error.strerror or str(error)) from error
-        raise DriverError.from_os_error("read", whole, error) from error
-    raise InvalidMetadata(path_of(path, place), f"longer than {limit} bytes")
+        path = f"{place.path}/{name}{at}"
+        if error.errno in _NO_PLACE:
+            raise InvalidMetadata(path, error.strerror or str(error)) from error
+        raise DriverError.from_os_error("read", path, error) from error
+    except ValueError as error:  # of decoding, too
+        raise InvalidMetadata(f"{place.path}/{name}{at}", str(error)) from error
+    return found
 
 
-def path_of(path: str, place: Place | None) -> str:
-    """Return the whole of a path that may be relative to a place."""
-    return f"{place.path}/{path}" if place is not None else path
+def _read_text(name: str, directory: int, limit: int) -> str:
+    fd = os.open(name, _FLAGS, dir_fd=directory)
+    try:
+        content = piece = os.read(fd, _PIECE)
+        while len(piece) == _PIECE and len(content) <= limit:
+            piece = os.read(fd, _PIECE)
+            content += piece
+    finally:
+        os.close(fd)
+    if len(content) > limit:
+        raise ValueError(f"longer than {limit} bytes")
+    return content.decode()
