@@ -22,6 +22,7 @@ from layerstore.drivers.repair_plan import plan
 from layerstore.drivers.repair_step import Action, RepairStep
 from layerstore.drivers.replay import verify_layer
 from layerstore.drivers.trash import unmount_beneath
+from layerstore.drivers.work import RemoveMount
 
 
 def perform_check(disk: Disk, job: work.CheckJob) -> list[Fault] | list[RepairStep] | None:
@@ -52,7 +53,13 @@ def _take(disk: Disk, step: RepairStep) -> None:
             mount, *init = step.ids
             for layer_id in step.ids:
                 unmount_beneath(f"{disk.driver.home}/{layer_id}")
-            remove_mount(disk, step.target, mount, init[0] if init else None, new_transaction())
+            removal = RemoveMount(
+                name=step.target,
+                mount_id=mount,
+                init_id=init[0] if init else None,
+                transaction=new_transaction(),
+            )
+            remove_mount(disk, removal)
         case Action.REMOVE_LAYER:
             unmount_beneath(f"{disk.driver.home}/{step.ids[0]}")
             remove_layer(disk, chain_id(step.target), step.ids[0])

@@ -68,8 +68,9 @@ class WorkerHands:
     def perform_all(self, jobs: Sequence[work.Job]) -> list[work.Performed]:
         """See Hands."""
         done: list[work.Performed] = []
+        creates = any(isinstance(job, work.CreateMount) for job in jobs)
         # Where each job waits for the disk, the first shouldn't wait long for the others.
-        size = _DURABLE_TOGETHER if self._disk.durable else len(jobs)
+        size = _DURABLE_TOGETHER if self._disk.durable and creates else len(jobs)
         for start in range(0, len(jobs), size):
             done += self._perform_some(jobs[start : start + size])
         return done

@@ -124,12 +124,23 @@ class MetadataStore:
         _rename_if_there(orphan, _fresh(trash, "metadata"))
 
     def orphan_mount(self, name: str, transaction: str) -> None:
-        """Take a mount's name away, making a new transaction of its metadata; commit_mount undoes.
+        """Take a mount's name away, making a new transaction of its metadata; see sync_mounts.
 
         Not in the trash, which a sweep may empty before a removal that fails is undone.
         """
         source = f"{self._mounts}/{check_mount_name(name)}"
-        _move(source, self.transaction_path(transaction), durable=self.durable)
+        _move(source, self.transaction_path(transaction), durable=False)
+
+    def sync_mounts(self) -> None:
+        """Put on the disk which mounts and transactions there are, where that is wanted."""
+        if self.durable:
+            for directory in (self._transactions, self._mounts):
+                sync_directory(directory)
+
+    def restore_mount(self, transaction: str, name: str) -> None:
+        """Undo orphan_mount, before sync_mounts has made it last."""
+        target = f"{self._mounts}/{check_mount_name(name)}"
+        _move(self.transaction_path(transaction), target, durable=False)
 
     # Reading
 

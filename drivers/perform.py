@@ -21,12 +21,11 @@ from layerstore.drivers.disk import Disk
 from layerstore.drivers.durable import sync_file_system
 from layerstore.drivers.errors import (
     CallerError,
-    DriverError,
     IntegrityError,
     InternalError,
     LayerStoreError,
-    LimitExceeded,
 )
+from layerstore.drivers.failing import failing_as
 from layerstore.drivers.ids import DiffID
 from layerstore.drivers.image_perform import perform_on_images
 from layerstore.drivers.image_work import ImageJob
@@ -47,23 +46,8 @@ def perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.Ou
 
     The descriptors stay open; they are the caller's to close.
     """
-    with _failing_as(type(job).__name__, disk):
+    with failing_as(type(job).__name__, disk):
         return _perform(disk, job, descriptors)
-
-
-@contextlib.contextmanager
-def _failing_as(name: str, disk: Disk) -> Iterator[None]:
-    """Make every exception a LayerStoreError."""
-    try:
-        yield
-    except LayerStoreError:
-        raise
-    except OSError as error:
-        raise DriverError.from_os_error_in(name, disk.root, error) from error
-    except MemoryError as error:
-        raise LimitExceeded("the memory of a worker in bytes", disk.limits.max_memory) from error
-    except Exception as error:
-        raise InternalError(name, f"{type(error).__name__}: {error}") from error
 
 
 def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:  # noqa: PLR0912
@@ -88,9 +72,7 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
             make_room(disk.root, disk.trash, _ROOM)
             _create_mount(disk, job)
         case work.RemoveMount():
-            remove_mount(
-                disk, job.name, job.mount_id, job.init_id, job.transaction, again=job.again
-            )
+            remove_mount(disk, job)
         case work.MountLayer():
             return driver.get(job.mount_id, job.mount_label)
         case work.UnmountLayer():
@@ -166,7 +148,7 @@ def _apply(
 
     def unpack() -> Applied:
         with (
-            _failing_as("unpack", disk),
+            failing_as("unpack", disk),
             open_source(source, descriptors, disk.limits) as tar,
             _packed(split) as records,
         ):

@@ -1,4 +1,4 @@
-"""Removing a layer or a read-write layer: in which order its metadata and its directory go.
+"""Removing layers and read-write layers: in which order their metadata and directories go.
 
 Owns the order, chosen so that a crash between any two steps leaves only what the next open reaps,
 and the way back where a step fails.
@@ -7,11 +7,13 @@ and the way back where a step fails.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import LayerStoreError
+from layerstore.drivers.failing import failing_as
 from layerstore.drivers.ids import ChainID
+from layerstore.drivers.work import RemoveMount
 
 _log = logging.getLogger("layerstore")
 
@@ -27,31 +29,64 @@ def remove_layer(disk: Disk, chain: ChainID, cache_id: str) -> None:
     _later(disk.metadata.discard_orphan, orphan, disk.trash)
 
 
-def remove_mount(
-    disk: Disk,
-    name: str,
-    mount_id: str,
-    init_id: str | None,
-    transaction: str,
-    *,
-    again: bool = False,
-) -> None:
+def remove_mount(disk: Disk, removal: RemoveMount) -> None:
     """Move a read-write layer that isn't mounted into the trash; on an error it is restored.
 
-    `transaction` is a new one, which its metadata is meanwhile. With `again` somebody may have
-    begun, or even done it: what is left to do is done, though a short link that leads nowhere can
-    stay until the next open.
+    Where somebody who died has begun, what is left to do is done, though a short link that leads
+    nowhere can stay until the next open.
     """
-    if not again or disk.metadata.has_mount(name, mount_id):
-        disk.metadata.orphan_mount(name, transaction)
+    (error,) = remove_mounts(disk, [removal])
+    if error is not None:
+        raise error
+
+
+def remove_mounts(disk: Disk, removals: Sequence[RemoveMount]) -> list[LayerStoreError | None]:
+    """Do as remove_mount with each; returns why it could not be removed, None where it was.
+
+    All names go before any directory does, so that what says so is synced once for all.
+    """
+    errors: dict[str, LayerStoreError] = {}
+    nameless = []
+    for removal in removals:
+        try:
+            with failing_as("RemoveMount", disk):
+                if not removal.again or disk.metadata.has_mount(removal.name, removal.mount_id):
+                    disk.metadata.orphan_mount(removal.name, removal.transaction)
+            nameless.append(removal)
+        except LayerStoreError as error:
+            errors[removal.transaction] = error
     try:
-        disk.driver.remove(mount_id, disk.trash)
+        disk.metadata.sync_mounts()
+    except LayerStoreError as error:
+        for removal in nameless:
+            errors[removal.transaction] = _named_again(disk, removal) or error
+        nameless = []
+    for removal in nameless:
+        try:
+            with failing_as("RemoveMount", disk):
+                _remove_directories(disk, removal)
+        except LayerStoreError as error:
+            errors[removal.transaction] = error
+    return [errors.get(removal.transaction) for removal in removals]
+
+
+def _named_again(disk: Disk, removal: RemoveMount) -> LayerStoreError | None:
+    try:
+        disk.metadata.restore_mount(removal.transaction, removal.name)
+    except LayerStoreError as error:
+        return error
+    return None
+
+
+def _remove_directories(disk: Disk, removal: RemoveMount) -> None:
+    try:
+        disk.driver.remove(removal.mount_id, disk.trash)
     except BaseException:
-        disk.metadata.commit_mount(transaction, name)
+        disk.metadata.commit_mount(removal.transaction, removal.name)
         raise
-    if init_id is not None:
-        _later(disk.driver.remove, init_id, disk.trash)
-    _later(disk.metadata.discard, transaction, disk.trash)
+    if removal.init_id is not None:
+        _later(disk.driver.remove, removal.init_id, disk.trash)
+    _later(disk.metadata.discard, removal.transaction, disk.trash)
 
 
 def _later(step: Callable[[str, str], None], name: str, trash: str) -> None:

@@ -19,6 +19,7 @@ from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import LayerStoreError, Wire, from_wire, to_wire
 from layerstore.drivers.frames import BadFrame, convert
 from layerstore.drivers.perform import perform
+from layerstore.drivers.removal import remove_mounts
 from layerstore.drivers.retry import retries
 
 NAME = "together"
@@ -58,7 +59,7 @@ def perform_packed(disk: Disk, fields: dict[str, Any]) -> dict[str, Any]:
     """Do what `pack` asked for, and return the frame to answer with. In the child."""
     jobs = [_job(*pair) for pair in convert(fields.get("jobs"), list[tuple[str, dict[str, Any]]])]
     with _logged() as lines:
-        replies = [_perform(disk, job) for job in jobs]
+        replies = _perform_jobs(disk, jobs)
     return asdict(_Replies(replies, lines))
 
 
@@ -69,19 +70,45 @@ def _job(name: str, fields: dict[str, Any]) -> work.Job:
     return convert(fields, cls)
 
 
+def _perform_jobs(disk: Disk, jobs: Sequence[work.Job]) -> list[_Reply]:
+    replies: list[_Reply | None] = []
+    removals: list[work.RemoveMount] = []
+    for job in jobs:
+        if not isinstance(job, work.RemoveMount):
+            replies.append(_perform(disk, job))
+        elif _may_be_mounted(disk, job):
+            now = time.monotonic_ns()
+            replies.append(_Reply(now, now, left=True))
+        else:
+            replies.append(None)
+            removals.append(job)
+    removed = iter(_remove(disk, removals))
+    return [reply or next(removed) for reply in replies]
+
+
+def _may_be_mounted(disk: Disk, job: work.RemoveMount) -> bool:
+    # A confined child sees none of the mounts that it would have to undo.
+    layers = [job.mount_id, job.init_id] if job.init_id is not None else [job.mount_id]
+    return any(disk.driver.may_be_mounted(layer) for layer in layers)
+
+
 def _perform(disk: Disk, job: work.Job) -> _Reply:
     begun, before = time.monotonic_ns(), retries()
     error = None
-    # A confined child sees none of the mounts that it would have to undo.
-    left = isinstance(job, work.RemoveMount) and any(
-        disk.driver.may_be_mounted(layer) for layer in (job.mount_id, job.init_id) if layer
-    )
-    if not left:
-        try:
-            perform(disk, job, ())
-        except LayerStoreError as caught:
-            error = to_wire(caught, "worker")
-    return _Reply(begun, time.monotonic_ns(), retries() - before, left, error)
+    try:
+        perform(disk, job, ())
+    except LayerStoreError as caught:
+        error = to_wire(caught, "worker")
+    return _Reply(begun, time.monotonic_ns(), retries() - before, error=error)
+
+
+def _remove(disk: Disk, removals: Sequence[work.RemoveMount]) -> list[_Reply]:
+    """Remove read-write layers; as one sync is for all of them, they begin and end together."""
+    begun = time.monotonic_ns()
+    errors = remove_mounts(disk, removals)
+    ended = time.monotonic_ns()
+    wires = [to_wire(error, "worker") if error is not None else None for error in errors]
+    return [_Reply(begun, ended, error=wire) for wire in wires]
 
 
 def unpack(frame: object, jobs: Sequence[work.Job], child: int) -> list[work.Performed | None]:

@@ -27,6 +27,7 @@ from layerstore.drivers.imagedb import RecoveredImages
 from layerstore.drivers.recovery import Recovered
 from layerstore.drivers.removal import remove_mount
 from layerstore.drivers.stored import StoredLayer
+from layerstore.drivers.work import RemoveMount
 from layerstore.stacks import stack_of
 
 _REAPER_NICENESS = 10
@@ -235,10 +236,14 @@ def _undo_creations(disk: Disk, recovered: Recovered, retained: Retained) -> boo
     unanswered = retained.mounts.unanswered.difference(retained.mounts.held.values())
     undone = [mount for mount in recovered.mounts if mount.mount_id in unanswered]
     for mount in undone:
+        removal = RemoveMount(
+            name=mount.name,
+            mount_id=mount.mount_id,
+            init_id=mount.init_id,
+            transaction=new_transaction(),
+        )
         try:
-            remove_mount(
-                disk, mount.name, mount.mount_id, mount.init_id, transaction=new_transaction()
-            )
+            remove_mount(disk, removal)
         except LayerStoreError as error:
             log.warning("mount %s is left, which nobody has: %s", mount.name, error)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from layerstore.drivers.frames import BadFrame
 from layerstore.drivers.hands import WorkerHands
 from layerstore.drivers.ids import new_id, new_transaction
 from layerstore.drivers.perform import perform
+from layerstore.drivers.removal import remove_mounts
 from layerstore.drivers.together import perform_here, unpack
 from tests.conftest import OpenStore
 from tests.processes import children_of, ends, kill
@@ -117,6 +119,26 @@ def test_one_that_fails_fails_alone(site: Site, hands: WorkerHands) -> None:
     assert isinstance(error, DriverError)
     assert f"{site.layerdb}/mounts/rw1" in str(error)
     assert site.disk.driver.exists(creations[1].mount_id)
+
+
+def test_where_names_can_not_be_synced_all_are_as_before(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creations = [site.creation(f"rw{number}") for number in range(3)]
+    for created in creations:
+        perform(site.disk, created, ())
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        failures = remove_mounts(site.disk, [removal(created) for created in creations])
+    assert [str(error).startswith("fsync ") for error in failures] == [True] * 3
+    assert all(site.is_whole(created) for created in creations)
+    assert site.is_tidy()
+    assert remove_mounts(site.disk, [removal(created) for created in creations]) == [None] * 3
+    assert all(site.is_gone(created) for created in creations)
 
 
 def test_what_may_be_mounted_is_removed_where_mounts_are_seen(
