@@ -27,6 +27,10 @@ from tests.tars import layer_tar
 
 TAR = layer_tar({"a": b"1"})
 FEW = 10
+of_overlay2 = pytest.mark.parametrize(
+    "driver_name", [pytest.param("overlay2", marks=pytest.mark.root)]
+)
+"""What vfs, which mounts nothing, has no short links and copies, doesn't know."""
 
 
 class Site:
@@ -141,11 +145,10 @@ def test_where_names_can_not_be_synced_all_are_as_before(
     assert all(site.is_gone(created) for created in creations)
 
 
+@of_overlay2
 def test_what_may_be_mounted_is_removed_where_mounts_are_seen(
     site: Site, hands: WorkerHands
 ) -> None:
-    if site.disk.driver.copies:
-        pytest.skip("vfs mounts nothing")
     creations = [site.creation(f"rw{number}") for number in range(3)]
     hands.perform_all(creations)
     path = site.disk.driver.get(creations[1].mount_id)
@@ -157,11 +160,10 @@ def test_what_may_be_mounted_is_removed_where_mounts_are_seen(
     assert all(site.is_gone(created) for created in creations)
 
 
+@of_overlay2
 def test_what_a_child_logs_is_logged_here(
     site: Site, hands: WorkerHands, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if site.disk.driver.copies:
-        pytest.skip("vfs has no short links")
     created = site.creation("rw")
     hands.perform_all([created])
     layer = f"{site.store.root}/overlay2/{created.mount_id}"
@@ -298,10 +300,9 @@ def test_an_answer_of_another_length_or_shape_is_no_answer() -> None:
             unpack(frame, [job], 7)
 
 
+@of_overlay2
 def test_many_at_once_are_traced_with_the_child_that_did_them(open_store: OpenStore) -> None:
     store = open_store(trace_size=100_000)
-    if store._core.disk.driver.copies:
-        pytest.skip("vfs copies, which nobody should have to wait for behind others")
     chain = store.register(TAR).chain_id
     with ThreadPoolExecutor(50) as threads:
         layers = list(threads.map(lambda n: store.create_rw_layer(f"rw{n}", chain), range(200)))
