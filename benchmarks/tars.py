@@ -12,6 +12,8 @@ from benchmarks.tar_pass import one_file, small_files
 from benchmarks.timing import Table
 from tests.archives import as_tar, docker_archive
 
+_SMALL = 16 << 20
+
 
 def measure(bench: Bench) -> None:
     """10,000 files of 4 KiB, and one of 512 MiB."""
@@ -30,7 +32,12 @@ def measure(bench: Bench) -> None:
 
 
 def compare(bench: Bench, archive: Path, taken_in: Table, given_back: Table) -> None:
-    """Have every contender take a tar in and give it back."""
+    """Have every contender take a tar in and give it back.
+
+    Small ones are given back twice and timed the second time, as a process that has just been
+    started is not what is compared.
+    """
+    twice = archive.stat().st_size < _SMALL
     image = bench.place / "image.tar"
     image.write_bytes(as_tar(docker_archive([archive.read_bytes()], ["bench:1"])))
     for _ in range(bench.rounds):
@@ -39,11 +46,15 @@ def compare(bench: Bench, archive: Path, taken_in: Table, given_back: Table) -> 
             with bench.store(durability) as store:
                 with taken_in.timed(f"layerstore register, {durability}"):
                     layer = store.register(archive)
+                if twice:
+                    read_all(layer.tar_stream().read)
                 with given_back.timed(f"layerstore tar_stream, {durability}"):
                     read_all(layer.tar_stream().read)
         if bench.dockerd is not None:
             with taken_in.timed("dockerd, load of its archive"):
                 bench.dockerd.load(str(image))
+            if twice:
+                bench.dockerd.save("bench:1")
             with given_back.timed("dockerd, save of its archive"):
                 bench.dockerd.save("bench:1")
             bench.dockerd.remove_image("bench:1")
