@@ -7,7 +7,7 @@ and the way back where a step fails.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import LayerStoreError
@@ -40,10 +40,11 @@ def remove_mount(disk: Disk, removal: RemoveMount) -> None:
         raise error
 
 
-def remove_mounts(disk: Disk, removals: Sequence[RemoveMount]) -> list[LayerStoreError | None]:
-    """Do as remove_mount with each; returns why it could not be removed, None where it was.
+def remove_mounts(disk: Disk, removals: Sequence[RemoveMount]) -> Iterator[LayerStoreError | None]:
+    """Do as remove_mount with each; yields why it could not be removed, None where it was.
 
-    All names go before any directory does, so that what says so is synced once for all.
+    All names go before any directory does, so that what says so is synced once for all. To be
+    iterated to its end.
     """
     errors: dict[str, LayerStoreError] = {}
     nameless = []
@@ -60,14 +61,14 @@ def remove_mounts(disk: Disk, removals: Sequence[RemoveMount]) -> list[LayerStor
     except LayerStoreError as error:
         for removal in nameless:
             errors[removal.transaction] = _named_again(disk, removal) or error
-        nameless = []
-    for removal in nameless:
-        try:
-            with failing_as("RemoveMount", disk):
-                _remove_directories(disk, removal)
-        except LayerStoreError as error:
-            errors[removal.transaction] = error
-    return [errors.get(removal.transaction) for removal in removals]
+    for removal in removals:
+        if removal.transaction not in errors:
+            try:
+                with failing_as("RemoveMount", disk):
+                    _remove_directories(disk, removal)
+            except LayerStoreError as error:
+                errors[removal.transaction] = error
+        yield errors.get(removal.transaction)
 
 
 def _named_again(disk: Disk, removal: RemoveMount) -> LayerStoreError | None:

@@ -103,12 +103,15 @@ def _perform(disk: Disk, job: work.Job) -> _Reply:
 
 
 def _remove(disk: Disk, removals: Sequence[work.RemoveMount]) -> list[_Reply]:
-    """Remove read-write layers; as one sync is for all of them, they begin and end together."""
+    """Remove read-write layers; what is done for all of them at once counts as the first's."""
+    replies = []
     begun = time.monotonic_ns()
-    errors = remove_mounts(disk, removals)
-    ended = time.monotonic_ns()
-    wires = [to_wire(error, "worker") if error is not None else None for error in errors]
-    return [_Reply(begun, ended, error=wire) for wire in wires]
+    for error in remove_mounts(disk, removals):
+        ended = time.monotonic_ns()
+        wire = to_wire(error, "worker") if error is not None else None
+        replies.append(_Reply(begun, ended, error=wire))
+        begun = ended
+    return replies
 
 
 def unpack(frame: object, jobs: Sequence[work.Job], child: int) -> list[work.Performed | None]:
