@@ -13,6 +13,7 @@ import queue
 import sys
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import pykka
@@ -22,6 +23,7 @@ T = TypeVar("T")
 log = logging.getLogger("layerstore")
 
 Callback = Callable[[Any], None]
+_Result = tuple[Any, BaseException | None, TracebackType | None]
 
 
 class Latch:
@@ -53,7 +55,7 @@ class Notifying(pykka.Future[T]):
         super().__init__()
         self._to_call: deque[Callback] = deque()
         self._set = Latch()
-        self._result: tuple[Any, BaseException | None] | None = None
+        self._result: _Result | None = None
 
     def get(self, *, timeout: float | None = None) -> T:
         """Wait for the answer, at most `timeout` seconds, and return it; see pykka.Future.get."""
@@ -61,10 +63,11 @@ class Notifying(pykka.Future[T]):
             return super().get(timeout=timeout)
         if self._result is None and not self._set.wait(timeout):
             raise pykka.Timeout(f"{timeout} seconds")
-        value, error = cast("tuple[T, BaseException | None]", self._result)
+        value, error, traceback = cast("_Result", self._result)
         if error is not None:
-            raise error
-        return value
+            raise error.with_traceback(traceback)  # not longer by one line each time
+        answer: T = value
+        return answer
 
     @property
     def promise(self) -> Notifying[Any] | None:
@@ -74,14 +77,14 @@ class Notifying(pykka.Future[T]):
 
     def set(self, value: Any = None) -> None:
         """Give the answer, as pykka.Future.set."""
-        self._give((value, None))
+        self._give((value, None, None))
 
     def set_exception(self, exc_info: Any = None) -> None:
         """Give an error, as pykka.Future.set_exception."""
         _, error, traceback = exc_info or sys.exc_info()
-        self._give((None, error.with_traceback(traceback) if error is not None else None))
+        self._give((None, error, traceback))
 
-    def _give(self, result: tuple[Any, BaseException | None]) -> None:
+    def _give(self, result: _Result) -> None:
         if self._result is not None:
             raise queue.Full  # what Pykka's futures raise
         self._result = result

@@ -298,13 +298,15 @@ class MountRegistry(Mounting):
     def _removed(self, removal: _Removal, done: m.Done) -> None:
         entry = removal.entry
         del self._removals[removal.transaction]
+        if done.error is None:
+            self._unswept += 1
+        self._have_swept()
         if done.error is not None:
             self._undo_removal(removal, done.error)
             return
         self.books.strike(entry)
         if removal.reference is not None:
             self.books.drop(entry, removal.reference)
-        self._have_swept()
         entry.free()  # whoever came in the meantime finds it gone
         if entry.parent is None:
             self.fulfil(removal.promise, [])
@@ -314,8 +316,7 @@ class MountRegistry(Mounting):
 
     def _have_swept(self) -> None:
         """Have the trash emptied once nobody waits for a removal, or it holds many."""
-        self._unswept += 1
-        if not self._removals or self._unswept >= _MANY_REMOVED:
+        if self._unswept >= (_MANY_REMOVED if self._removals else 1):
             self._unswept = 0
             self.send(self._reaper, m.Sweep())
 

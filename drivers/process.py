@@ -153,6 +153,11 @@ class ChildProcess:
             self._confinement = convert(self._receive(), Confinement)
         return self._confinement
 
+    def _send(self, request: object, numbers: Sequence[int] = ()) -> None:
+        self._sock.settimeout(_TAKES_A_JOB)
+        send_frame(self._sock, request, numbers)
+        self._sock.settimeout(None)
+
     def _receive(self) -> object:
         frame, extra = receive_frame(self._sock, self._wait)
         for fd in extra:
@@ -181,9 +186,7 @@ class ChildProcess:
         """
         numbers = [descriptor.fileno() for descriptor in descriptors]
         try:
-            self._sock.settimeout(_TAKES_A_JOB)
-            send_frame(self._sock, (type(job).__name__, asdict(job)), numbers)
-            self._sock.settimeout(None)
+            self._send((type(job).__name__, asdict(job)), numbers)
             for descriptor in descriptors:
                 descriptor.close()
             return self._outcome(job)
@@ -204,7 +207,7 @@ class ChildProcess:
         Raises WorkerDied; then some may have been done.
         """
         try:
-            send_frame(self._sock, together.pack(jobs))
+            self._send(together.pack(jobs))
             self._hear_confinement()
             return together.unpack(self._receive(), jobs, self.pid)
         except (EndOfFrames, OSError, BadFrame) as error:

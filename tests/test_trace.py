@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import logging
@@ -9,12 +10,13 @@ import re
 import subprocess
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from layerstore import LayerDoesNotExist, LayerStore, TraceRecord
+from layerstore import DriverError, LayerDoesNotExist, LayerStore, TraceRecord
 from layerstore.drivers.syscalls import umount
 from tests.conftest import OpenStore
 from tests.tars import layer_tar
@@ -79,28 +81,39 @@ def test_tracing_can_be_off(open_store: OpenStore) -> None:
     assert store.trace() == []
 
 
-def test_jobs_that_share_a_run_are_each_caused_by_their_own_request(open_store: OpenStore) -> None:
-    store = open_store(workers=1)
+@contextlib.contextmanager
+def queued_up(store: LayerStore) -> Iterator[ThreadPoolExecutor]:
+    """Keep the only worker busy for a `with` block, which gets threads to ask from."""
     reached, let_go = threading.Event(), threading.Event()
 
     def block(_path: str) -> None:
         reached.set()
         assert let_go.wait(20)
 
-    layers = [store.create_rw_layer(f"w{number}") for number in range(20)]
     with ThreadPoolExecutor(21) as threads:
         blocked = threads.submit(store.create_rw_layer, "blocked", init=block)
         try:
             assert reached.wait(10)
-            releases = [threads.submit(layer.release) for layer in layers]
-            queue = 0
-            while queue < len(layers):
-                (queue,) = [a.queue for a in store.waiting().actors if a.name == "pool"]
+            yield threads
         finally:
             let_go.set()
-        for release in releases:
-            release.result(10)
         blocked.result(10)
+
+
+def await_queue(store: LayerStore, length: int) -> None:
+    queue = 0
+    while queue < length:
+        (queue,) = [a.queue for a in store.waiting().actors if a.name == "pool"]
+
+
+def test_jobs_that_share_a_run_are_each_caused_by_their_own_request(open_store: OpenStore) -> None:
+    store = open_store(workers=1)
+    layers = [store.create_rw_layer(f"w{number}") for number in range(20)]
+    with queued_up(store) as threads:
+        releases = [threads.submit(layer.release) for layer in layers]
+        await_queue(store, len(layers))
+    for release in releases:
+        release.result(10)
     store.mounts()
     records = store.trace()
     assert [r for r in records if r.kind == "Run" and " and 15 more" in r.summary]
@@ -118,6 +131,27 @@ def test_jobs_that_share_a_run_are_each_caused_by_their_own_request(open_store: 
         (answer,) = [r for r in caused_by(records, done) if r.kind == "Answer"]
         assert answer.ended >= job.ended
         assert {r.kind for r in mine} >= {"ReleaseRWLayer", "Submit", "Done", "Answer"}
+
+
+@pytest.mark.parametrize("broken", ["w0", "w1", "w2"])
+def test_trash_is_swept_once_no_removal_is_under_way_though_the_last_fails(
+    open_store: OpenStore, broken: str
+) -> None:
+    store = open_store(workers=1)
+    layers = [store.create_rw_layer(f"w{number}") for number in range(3)]
+    path = Path(f"{store.root}/image/{store.driver_name}/layerdb/mounts/{broken}")
+    with queued_up(store) as threads:
+        path.rename(path.with_name("elsewhere"))
+        releases = [threads.submit(layer.release) for layer in layers]
+        await_queue(store, len(layers))
+    outcomes = [type(release.exception(10)) for release in releases]
+    assert sorted(outcomes, key=str) == sorted([DriverError, type(None), type(None)], key=str)
+    path.with_name("elsewhere").rename(path)
+    store.drain()  # a sweep is kept once it is over
+    removed = [r for r in store.trace() if r.kind == "Done" and "RemoveMount" in r.summary]
+    sweeps = [r for r in store.trace() if r.kind == "Sweep"]
+    assert len(removed) == 3
+    assert [sweep.cause for sweep in sweeps] == [max(done.sequence for done in removed)]
 
 
 class Heard(logging.Handler):
