@@ -271,11 +271,14 @@ def test_different_layers_may_be_used_at_once(driver: GraphDriver, trash: str) -
 def test_what_is_mounted_is_told(driver: GraphDriver) -> None:
     base = make_layer(driver, None, {"a": b"1"})
     layer = make_read_write(driver, base)
+    assert not driver.may_be_mounted(layer)
     driver.get(layer)
     assert driver.mounted() == ({layer} if driver.name == "overlay2" else set())
+    assert driver.may_be_mounted(layer) == (layer in driver.mounted())
     driver.put(layer)
     driver.put(layer)
     assert driver.mounted() == set()
+    assert not driver.may_be_mounted(layer)
 
 
 def test_the_same_id_twice_is_an_error(driver: GraphDriver) -> None:
