@@ -59,7 +59,13 @@ class DriverWorker(BookKeeper):
         begin, around = self._tracer.begin, self._handling
         jobs = [begin(submit.job, cause or around, self.name) for submit, cause in orders]
         self._doing = jobs[0]
-        results = self._hands.perform_all([submit.job for submit, _ in orders])
+        begun = time.monotonic_ns()
+        try:
+            results = self._hands.perform_all([submit.job for submit, _ in orders])
+        except Exception as error:  # noqa: BLE001 - the askers must hear of it
+            log.exception("%s failed at %d jobs together", self.name, len(orders))
+            failure = InternalError(f"{len(orders)} jobs together", repr(error))
+            results = [work.Performed(error=failure, begun=begun, ended=begun)] * len(orders)
         self._doing = None
         return [
             self._done_with(submit, job, result)

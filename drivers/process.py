@@ -26,6 +26,7 @@ from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
 from layerstore.drivers.orphans import await_forks
 from layerstore.drivers.protocol import Change, ChangeKind
+from layerstore.drivers.readable import is_readable
 from layerstore.drivers.repair_step import RepairStep
 from layerstore.drivers.stopped import is_stopped, wait_for_child, watching
 
@@ -196,10 +197,7 @@ class ChildProcess:
     @property
     def is_ready(self) -> bool:
         """Whether the child has started up, as far as one look tells."""
-        if self._confinement is not None:
-            return True
-        found, _, _ = select.select([self._sock], [], [], 0)
-        return bool(found)
+        return self._confinement is not None or is_readable(self._sock, 0)
 
     def perform_all(self, jobs: Sequence[work.Job]) -> list[work.Performed | None]:
         """Have the child do jobs that join; None for each that it has left to be done elsewhere.

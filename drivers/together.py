@@ -153,7 +153,6 @@ def perform_here(disk: Disk, job: work.Job, *, again: bool) -> work.Performed:
         begun=begun,
         ended=time.monotonic_ns(),
         retries=retries() - before,
-        child=None,
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import select
 
 from layerstore.drivers import syscalls
 from layerstore.drivers.errors import DriverError
+from layerstore.drivers.readable import is_readable
 
 _SOME = 1 << 16
 
@@ -29,10 +29,10 @@ class DirectoryWatch:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait at most `timeout` seconds for a change since the last wait; whether one came."""
-        ready, _, _ = select.select([self._fd], [], [], timeout)
-        if ready:
+        changed = is_readable(self._fd, timeout)
+        if changed:
             os.read(self._fd, _SOME)
-        return bool(ready)
+        return changed
 
     def close(self) -> None:
         """End it. Idempotent."""

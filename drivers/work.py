@@ -355,8 +355,8 @@ class Performed:
     error: LayerStoreError | None
     begun: int
     ended: int
-    retries: int
-    child: int | None
+    retries: int = 0
+    child: int | None = None
     """Process ID of the child that did it, if one did."""
 
 

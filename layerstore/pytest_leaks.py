@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import pytest
 
 from layerstore.actors.worker import DriverWorker
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.readable import is_readable
 from layerstore.pytest_rootfs import Workplace
 
 _GRACE = 2.0
@@ -105,7 +105,7 @@ def _wait_for_ends(before: _Found) -> None:
         with contextlib.suppress(ProcessLookupError):
             fd = os.pidfd_open(pid)
             try:
-                select.select([fd], [], [], max(deadline - time.monotonic(), 0.0))
+                is_readable(fd, max(deadline - time.monotonic(), 0.0))
             finally:
                 os.close(fd)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -104,6 +106,25 @@ def test_a_child_creates_and_removes_many(site: Site, hands: WorkerHands) -> Non
     assert [(one.error, one.child) for one in done] == [(None, hands.child_pid)] * FEW
     assert all(site.is_gone(created) for created in creations)
     assert site.is_tidy()
+
+
+def test_a_process_with_many_open_descriptors_gives_its_children_jobs(site: Site) -> None:
+    """select(2) takes no descriptor from 1,024 on."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(1_100):
+                stack.callback(os.close, os.open("/", os.O_PATH))
+            hands = WorkerHands(site.disk, site.store._core.config)
+            stack.callback(hands.close)
+            hands.warm_up()
+            while not hands.takes_many and not site.disk.driver.copies:
+                assert hands.child_pid is not None
+            done = hands.perform_all([site.creation(f"rw{number}") for number in range(3)])
+            assert [(one.error, one.child) for one in done] == [(None, hands.child_pid)] * 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_times_of_each_job_are_its_own(site: Site, hands: WorkerHands) -> None:
