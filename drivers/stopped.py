@@ -13,6 +13,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
+SPAWNING = "layerstore-spawning"
+"""Name of a thread that watches a new child until it runs the worker's program."""
 _LOOK_UP = 0.5
 """Seconds between two looks at a child that doesn't answer."""
 _LOOKS = 6
@@ -75,7 +77,7 @@ def watching(pid: Callable[[], int | None], give_up: Callable[[], None]) -> Iter
             if looks == _LOOKS:
                 give_up()
 
-    thread = threading.Thread(target=watch, name="spawning", daemon=True)
+    thread = threading.Thread(target=watch, name=SPAWNING, daemon=True)
     thread.start()
     try:
         yield

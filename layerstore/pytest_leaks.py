@@ -19,13 +19,16 @@ import pytest
 from layerstore.actors.worker import DriverWorker
 from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.readable import is_readable
+from layerstore.drivers.stopped import SPAWNING
 from layerstore.pytest_rootfs import Workplace
 
 _GRACE = 2.0
 """Seconds that what is ending already may take."""
+_LOOK = 0.05
+"""Seconds until the next look at what hasn't ended: it may have become a worker, which may stay."""
 _WORKER = b"layerstore.drivers.child"
-_WORKER_THREAD = f"{DriverWorker.__name__}-"
-"""As Pykka names the threads of actors."""
+_OF_WORKERS = (f"{DriverWorker.__name__}-", SPAWNING)
+"""What the names of workers' threads begin with, as Pykka names those of actors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +102,29 @@ def _leaks(before: _Found, after: _Found, workplace: Workplace | None) -> list[s
 def _wait_for_ends(before: _Found) -> None:
     """Give processes and threads that are ending already a moment to end."""
     deadline = time.monotonic() + _GRACE
-    for thread in set(_threads()) - before.threads:
-        thread.join(max(deadline - time.monotonic(), 0.0))
-    for pid in set(_children()) - before.children:
-        with contextlib.suppress(ProcessLookupError):
-            fd = os.pidfd_open(pid)
-            try:
-                is_readable(fd, max(deadline - time.monotonic(), 0.0))
-            finally:
-                os.close(fd)
+    while time.monotonic() < deadline:
+        threads = set(_threads()) - before.threads
+        children = set(_children()) - before.children
+        if not threads and not children:
+            return
+        for thread in threads:
+            thread.join(_LOOK)
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                fd = os.pidfd_open(pid)
+                try:
+                    is_readable(fd, _LOOK)
+                finally:
+                    os.close(fd)
 
 
 def _threads() -> Iterator[threading.Thread]:
-    """Give all threads but a store's workers, which come and go with the work."""
+    """Give the threads that run, without a store's workers, which come and go with the work.
+
+    A thread whose `start` is under way is listed but doesn't run yet, nor can it be joined.
+    """
     for thread in threading.enumerate():
-        if not thread.name.startswith(_WORKER_THREAD):
+        if thread.is_alive() and not thread.name.startswith(_OF_WORKERS):
             yield thread
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from layerstore.drivers.stopped import SPAWNING, watching
+from layerstore.pytest_leaks import no_leaks
 from tests.busybox import image_tar, rootfs_tar
 
 pytest_plugins = ["pytester"]
@@ -125,6 +129,22 @@ def test_what_a_test_leaves_is_told(project: pytest.Pytester) -> None:
     result.assert_outcomes(passed=len(LEAKS), errors=len(LEAKS))
     for leak in LEAKS:
         assert f"the test leaves behind: {leak}" in result.stdout.str(), leak
+
+
+def test_a_thread_that_only_just_starts_is_no_leak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = threading.Thread(target=print)
+    with no_leaks(None, tmp_path):
+        # As `Thread.start` has it until the new thread runs.
+        monkeypatch.setitem(threading._limbo, thread, thread)  # type: ignore[attr-defined]
+        assert thread in threading.enumerate()
+
+
+def test_a_workers_spawning_is_no_leak(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack, no_leaks(None, tmp_path):
+        stack.enter_context(watching(lambda: None, lambda: None))
+        assert any(thread.name == SPAWNING for thread in threading.enumerate())
 
 
 def test_the_check_is_for_tests_that_ask_without_the_option(project: pytest.Pytester) -> None:
