@@ -25,6 +25,7 @@ from layerstore.drivers.errors import DriverError, InternalError, Wire, WorkerDi
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
 from layerstore.drivers.orphans import await_forks
+from layerstore.drivers.proc_children import children_of_thread
 from layerstore.drivers.protocol import Change, ChangeKind
 from layerstore.drivers.readable import is_readable
 from layerstore.drivers.repair_step import RepairStep
@@ -57,7 +58,7 @@ class _Process(subprocess.Popen[bytes]):
         self, announce: Callable[[_Process], None], command: list[str], **options: Any
     ) -> None:
         self._thread = threading.get_native_id()
-        self._others = _children_of(self._thread)
+        self._others = children_of_thread(self._thread)
         announce(self)
         super().__init__(command, **options)
 
@@ -68,16 +69,7 @@ class _Process(subprocess.Popen[bytes]):
         which one that is stopped in between doesn't; what the kernel tells others is read here.
         """
         known: int | None = self.pid
-        return known or next(iter(_children_of(self._thread) - self._others), None)
-
-
-def _children_of(thread: int) -> set[int]:
-    """Return the children of a thread of this process; none where the kernel doesn't tell."""
-    try:
-        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as children:
-            return {int(number) for number in children.read().split()}
-    except OSError:
-        return set()
+        return known or next(iter(children_of_thread(self._thread) - self._others), None)
 
 
 class ChildProcess:

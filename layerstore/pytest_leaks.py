@@ -18,6 +18,7 @@ import pytest
 
 from layerstore.actors.worker import DriverWorker
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.proc_children import children_of
 from layerstore.drivers.readable import is_readable
 from layerstore.drivers.stopped import SPAWNING
 from layerstore.pytest_rootfs import Workplace
@@ -104,7 +105,7 @@ def _wait_for_ends(before: _Found) -> None:
     deadline = time.monotonic() + _GRACE
     while time.monotonic() < deadline:
         threads = set(_threads()) - before.threads
-        children = set(_children()) - before.children
+        children = _children() - before.children
         if not threads and not children:
             return
         for thread in threads:
@@ -128,11 +129,8 @@ def _threads() -> Iterator[threading.Thread]:
             yield thread
 
 
-def _children() -> Iterator[int]:
-    for task in Path("/proc/self/task").iterdir():
-        for pid in map(int, (task / "children").read_text().split()):
-            if _WORKER not in _command(pid):
-                yield pid
+def _children() -> set[int]:
+    return {pid for pid in children_of(os.getpid()) if _WORKER not in _command(pid)}
 
 
 def _command(pid: int) -> bytes:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from layerstore import DriverError, StorageFull, StoreClosed, WorkerDied
+from layerstore.drivers.proc_children import children_of
 from layerstore.drivers.syscalls import MS_BIND, MS_RDONLY, MS_REMOUNT, mount, umount
 from tests.history_base import PICK, HistoryBase
 from tests.history_images import ImageRules
 from tests.history_layers import LayerRules
 from tests.history_mounts import MountRules
-from tests.processes import children_of, ends, kill
+from tests.processes import ends, kill
 from tests.tars import layer_tar
 
 # More than a pipe holds, so that a child is reading when the source is asked for the rest.

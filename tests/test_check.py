@@ -15,9 +15,10 @@ import pytest
 
 from layerstore import FaultKind, LayerStore, LayerStoreError, WorkerDied
 from layerstore.command import main
+from layerstore.drivers.proc_children import children_of
 from tests.conftest import OpenStore
 from tests.damage import ANY, CASES, OVERLAY, Place, damages, furnish
-from tests.processes import children_of, kill
+from tests.processes import kill
 from tests.tars import layer_tar, many_files
 
 CHEAP: dict[str, Any] = {"workers": 0, "durability": "relaxed", "trace_size": 0}

@@ -23,8 +23,9 @@ from layerstore import (
 from layerstore.actors import messages as m
 from layerstore.drivers import stopped
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.proc_children import children_of
 from tests.conftest import OpenStore
-from tests.processes import children_of, ends
+from tests.processes import ends
 from tests.tars import layer_tar, many_files
 
 _IN_TIME = 10.0

@@ -18,11 +18,11 @@ import pytest
 
 from layerstore import LayerStore, LayerStoreError
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.proc_children import children_of
 from tests.concurrent_user import ABSENT, User, layer_step, mount_step, steps_of
 from tests.conftest import OpenStore
 from tests.linearizability import Operation, is_linearizable
 from tests.model import digest_of
-from tests.processes import children_of
 from tests.tars import layer_tar
 
 _THREADS = 4

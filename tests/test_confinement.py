@@ -22,12 +22,12 @@ from layerstore import LayerStore, LayerStoreError, LimitExceeded, Limits, NotCo
 from layerstore.drivers.confine import FILTER, VISIBLE
 from layerstore.drivers.disk import DiskConfig
 from layerstore.drivers.narrow import see_only_root, see_only_tree
+from layerstore.drivers.proc_children import children_of
 from layerstore.drivers.process import ChildProcess
 from layerstore.drivers.seccomp import forbid
 from layerstore.drivers.syscalls import PR_SET_NO_NEW_PRIVS, mount, prctl, umount
 from tests.command_fixtures import Run
 from tests.conftest import OpenStore
-from tests.processes import children_of
 from tests.tar_builder import directory, file, symlink, tar
 from tests.tars import layer_tar, many_files
 

@@ -29,10 +29,10 @@ from layerstore import (
 )
 from layerstore.actors.base import Ref
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.proc_children import children_of
 from tests.conftest import OpenStore
 from tests.dying import ACTORS, hit
 from tests.figures import Tell
-from tests.processes import children_of
 from tests.tars import layer_tar, many_files
 
 _THREADS = 4

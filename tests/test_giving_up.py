@@ -14,8 +14,9 @@ import pytest
 from layerstore import CallTimeout, LayerStore, LayerStoreError, WorkerDied
 from layerstore.actors import messages as m
 from layerstore.actors.messages import PoolFacts
+from layerstore.drivers.proc_children import children_of
 from tests.conftest import OpenStore
-from tests.processes import children_of, ends
+from tests.processes import ends
 from tests.tars import layer_tar, many_files
 
 TAR = many_files(400, size=4000)

@@ -20,8 +20,8 @@ import pytest
 
 from layerstore import DriverError, LayerStore
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.proc_children import children_of
 from tests.figures import Tell
-from tests.processes import children_of
 from tests.tars import layer_tar, many_files
 
 _THREADS = 4

@@ -12,8 +12,9 @@ import sys
 import pytest
 
 from layerstore.drivers.orphans import await_forks, command_of
+from layerstore.drivers.proc_children import children_of
 from layerstore.drivers.stopped import wait_for_child
-from tests.processes import children_of, ends
+from tests.processes import ends
 
 _FORKS = """
 import os, signal

@@ -29,8 +29,9 @@ from layerstore import (
     start,
 )
 from layerstore.drivers.mountinfo import mount_points as mounts
+from layerstore.drivers.proc_children import children_of
 from tests.busybox import NAME, image_tar
-from tests.processes import children_of, ends, kill
+from tests.processes import ends, kill
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("/bin/busybox")]
 

@@ -16,8 +16,9 @@ import pytest
 
 from layerstore import LayerStore
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.proc_children import children_of
 from tests.archives import as_tar, docker_archive
-from tests.processes import children_of, ends
+from tests.processes import ends
 from tests.tars import Content, layer_tar
 
 _SUPERVISOR = Path(__file__).parent.parent / "examples" / "supervisor.py"

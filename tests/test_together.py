@@ -21,10 +21,11 @@ from layerstore.drivers.frames import BadFrame
 from layerstore.drivers.hands import WorkerHands
 from layerstore.drivers.ids import new_id, new_transaction
 from layerstore.drivers.perform import perform
+from layerstore.drivers.proc_children import children_of
 from layerstore.drivers.removal import remove_mounts
 from layerstore.drivers.together import perform_here, unpack
 from tests.conftest import OpenStore
-from tests.processes import children_of, ends, kill
+from tests.processes import ends, kill
 from tests.tars import layer_tar
 
 TAR = layer_tar({"a": b"1"})

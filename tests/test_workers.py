@@ -21,9 +21,10 @@ from layerstore import (
     WorkerDied,
 )
 from layerstore.drivers.disk import DiskConfig
+from layerstore.drivers.proc_children import children_of
 from layerstore.drivers.process import ChildProcess
 from tests.conftest import OpenStore
-from tests.processes import children_of, ends, kill
+from tests.processes import ends, kill
 from tests.tars import layer_tar, many_files
 
 TAR = many_files(400, size=2000)

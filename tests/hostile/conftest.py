@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from layerstore.drivers.proc_children import children_of
 from layerstore.drivers.syscalls import mount
 from tests.hostile.arena import Arena
-from tests.processes import children_of
 
 _STRICTATIME = 1 << 24
 
