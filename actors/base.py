@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from time import monotonic_ns
-from typing import Any, Protocol
+from typing import Any
 
 import pykka
 
@@ -21,6 +20,7 @@ from layerstore.actors.futures import Notifying
 from layerstore.actors.logs import tell_request
 from layerstore.actors.mailbox import Mailbox
 from layerstore.actors.messages import Done, Message
+from layerstore.actors.ref import Identity, Ref, Watch, close_descriptors
 from layerstore.actors.trace import Envelope, Tracer
 from layerstore.actors.waiting import Glance
 from layerstore.drivers.errors import InternalError, LayerStoreError, StoreClosed, StoreRestarted
@@ -29,127 +29,6 @@ log = logging.getLogger("layerstore")
 
 Promise = Notifying[Any]
 Continuation = Callable[[Done], None]
-
-
-class Watch(Protocol):
-    """Whoever looks after actors: told of each that is launched and of each that is lost."""
-
-    def launched(self, ref: Ref) -> None:
-        """Take note of an actor, before anybody else knows of it."""
-
-    def lost(self, name: str) -> LayerStoreError:
-        """Take note that an actor is gone; returns what those who wait for it are told."""
-
-
-class Unwatched:
-    """The watch of an actor that nobody makes anew; `store` is the root of its store."""
-
-    def __init__(self, store: str) -> None:
-        self._store = store
-
-    def launched(self, ref: Ref) -> None:
-        """See Watch."""
-
-    def lost(self, name: str) -> LayerStoreError:
-        """See Watch."""
-        log.debug("%s is gone", name)
-        return StoreClosed(self._store)
-
-
-@dataclass(slots=True)
-class Identity:
-    """What an actor is called, who traces and watches it, and (once it has started) its thread."""
-
-    name: str
-    tracer: Tracer
-    watch: Watch
-    threads: list[threading.Thread] = field(default_factory=list)
-    dismissed: bool = False
-    """Whoever launched it has it stop, so it isn't lost when it does."""
-    keepers: list[BookKeeper] = field(default_factory=list)
-    """The actor itself, to be looked at."""
-
-
-class Ref:
-    """Where to send messages for one actor, under the name that traces show."""
-
-    __slots__ = ("_actor", "_identity")
-
-    def __init__(self, actor: pykka.ActorRef[Any], identity: Identity) -> None:
-        self._actor = actor
-        self._identity = identity
-
-    @property
-    def name(self) -> str:
-        """The actor's name."""
-        return self._identity.name
-
-    def tell(self, message: Message, cause: Envelope | None, sender: str) -> None:
-        """Send without an answer; what is told to a stopped actor is dropped."""
-        tracer = self._identity.tracer
-        try:
-            if tracer.on:
-                self._actor.tell(tracer.wrap(message, cause, sender, self._identity.name))
-            else:
-                self._actor.tell(message)
-        except pykka.ActorDeadError:
-            log.debug("%s is stopped; %s from %s dropped", self.name, message, sender)
-            close_descriptors(message)
-
-    def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
-        """Send a public request; the future holds the answer, or a promise of it."""
-        tracer = self._identity.tracer
-        if tracer.on:
-            envelope = tracer.wrap(message, None, sender, self.name)
-            return self._asked(envelope)
-        return self._asked(message)
-
-    def _asked(self, message: object) -> Notifying[Any]:
-        future = self._actor.ask(message, block=False)
-        assert isinstance(future, Notifying)  # noqa: S101 - BookKeeper makes no other
-        return future
-
-    def lost(self) -> LayerStoreError:
-        """Tell the watch that the actor is gone; returns the error to raise for it."""
-        return self._identity.watch.lost(self.name)
-
-    def look(self) -> Glance | None:
-        """Return what the actor has before it; None where it has none yet, or has stopped."""
-        return next((keeper.look() for keeper in self._identity.keepers if self.alive), None)
-
-    @property
-    def thread(self) -> int | None:
-        """Identifier of the actor's thread."""
-        return next((thread.ident for thread in self._identity.threads), None)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the actor has not stopped."""
-        return self._actor.is_alive()
-
-    @property
-    def ended(self) -> bool:
-        """Whether the actor has stopped and its thread has ended."""
-        return not self.alive and not any(thread.is_alive() for thread in self._identity.threads)
-
-    def stop(self) -> None:
-        """Ask the actor to stop after what is in its mailbox, without waiting."""
-        self._identity.dismissed = True
-        self._actor.stop(block=False)
-
-    def discard_mail(self) -> None:
-        """See BookKeeper; of an actor whose thread has ended."""
-        for keeper in self._identity.keepers:
-            keeper.discard_mail()
-
-    def join(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for the actor's thread to end; whether it has."""
-        deadline = time.monotonic() + timeout
-        # A thread that is only just starting isn't known before it is stopped.
-        self._actor.actor_stopped.wait(timeout)
-        for thread in self._identity.threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
-        return self.ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,9 +251,3 @@ class BookKeeper(pykka.ThreadingActor):
             if letter.reply_to is None:  # else whoever asked closes them, having waited in vain
                 message = letter.message
                 close_descriptors(message.content if isinstance(message, Envelope) else message)
-
-
-def close_descriptors(message: object) -> None:
-    """Close what a message brings that nobody will handle; other messages bring none."""
-    for descriptor in getattr(message, "descriptors", ()):
-        descriptor.close()

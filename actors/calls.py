@@ -11,9 +11,10 @@ from typing import Any
 
 import pykka
 
-from layerstore.actors.base import Ref, Refused
+from layerstore.actors.base import Refused
 from layerstore.actors.futures import Latch, Notifying
 from layerstore.actors.messages import Message
+from layerstore.actors.ref import Ref
 from layerstore.drivers.errors import CallTimeout, InternalError
 
 # An ask that races with an actor's stop may never be answered (measured with Pykka 4.5), so a

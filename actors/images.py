@@ -13,8 +13,9 @@ from functools import partial
 
 from layerstore.actors import image_messages as im
 from layerstore.actors import messages as m
-from layerstore.actors.base import Continuation, Identity, Promise, Ref
+from layerstore.actors.base import Continuation, Promise
 from layerstore.actors.image_books import ImageBooks, ImageEntry, Removal
+from layerstore.actors.ref import Identity, Ref
 from layerstore.actors.submitter import Submitter
 from layerstore.drivers import image_work as work
 from layerstore.drivers.errors import InvalidMetadata, LayerStoreError

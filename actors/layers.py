@@ -12,8 +12,9 @@ from functools import partial
 
 from layerstore.actors import check_messages as cm
 from layerstore.actors import messages as m
-from layerstore.actors.base import Identity, Promise, Ref
+from layerstore.actors.base import Promise
 from layerstore.actors.layer_books import LayerBooks, LayerEntry, LayerState
+from layerstore.actors.ref import Identity, Ref
 from layerstore.actors.retained import LayersRetained
 from layerstore.actors.retaining import Retaining
 from layerstore.drivers import work

@@ -17,7 +17,7 @@ from layerstore.drivers.ids import ChainID, DiffID
 from layerstore.drivers.work import Descriptors, Init, Job, TarSource
 
 if TYPE_CHECKING:
-    from layerstore.actors.base import Ref
+    from layerstore.actors.ref import Ref
     from layerstore.actors.trace import Envelope
 
 T = TypeVar("T")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import partial
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import Continuation, Identity, Promise, Ref
+from layerstore.actors.base import Continuation, Promise
 from layerstore.actors.mount_books import MountBooks, MountEntry, MountState
+from layerstore.actors.ref import Identity, Ref
 from layerstore.actors.submitter import Submitter
 from layerstore.drivers import work
 from layerstore.drivers.errors import LayerStoreError, MountDoesNotExist, NotMounted

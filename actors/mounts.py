@@ -13,9 +13,10 @@ from functools import partial
 
 from layerstore.actors import check_messages as cm
 from layerstore.actors import messages as m
-from layerstore.actors.base import Continuation, Identity, Promise, Ref, log
+from layerstore.actors.base import Continuation, Promise, log
 from layerstore.actors.mount_books import MountBooks, MountEntry, MountState
 from layerstore.actors.mounting import Mounting
+from layerstore.actors.ref import Identity, Ref
 from layerstore.actors.retained import MountsRetained
 from layerstore.drivers import work
 from layerstore.drivers.errors import (

@@ -15,7 +15,8 @@ from dataclasses import replace
 from itertools import count
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import BookKeeper, Identity, Ref
+from layerstore.actors.base import BookKeeper
+from layerstore.actors.ref import Identity, Ref
 from layerstore.actors.trace import Envelope
 from layerstore.actors.waiting import Glance
 from layerstore.actors.worker import DriverWorker

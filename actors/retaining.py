@@ -9,8 +9,9 @@ from collections.abc import Callable
 from functools import partial
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import Identity, Promise, Ref, log
+from layerstore.actors.base import Promise, log
 from layerstore.actors.layer_books import LayerBooks, LayerEntry, LayerState
+from layerstore.actors.ref import Identity, Ref
 from layerstore.actors.submitter import Submitter
 from layerstore.drivers import work
 from layerstore.drivers.errors import LayerDoesNotExist, LayerNotRetained, LayerStoreError

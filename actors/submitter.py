@@ -6,7 +6,8 @@ Owns nothing but the way there; what the work is for is in the continuation that
 from __future__ import annotations
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import BookKeeper, Continuation, Identity, Ref
+from layerstore.actors.base import BookKeeper, Continuation
+from layerstore.actors.ref import Identity, Ref
 from layerstore.drivers import work
 from layerstore.drivers.image_work import ImageJob
 

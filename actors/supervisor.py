@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import BookKeeper, Identity, log
+from layerstore.actors.base import BookKeeper, log
 from layerstore.actors.calls import mark_worker_thread
+from layerstore.actors.ref import Identity
 
 
 class Supervisor(BookKeeper):

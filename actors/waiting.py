@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from layerstore.actors.trace import CALLER, Envelope
 
 if TYPE_CHECKING:
-    from layerstore.actors.base import Ref
     from layerstore.actors.messages import Message
+    from layerstore.actors.ref import Ref
     from layerstore.drivers.work import Job
 
 _SHOWN = 5

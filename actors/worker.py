@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import BookKeeper, Identity, Ref, log
+from layerstore.actors.base import BookKeeper, log
 from layerstore.actors.calls import mark_worker_thread
+from layerstore.actors.ref import Identity, Ref
 from layerstore.actors.trace import Envelope, Tracer
 from layerstore.actors.waiting import Glance
 from layerstore.drivers import work

@@ -9,8 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import Ref, log
+from layerstore.actors.base import log
 from layerstore.actors.calls import Call, call
+from layerstore.actors.ref import Ref
 from layerstore.actors.retained import Retained
 from layerstore.drivers.disk import Disk
 from layerstore.drivers.errors import CallTimeout, LayerStoreError, StoreClosed, StoreRestarted

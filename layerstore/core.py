@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import Ref, Unwatched
 from layerstore.actors.calls import Call, call
 from layerstore.actors.futures import Notifying
 from layerstore.actors.logs import number_lines
+from layerstore.actors.ref import Ref, Unwatched
 from layerstore.actors.retained import Retained
 from layerstore.actors.supervisor import Supervisor
 from layerstore.actors.waiting import Waiting, look_around

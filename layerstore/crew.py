@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from layerstore.actors import messages as m
-from layerstore.actors.base import Ref, log
+from layerstore.actors.base import log
 from layerstore.actors.images import ImageRegistry
 from layerstore.actors.layers import LayerRegistry
 from layerstore.actors.mounts import MountRegistry
 from layerstore.actors.pool import DriverPool
+from layerstore.actors.ref import Ref
 from layerstore.actors.retained import Mounted, Retained
 from layerstore.actors.trace import Tracer
 from layerstore.actors.worker import Reaper

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pykka
 
-from layerstore.actors.base import Ref, Refused, close_descriptors
+from layerstore.actors.base import Refused
 from layerstore.actors.futures import Notifying
+from layerstore.actors.ref import Ref, close_descriptors
 from layerstore.drivers.errors import JobCancelled, LayerStoreError, StoreRestarted
 from layerstore.outcome import Outcome
 from layerstore.requests import Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from layerstore import LayerStore
 from layerstore.actors import messages as m
-from layerstore.actors.base import Ref
+from layerstore.actors.ref import Ref
 
 ACTORS = ("layers", "mounts", "images", "pool", "reaper", "worker")
 

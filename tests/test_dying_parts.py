@@ -27,7 +27,7 @@ from layerstore import (
     StoreRestarted,
     WorkerDied,
 )
-from layerstore.actors.base import Ref
+from layerstore.actors.ref import Ref
 from layerstore.drivers.mountinfo import mount_points
 from layerstore.drivers.proc_children import children_of
 from tests.conftest import OpenStore

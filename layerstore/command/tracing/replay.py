@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from layerstore.actors.base import Ref
 from layerstore.actors.calls import Call
 from layerstore.actors.messages import Abandon, Message
+from layerstore.actors.ref import Ref
 from layerstore.actors.trace import TraceRecord
 from layerstore.actors.trace_facts import answer_facts
 from layerstore.command.tracing.loaded import Trace, answers, is_call
