@@ -133,7 +133,7 @@ class HistoryBase(RuleBasedStateMachine):
 
     def agrees(self) -> None:
         """The store's own account of everything is the model's."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.settling and self._layers() != self._expected_layers():
             assert time.monotonic() < deadline
         self.settling = False

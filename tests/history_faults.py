@@ -102,7 +102,7 @@ class FaultRules(HistoryBase):
     def kill_children(self) -> None:
         for pid in children_of(os.getpid()):
             kill(pid)
-            assert ends(pid, 10)
+            assert ends(pid, 60)
             self.dead_children += 1
 
     @rule(pick=PICK)

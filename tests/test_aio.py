@@ -116,7 +116,7 @@ class Stuck:
     def read(self, size: int, /) -> bytes:
         if len(self._tar) < 1 << 19:
             self.begun.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(60)
         piece, self._tar = self._tar[:size], self._tar[size:]
         return piece
 
@@ -143,7 +143,7 @@ def test_a_cancelled_creation_frees_its_name(run: Run) -> None:
 
     def init(_path: str) -> None:
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
 
     async def steps(store: AsyncLayerStore) -> None:
         task = asyncio.create_task(store.create_rw_layer("rw", init=init))
@@ -163,7 +163,7 @@ def test_whoever_is_out_of_time_has_it_undone(run: Run) -> None:
     go_on = threading.Event()
 
     def init(_path: str) -> None:
-        assert go_on.wait(30)
+        assert go_on.wait(60)
 
     async def steps(store: AsyncLayerStore) -> None:
         with pytest.raises(CallTimeout):

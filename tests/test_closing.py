@@ -26,7 +26,7 @@ class Held:
 
     def _call(self, *arguments: object) -> object:
         self.inside.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         return self._method(*arguments)
 
 
@@ -35,7 +35,7 @@ def mounts_of(store: LayerStore) -> list[str]:
 
 
 def wait_until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not met():
         assert time.monotonic() < deadline
 
@@ -64,12 +64,12 @@ def test_a_mount_under_way_is_unmounted_by_close(store: LayerStore) -> None:
     held = Held(store, "get")
     outcomes: list[object] = []
     mounting = outcome_of(rw.mount, outcomes)
-    assert held.inside.wait(20)
+    assert held.inside.wait(60)
     closing = outcome_of(store.close, outcomes)
     wait_until(lambda: is_closing(store))
     held.go_on.set()
     for thread in (mounting, closing):
-        thread.join(20)
+        thread.join(60)
     assert [outcome for outcome in outcomes if isinstance(outcome, LayerStoreError)] == []
     assert mounts_of(store) == []
 
@@ -81,12 +81,12 @@ def test_a_removal_under_way_does_not_keep_close_waiting(store: LayerStore) -> N
     held = Held(store, "put")
     outcomes: list[object] = []
     removing = outcome_of(rw.release, outcomes)
-    assert held.inside.wait(20)
+    assert held.inside.wait(60)
     closing = outcome_of(store.close, outcomes)
     wait_until(lambda: is_closing(store))
     held.go_on.set()
     for thread in (removing, closing):
-        thread.join(20)
+        thread.join(60)
     assert sorted(outcomes, key=repr) == [None, []]
     assert mounts_of(store) == []
 
@@ -104,7 +104,7 @@ def test_close_cuts_off_what_waits_behind_a_tar_that_never_ends(open_store: Open
     wait_until(lambda: sum(r.kind == "Submit" for r in store.trace()) >= len(pipes))
     store.close(timeout=0.5)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     for pipe in pipes:
         for fd in pipe:
             os.close(fd)
@@ -122,11 +122,11 @@ def test_a_caller_whose_actor_has_stopped_is_told_and_the_next_is_served(
     store.drain()
     descriptors = len(os.listdir("/proc/self/fd"))
     store._core.layers.stop()
-    assert store._core.layers.join(10)
+    assert store._core.layers.join(60)
     outcomes: list[object] = []
     for call in (lambda: store.register(tar), layer.metadata):
         thread = outcome_of(call, outcomes)
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
     assert [type(outcome) for outcome in outcomes] == [StoreRestarted, dict]
     store.drain()

@@ -196,7 +196,7 @@ def test_a_signal_before_there_is_a_command_ends_it(app: Run, arguments: list[st
 def wait_until_handled(pid: int, number: int) -> None:
     """Wait until a process has a handler for a signal of its own."""
     bit = 1 << (number - 1)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         status = Path(f"/proc/{pid}/status").read_text()
         caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
@@ -207,7 +207,7 @@ def wait_until_handled(pid: int, number: int) -> None:
 
 
 def test_a_command_without_its_layer_is_told(app: Run, arguments: list[str]) -> None:
-    script = "echo ready; trap 'exit 0' TERM; while true; do sleep 0.1; done"
+    script = "trap 'exit 0' TERM; echo ready; while true; do sleep 0.1; done"
     process = started(arguments, "--name", "web", NAME, "sh", "-c", script)
     app("rm", "web")
     process.terminate()
@@ -230,7 +230,7 @@ def test_with_t_it_has_a_terminal(app: Run, arguments: list[str]) -> None:
         terminal.type("echo after''wards\n")
         terminal.wait_for("afterwards\r\n")
         terminal.type("exit 5\n")
-        assert terminal.process.wait(30) == 5
+        assert terminal.process.wait(60) == 5
     finally:
         terminal.close()
     assert nothing_left(app, arguments)

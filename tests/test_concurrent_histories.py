@@ -95,16 +95,17 @@ def test_so_it_could_when_children_are_killed_at_random(open_store: OpenStore, r
     killing.start()
     deaths = 0
     try:
-        for number in range(rounds):
+        number = 0
+        while number < rounds or not deaths:
             seed = secrets.randbits(32)
             users = users_of(store, seed, number)
             run_together(users)
             deaths += check(users, seed)
             assert (store.map(), store.mounts()) == ({}, [])
+            number += 1
     finally:
         over.set()
         killing.join()
-    assert deaths > 0
 
 
 def kill_now_and_then(over: threading.Event) -> None:
@@ -146,7 +147,7 @@ def test_closing_under_load_answers_everybody(open_store: OpenStore, rounds: int
                     outcome = user.act()
                 except LayerStoreError as error:
                     outcome = type(error).__name__
-                assert time.monotonic() - started < 10
+                assert time.monotonic() - started < 60
                 outcomes.append(outcome)
 
         threads = [threading.Thread(target=use, args=(user,)) for user in users]
@@ -156,7 +157,7 @@ def test_closing_under_load_answers_everybody(open_store: OpenStore, rounds: int
             threads[0].join(0.001)
         store.close()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
         assert set(outcomes) & {"WorkerDied", "InternalError", "CallTimeout"} == set()
         assert [p.path for p in mount_points() if p.path.startswith(f"{store.root}/")] == []

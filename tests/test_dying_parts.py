@@ -38,6 +38,7 @@ from tests.tars import layer_tar, many_files
 _THREADS = 4
 _SECONDS = 10.0
 _BOUND = 60.0
+_TROUBLES = {"SIGKILL", "SIGSTOP", *ACTORS}
 """Seconds that one call may take, on a machine as busy as tests may find it."""
 _TOLD = (StoreRestarted, WorkerDied, CallTimeout)
 """What a call may say while parts of the store die."""
@@ -252,7 +253,11 @@ def test_parts_that_die_at_random_leave_a_store_that_is_whole(
     troubling = threading.Thread(target=trouble.run, args=(peace,))
     for thread in (*threads, troubling):
         thread.start()
+    began = time.monotonic()
     stop.wait(_SECONDS)
+    while not set(trouble.made) >= _TROUBLES:
+        assert time.monotonic() - began < _BOUND, trouble.made
+        stop.wait(0.1)
     peace.set()
     stop.set()
     for thread in (*threads, troubling):
@@ -267,13 +272,12 @@ def test_parts_that_die_at_random_leave_a_store_that_is_whole(
     assert max(user.slowest for user in users) < _BOUND
     assert outcomes["ok"] > 20
     assert outcomes["StoreRestarted"] > 0
-    assert set(trouble.made) >= {"SIGKILL", "SIGSTOP", *ACTORS}
     # What has been told to an actor that was busy is met later.
     assert all(ref.join(_BOUND) for ref in trouble.hit)
     is_whole(store, base)
     started = time.monotonic()
     store.close()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < _BOUND
     assert [p.path for p in mount_points() if p.path.startswith(f"{store.root}/")] == []
     again = open_store()
     assert again.faults == []
@@ -285,7 +289,7 @@ def is_whole(store: LayerStore, base: Layer) -> None:
     """The books agree with the disk, nobody has anything but the base, and all works."""
     for image in store.images.list():
         store.images.remove(image.id, force=True)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while set(store.map()) != {base.chain_id} or store.mounts():
         assert time.monotonic() < deadline, (store.map(), store.mounts())
     store.drain()

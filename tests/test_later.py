@@ -82,42 +82,42 @@ def test_every_call_has_its_future(store: LayerStore, tmp_path: Path) -> None:
     tar = layer_tar({"a": b"1"})
     path = tmp_path / "tar"
     path.write_bytes(tar)
-    base = later.register(tar).get(timeout=10)
-    again = later.register(path).get(timeout=10)
+    base = later.register(tar).get(timeout=60)
+    again = later.register(path).get(timeout=60)
     assert base.chain_id == again.chain_id
-    assert base.metadata().get(timeout=10)
-    held = later.get(base.chain_id).get(timeout=10)
-    assert later.release(held).get(timeout=10) == []
-    rw = later.create_rw_layer("rw", base.chain_id).get(timeout=10)
-    assert rw.apply_diff(layer_tar({"b": b"22"})).get(timeout=10) == 2
-    assert [str(change) for change in rw.changes().get(timeout=10)] == ["A /b"]
-    assert rw.size().get(timeout=10) == 2
-    assert rw.mount_id == later.get_mount_id("rw").get(timeout=10)
-    with open(rw.mount().get(timeout=10) + "/b", "rb") as file:
+    assert base.metadata().get(timeout=60)
+    held = later.get(base.chain_id).get(timeout=60)
+    assert later.release(held).get(timeout=60) == []
+    rw = later.create_rw_layer("rw", base.chain_id).get(timeout=60)
+    assert rw.apply_diff(layer_tar({"b": b"22"})).get(timeout=60) == 2
+    assert [str(change) for change in rw.changes().get(timeout=60)] == ["A /b"]
+    assert rw.size().get(timeout=60) == 2
+    assert rw.mount_id == later.get_mount_id("rw").get(timeout=60)
+    with open(rw.mount().get(timeout=60) + "/b", "rb") as file:
         assert file.read() == b"22"
-    rw.unmount().get(timeout=10)
-    assert [mount.name for mount in later.mounts().get(timeout=10)] == ["rw"]
-    second = later.get_rw_layer("rw").get(timeout=10)
-    assert rw.metadata().get(timeout=10)
-    assert later.release_rw_layer(second).get(timeout=10) == []
-    rw.release().get(timeout=10)
-    base.release().get(timeout=10)
-    (gone,) = again.release().get(timeout=10)
+    rw.unmount().get(timeout=60)
+    assert [mount.name for mount in later.mounts().get(timeout=60)] == ["rw"]
+    second = later.get_rw_layer("rw").get(timeout=60)
+    assert rw.metadata().get(timeout=60)
+    assert later.release_rw_layer(second).get(timeout=60) == []
+    rw.release().get(timeout=60)
+    base.release().get(timeout=60)
+    (gone,) = again.release().get(timeout=60)
     assert gone.chain_id == base.chain_id
-    assert later.map().get(timeout=10) == {}
-    later.drain().get(timeout=10)
+    assert later.map().get(timeout=60) == {}
+    later.drain().get(timeout=60)
 
 
 def test_errors_are_those_of_the_blocking_calls(store: LayerStore) -> None:
     later = store.later
     with pytest.raises(LayerDoesNotExist):
-        later.get(NO_CHAIN).get(timeout=10)
-    rw = later.create_rw_layer("rw").get(timeout=10)
+        later.get(NO_CHAIN).get(timeout=60)
+    rw = later.create_rw_layer("rw").get(timeout=60)
     with pytest.raises(MountNameConflict):
-        later.create_rw_layer("rw").get(timeout=10)
-    rw.release().get(timeout=10)
+        later.create_rw_layer("rw").get(timeout=60)
+    rw.release().get(timeout=60)
     with pytest.raises(MountDoesNotExist):
-        later.get_rw_layer("rw").get(timeout=10)
+        later.get_rw_layer("rw").get(timeout=60)
     with pytest.raises(TypeError, match="path or number"):
         later.register(_Readable())  # type: ignore[arg-type]
 
@@ -136,18 +136,18 @@ class Held:
 
     def __call__(self, _path: str) -> None:
         self.begun.set()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(60)
 
 
 def test_what_is_given_up_is_undone(store: LayerStore) -> None:
     held = Held()
     init: Init = held
     making = store.later.create_rw_layer("rw", init=init)
-    assert held.begun.wait(10)
+    assert held.begun.wait(60)
     making.abandon()
     making.abandon()
     with pytest.raises(JobCancelled):
-        making.get(timeout=10)
+        making.get(timeout=60)
     held.go_on.set()
     store.drain()
     _wait_until_gone(store, "rw")
@@ -158,7 +158,7 @@ def test_what_is_given_up_is_undone(store: LayerStore) -> None:
 def test_what_is_given_up_after_its_answer_is_let_go(store: LayerStore) -> None:
     base = store.register(layer_tar({"a": b"1"}))
     again = store.later.get(base.chain_id)
-    again.get(timeout=10)
+    again.get(timeout=60)
     assert store.map()[base.chain_id].references == 2
     again.abandon()
     assert store.map()[base.chain_id].references == 1
@@ -177,12 +177,12 @@ def _wait_until_gone(store: LayerStore, name: str) -> None:
 def test_closing_answers_everybody(store: LayerStore) -> None:
     held = Held()
     making = store.later.create_rw_layer("rw", init=held)
-    assert held.begun.wait(10)
+    assert held.begun.wait(60)
     waiting = [store.later.map() for _ in range(50)]
     held.go_on.set()
     store.close()
-    making.get(timeout=10)
+    making.get(timeout=60)
     for answer in waiting:
-        assert answer.get(timeout=10) == {}
+        assert answer.get(timeout=60) == {}
     with pytest.raises(StoreClosed):
         store.later.map()

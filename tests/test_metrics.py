@@ -45,7 +45,7 @@ def test_metrics_tell_what_is_there_and_what_was_done(store: LayerStore) -> None
 
 def scrape(port: int) -> dict[tuple[str, str], float]:
     """Return the samples by name and by kind, outcome or state."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     return {
         (sample.name, "/".join(v for k, v in sample.labels.items() if k != "root")): sample.value

@@ -122,11 +122,11 @@ def test_a_name_is_taken_from_the_first_message(store: LayerStore, base: str) ->
 
     def init(_path: str) -> None:
         inside.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
 
     creating = threading.Thread(target=lambda: store.create_rw_layer("web", base, init=init))
     creating.start()
-    assert inside.wait(20)
+    assert inside.wait(60)
     for attempt in (store.create_rw_layer, store.get_rw_layer, store.get_mount_id):
         try:
             attempt("web")

@@ -46,4 +46,4 @@ def test_what_a_dead_child_has_left_is_ended() -> None:
         assert wait_for_child(child.pid, [(alive, select.POLLIN)], pytest.fail) == []
         child.wait()
         await_forks(alive, inode, command)
-        assert ends(fork, 10)
+        assert ends(fork, 60)

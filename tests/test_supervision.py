@@ -89,7 +89,7 @@ def test_a_mount_that_was_there_before_the_store_is_kept(open_store: OpenStore) 
 
 
 def wait_until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not met():
         assert time.monotonic() < deadline
 
@@ -105,7 +105,7 @@ class Paused:
     def read(self, _size: int, /) -> bytes:
         if len(self._parts) == 1:
             self.half_way.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(60)
         return self._parts.pop() if self._parts else b""
 
 
@@ -127,11 +127,11 @@ def test_a_registration_under_way_fails_and_is_undone(store: LayerStore, actor: 
     tar = Paused(many_files(400, size=4000))
     outcomes: list[object] = []
     thread = in_thread(lambda: store.register(tar, base.chain_id), outcomes)
-    assert tar.half_way.wait(30)
+    assert tar.half_way.wait(60)
     base.release()  # it goes with the registration that uses it
     kill(store, actor)
     tar.go_on.set()
-    thread.join(30)
+    thread.join(60)
     assert isinstance(outcomes[0], StoreRestarted | WorkerDied)
     assert store.check() == []
     wait_until(lambda: store.map() == {})
@@ -144,13 +144,13 @@ def test_a_creation_under_way_is_undone(store: LayerStore) -> None:
 
     def init(_path: str) -> None:
         inside.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
 
     outcomes: list[object] = []
     thread = in_thread(lambda: store.create_rw_layer("web", base.chain_id, init=init), outcomes)
-    assert inside.wait(30)
+    assert inside.wait(60)
     hit(store, "mounts")
-    thread.join(30)
+    thread.join(60)
     assert isinstance(outcomes[0], StoreRestarted)
     go_on.set()
     with pytest.raises(MountDoesNotExist):
@@ -196,17 +196,16 @@ def test_a_stream_that_is_read_ends_with_an_error(store: LayerStore) -> None:
 def test_a_stream_that_a_dead_worker_was_to_write_ends(open_store: OpenStore) -> None:
     store = open_store(workers=1, durability="relaxed")
     layer = store.register(many_files(5))
-    told = 0
-    for _ in range(10):
+    told = False
+    while not told:
         with layer.tar_stream() as stream:
             assert stream.read()
-        hit(store, "worker")  # the pool hands it the job before anybody knows
+        hit(store, "worker")  # the pool may hand it the job before anybody knows
         try:
             with layer.tar_stream() as stream:
                 stream.read()
         except StoreRestarted:
-            told += 1
-    assert told > 0
+            told = True
 
 
 def test_a_bug_that_an_asker_meets_is_told_and_mended(store: LayerStore) -> None:

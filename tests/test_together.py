@@ -297,7 +297,7 @@ def test_nobody_notices_that_children_die_while_many_come_and_go(open_store: Ope
         while not all(one.done() for one in coming):
             for pid in children_of(os.getpid()):
                 kill(pid)
-                assert ends(pid, 10)
+                assert ends(pid, 60)
             next((one for one in coming if not one.done()), coming[0]).result()
     assert [one.result() for one in coming] == [None] * 40
     assert store.mounts() == []

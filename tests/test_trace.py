@@ -88,16 +88,16 @@ def queued_up(store: LayerStore) -> Iterator[ThreadPoolExecutor]:
 
     def block(_path: str) -> None:
         reached.set()
-        assert let_go.wait(20)
+        assert let_go.wait(60)
 
     with ThreadPoolExecutor(21) as threads:
         blocked = threads.submit(store.create_rw_layer, "blocked", init=block)
         try:
-            assert reached.wait(10)
+            assert reached.wait(60)
             yield threads
         finally:
             let_go.set()
-        blocked.result(10)
+        blocked.result(60)
 
 
 def await_queue(store: LayerStore, length: int) -> None:
@@ -113,7 +113,7 @@ def test_jobs_that_share_a_run_are_each_caused_by_their_own_request(open_store: 
         releases = [threads.submit(layer.release) for layer in layers]
         await_queue(store, len(layers))
     for release in releases:
-        release.result(10)
+        release.result(60)
     store.mounts()
     records = store.trace()
     assert [r for r in records if r.kind == "Run" and " and 15 more" in r.summary]
@@ -180,9 +180,9 @@ def test_a_job_that_had_to_be_repeated_says_so(
             path = rw.mount()
             subprocess.run(["mount", "--bind", path, path], check=True)
             unmounting = threads.submit(rw.unmount)
-            assert heard.retry.wait(10)
+            assert heard.retry.wait(60)
             umount(path)  # what kept the mount point busy
-            unmounting.result(10)
+            unmounting.result(60)
             (job,) = [r for r in store.trace() if r.kind == "UnmountLayer"]
     finally:
         logging.getLogger("layerstore").removeHandler(heard)

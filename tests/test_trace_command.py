@@ -308,7 +308,7 @@ def test_what_is_written_is_followed_from_file_to_file(tmp_path: Path) -> None:
             assert json.loads(following.stdout.readline())["sequence"] == number
         second.close()
         following.send_signal(signal.SIGINT)
-        assert following.wait(10) == 130
+        assert following.wait(60) == 130
 
 
 def test_the_command_traces_itself(loaded: Run, root_dir: Path) -> None:

