@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from layerstore import LayerStore
 from layerstore.drivers.mountinfo import mount_points
@@ -80,6 +80,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "examples",
         max_examples=config.getoption("--examples"),
         derandomize="CI" in os.environ,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     settings.load_profile("examples")
 

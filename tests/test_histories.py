@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.figures import Tell
@@ -44,9 +44,7 @@ def test_the_store_does_what_its_model_does(
             settings=settings(
                 max_examples=max((wanted - before) // _STEPS_PER_HISTORY, 1),
                 stateful_step_count=_STEPS_PER_HISTORY,
-                deadline=None,
                 database=None,
-                suppress_health_check=list(HealthCheck),
             ),
         )
         assert machine.steps > before

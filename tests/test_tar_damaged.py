@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerstore.drivers.errors import (
@@ -164,7 +164,7 @@ def test_no_thread_or_descriptor_is_left_after_success_or_failure(layer: Layer) 
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_tar_is_applied_or_refused_but_never_worse(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from layerstore.drivers.errors import InvalidTar, LimitExceeded
@@ -26,10 +26,8 @@ PARENT = tar(
     symlink("l", "/d"),
     file("e", b""),
 )
-generated = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@generated
 @given(data=tars(), whiteouts=FORMATS)
 @tar_reference.NEEDED
 def test_lines_are_the_references_but_where_those_would_not_do(
@@ -39,7 +37,6 @@ def test_lines_are_the_references_but_where_those_would_not_do(
         event(judge(reference, data, Path(place, "layer"), whiteouts))
 
 
-@generated
 @given(data=tars(), whiteouts=FORMATS)
 def test_a_tar_on_a_parent_comes_back_or_is_refused(
     tmp_path: Path, data: bytes, whiteouts: WhiteoutFormat
