@@ -133,13 +133,17 @@ class Session:
     """What is missing, in words."""
 
 
+_Part = tuple[Header, list[Row], list[str]]
+"""What one file holds: its first frame, its records, and what is missing of it."""
+
+
 def read_sessions(path: str) -> list[Session]:
     """Read a journal with the files it was rotated to, or all of a directory's; the newest last.
 
     Raises DriverError, and InvalidTrace where a file is no journal; in a directory such files are
     passed over.
     """
-    parts: dict[str, list[tuple[Header, list[Row], list[str]]]] = {}
+    parts: dict[str, list[_Part]] = {}
     for name in _files(path):
         try:
             reader = JournalReader(name)
@@ -161,12 +165,17 @@ def read_sessions(path: str) -> list[Session]:
     return sorted(sessions, key=lambda session: session.header.wall)
 
 
-def _joined(parts: list[tuple[Header, list[Row], list[str]]]) -> Session:
-    parts.sort(key=lambda part: part[0].part)
-    session = Session(parts[0][0])
-    if session.header.part > 1:
-        session.notes.append(f"{session.header.part - 1} older files of it are gone")
-    for _, rows, notes in parts:
+def _joined(found: list[_Part]) -> Session:
+    # A copy of a file, or one that was rotated while the others were read, has the same number.
+    parts = {part[0].part: part for part in sorted(found, key=lambda part: len(part[1]))}
+    numbers = sorted(parts)
+    session = Session(parts[numbers[0]][0])
+    if numbers[0] > 1:
+        session.notes.append(f"{numbers[0] - 1} older files of it are gone")
+    if missing := numbers[-1] - numbers[0] + 1 - len(numbers):
+        session.notes.append(f"files missing between those that are there: {missing}")
+    for number in numbers:
+        _, rows, notes = parts[number]
         session.rows += rows
         session.notes += notes
     session.rows.sort(key=lambda row: row[0])

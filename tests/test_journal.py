@@ -146,6 +146,25 @@ def test_files_are_rotated_and_the_oldest_go(tmp_path: Path) -> None:
     assert numbers(tmp_path) == found
 
 
+def test_a_file_in_the_middle_that_is_gone_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    write(path, 4000, max_bytes=20_000, max_files=5)
+    (tmp_path / "trace.2").unlink()
+    (session,) = read_sessions(str(path))
+    assert session.notes[1:] == ["files missing between those that are there: 1"]
+
+
+def test_a_copy_beside_a_file_is_no_more_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    write(path, 9)
+    whole = path.read_bytes()
+    for copy, content in (("a copy", whole), ("the.beginning", whole[:-9])):
+        (tmp_path / copy).write_bytes(content)
+    (session,) = read_sessions(str(tmp_path))
+    assert [found[0] for found in session.rows] == list(range(1, 10))
+    assert session.notes == []
+
+
 def test_what_was_there_is_another_session(tmp_path: Path) -> None:
     path = tmp_path / "trace"
     write(path, 3)
