@@ -6,6 +6,7 @@ Owns the order of write, fsync and rename. It knows nothing of what is written.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -44,6 +45,8 @@ def make_directories(path: str, *, durable: bool, mode: int = 0o700) -> None:
     try:
         for directory in reversed(missing):
             os.makedirs(directory, mode=mode, exist_ok=True)
+    except FileExistsError as error:
+        raise DriverError("mkdir", path, errno.ENOTDIR) from error
     except OSError as error:
         raise DriverError.from_os_error("mkdir", path, error) from error
     if durable:

@@ -91,7 +91,15 @@ class InvalidName(LayerStoreError):
         self.grammar = grammar
 
     def __str__(self) -> str:
-        return f"invalid name {self.name[:200]!r}: {self.grammar}"
+        return f"invalid {self._kind} {self.name[:200]!r}: {self.grammar}"
+
+    _kind = "name"
+
+
+class InvalidArgument(InvalidName):
+    """Something that was given, other than a name, does not match its grammar."""
+
+    _kind = "argument"
 
 
 class MaxDepthExceeded(LayerStoreError):

@@ -181,7 +181,11 @@ class Journal:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), new)
             self._move_on()
             os.rename(new, self.path)
+        except BlockingIOError:  # it is somebody else's
+            os.close(fd)
+            raise
         except BaseException:
+            os.unlink(new)
             os.close(fd)
             raise
         self._fd = fd

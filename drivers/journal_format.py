@@ -122,4 +122,4 @@ def unpack_body(body: memoryview) -> Header | Lost | list[Row]:
             return msgspec.convert(value, Lost)
         return msgspec.convert(value, Header)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
-        raise BadBody(str(error)) from error
+        raise BadBody(str(error) or type(error).__name__) from error

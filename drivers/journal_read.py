@@ -30,6 +30,20 @@ _CHUNK = 1 << 20
 _ROTATED = re.compile(r"\.\d{1,4}\Z")
 
 
+def is_journal(path: str) -> bool:
+    """Whether what is at a path, if anything, begins as a journal. Raises DriverError."""
+    try:
+        fd = os.open(path, _FLAGS)
+        try:
+            return os.read(fd, len(MAGIC)) == MAGIC
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise DriverError.from_os_error("read", path, error) from error
+
+
 class JournalReader:
     """Reads one file from its beginning on, as far as it is written."""
 

@@ -35,6 +35,7 @@ from layerstore.drivers.tree_walk import Entry, walk
 from layerstore.drivers.xattrs import is_opaque, read_xattrs
 
 _BUFFER = 1 << 20
+_MOST_UNSIZED = 16 << 20
 _LARGE = 1 << 18
 _SENDFILE_MOST = 1 << 30
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -202,10 +203,13 @@ class _Writer:
             member = _describe(entry.path, REGULAR, status)
             if self._is_link(member, status):
                 return
-            member.size = status.st_size
+            unsized = b"" if status.st_size else _read_unsized(fd, entry)
+            member.size = status.st_size or len(unsized)
             member.xattrs = read_xattrs(fd)
             self._header(member)
-            if self._descriptor is not None and member.size >= _LARGE:
+            if unsized:
+                self._waiting += unsized
+            elif self._descriptor is not None and member.size >= _LARGE:
                 self._send(fd, entry, member.size, self._descriptor)
             else:
                 self._copy(fd, entry, member.size)
@@ -270,6 +274,16 @@ class _Writer:
             while done < len(view):
                 done += self._out.write(view[done:])
         self._waiting.clear()
+
+
+def _read_unsized(fd: int, entry: Entry) -> bytes:
+    """Read a file that says that it is empty, as those of /proc and the like say."""
+    content = b""
+    while piece := os.read(fd, _BUFFER):
+        content += piece
+        if len(content) > _MOST_UNSIZED:
+            raise DriverError("export", os.fsdecode(entry.path), errno.EFBIG, "it has no size")
+    return content
 
 
 def _describe(name: bytes, kind: bytes, status: os.stat_result) -> Member:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from layerstore.core import Core
 
 T = TypeVar("T")
+log = logging.getLogger("layerstore")
 
 
 class AsyncLayer(LayerHandle):
@@ -296,9 +298,11 @@ class AsyncLayerStore:
         """Do what blocks in a thread. If the task is cancelled, what comes of it is undone."""
         self._core.check_open()
         doing = self._threads.submit(do)
+        waiting = asyncio.wrap_future(doing)
         try:
-            return await asyncio.shield(asyncio.wrap_future(doing))
+            return await asyncio.shield(waiting)
         except asyncio.CancelledError:
+            waiting.add_done_callback(_note)
             if undo is not None:
                 doing.add_done_callback(lambda done: _undo(done, undo))
             raise
@@ -371,6 +375,12 @@ class AsyncImageStore:
         images = self._store.blocking.images
         blocking = rw.as_handle(RWLayer)
         return await self._store.in_thread(lambda: images.commit(blocking, name, **options))
+
+
+def _note(done: asyncio.Future[T]) -> None:
+    """Note how that ended which nobody waits for any more."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.info("what a cancelled task had begun failed: %s", error)
 
 
 def _undo(done: Future[T], undo: Callable[[T], object]) -> None:

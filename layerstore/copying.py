@@ -84,6 +84,10 @@ def copy(
             return
         if origin.is_directory and goal.status is not None:
             raise DriverError("copy to", target.path, errno.ENOTDIR)
+        if goal.status is not None and not stat.S_ISREG(goal.status.st_mode):
+            # It would be replaced, which nobody wants of /dev/null.
+            detail = "it is neither a directory nor a regular file"
+            raise DriverError("copy to", target.path, errno.EINVAL, detail)
         if target.means_directory and not origin.is_directory:
             raise DriverError("copy to", target.path, errno.ENOTDIR, "it is to be a directory")
         _transfer(origin, goal.directory, goal.name, owner, limits)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.errors import InvalidArgument
 
 _KEY = re.compile(r"[^\s=]+\Z")
 _PORT = re.compile(r"\d{1,5}(?:/(?:tcp|udp|sctp))?\Z")
@@ -24,7 +24,7 @@ _PORT = re.compile(r"\d{1,5}(?:/(?:tcp|udp|sctp))?\Z")
 def changed_config(config: bytes, changes: Iterable[str]) -> bytes:
     """Return a configuration with instructions such as `CMD ["sh"]` and `ENV A=1` applied.
 
-    Raises InvalidName for an instruction that isn't known or is malformed.
+    Raises InvalidArgument for an instruction that isn't known or is malformed.
     """
     document: dict[str, Any] = msgspec.json.decode(config)
     inner = dict(document.get("config") or {})
@@ -33,9 +33,9 @@ def changed_config(config: bytes, changes: Iterable[str]) -> bytes:
         apply = _INSTRUCTIONS.get(word.upper())
         if apply is None:
             known = ", ".join(sorted(_INSTRUCTIONS))
-            raise InvalidName(change, f"a change begins with one of {known}")
+            raise InvalidArgument(change, f"a change begins with one of {known}")
         if not rest.strip():
-            raise InvalidName(change, "nothing follows the instruction")
+            raise InvalidArgument(change, "nothing follows the instruction")
         apply(inner, change, rest.strip())
     document["config"] = inner
     return msgspec.json.encode(document, order="sorted")
@@ -52,9 +52,9 @@ def _strings(change: str, rest: str) -> list[str]:
     try:
         found = json.loads(rest)
     except ValueError as error:
-        raise InvalidName(change, f"not a JSON array: {error}") from error
+        raise InvalidArgument(change, f"not a JSON array: {error}") from error
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        raise InvalidName(change, "not a JSON array of strings")
+        raise InvalidArgument(change, "not a JSON array of strings")
     return found
 
 
@@ -64,7 +64,7 @@ def _words(change: str, rest: str) -> list[str]:
     try:
         return shlex.split(rest)
     except ValueError as error:
-        raise InvalidName(change, str(error)) from error
+        raise InvalidArgument(change, str(error)) from error
 
 
 def _pairs(change: str, rest: str) -> dict[str, str]:
@@ -77,7 +77,7 @@ def _pairs(change: str, rest: str) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not _KEY.match(key):
-            raise InvalidName(change, "KEY=VALUE ... follows the instruction")
+            raise InvalidArgument(change, "KEY=VALUE ... follows the instruction")
         found[key] = value
     return found
 
@@ -100,7 +100,7 @@ def _expose(config: dict[str, Any], change: str, rest: str) -> None:
     ports = dict(config.get("ExposedPorts") or {})
     for port in _words(change, rest):
         if not _PORT.match(port):
-            raise InvalidName(change, f"{port!r} is no port")
+            raise InvalidArgument(change, f"{port!r} is no port")
         ports[port if "/" in port else f"{port}/tcp"] = {}
     config["ExposedPorts"] = ports
 
@@ -113,7 +113,7 @@ def _volume(config: dict[str, Any], change: str, rest: str) -> None:
 def _word(key: str) -> Callable[[dict[str, Any], str, str], None]:
     def apply(config: dict[str, Any], change: str, rest: str) -> None:
         if key == "WorkingDir" and not rest.startswith("/"):
-            raise InvalidName(change, "a working directory begins with /")
+            raise InvalidArgument(change, "a working directory begins with /")
         config[key] = rest
 
     return apply

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, cast
@@ -19,12 +17,12 @@ from layerstore.archive_write import ArchiveWriter, SavedImage, Tar
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.ids import ChainID, DiffID, hex_of
 from layerstore.image_load import Progress
+from layerstore.whole_file import is_stream, written_beside
 
 if TYPE_CHECKING:
     from layerstore.store import LayerStore
 
 ArchiveTarget = str | os.PathLike[str] | IO[bytes]
-_BUFFER = 1 << 20
 
 
 def save_images(
@@ -91,22 +89,15 @@ def opened_target(store: LayerStore, target: ArchiveTarget) -> Iterator[IO[bytes
         if not isinstance(target, str | os.PathLike):
             with _spooled(store, target) as out:
                 yield out
-        elif _is_stream(target):
+        elif is_stream(target):
             with open(target, "wb") as stream, _spooled(store, stream) as out:
                 yield out
         else:
-            with _beside(os.fspath(target)) as out:
+            with written_beside(os.fspath(target)) as out:
                 yield out
     except OSError as error:
         named = target if isinstance(target, str | os.PathLike) else "the archive"
         raise DriverError.from_os_error("write", str(named), error) from error
-
-
-def _is_stream(target: str | os.PathLike[str]) -> bool:
-    try:
-        return not stat.S_ISREG(os.stat(target).st_mode)
-    except FileNotFoundError:
-        return False
 
 
 @contextlib.contextmanager
@@ -116,18 +107,3 @@ def _spooled(store: LayerStore, target: IO[bytes]) -> Iterator[IO[bytes]]:
         yield out
         copy_whole(out, target)
         target.flush()
-
-
-@contextlib.contextmanager
-def _beside(path: str) -> Iterator[IO[bytes]]:
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    # Like any other file that a user makes: readable as the umask says.
-    with os.fdopen(os.open(temporary, flags, 0o666), "wb", _BUFFER) as out:
-        try:
-            yield out
-            out.flush()
-            os.rename(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise

@@ -21,6 +21,7 @@ from layerstore.drivers.containers import ContainerRecord, ContainerRecords
 from layerstore.drivers.errors import (
     ImageDoesNotExist,
     ImageInUse,
+    InvalidArgument,
     InvalidImage,
     LayerDoesNotExist,
 )
@@ -130,10 +131,12 @@ class ImageStore:
 
         An image that is asked for by ID is written without a name. Equal images give equal bytes.
 
-        Raises ImageDoesNotExist, LayerDoesNotExist for a broken image, IntegrityError where a
-        layer's files are no longer those that were registered, DriverError, StorageFull. After any
-        of them a path is as it was.
+        Raises InvalidArgument for no names, ImageDoesNotExist, LayerDoesNotExist for a broken
+        image, IntegrityError where a layer's files are no longer those that were registered,
+        DriverError, StorageFull. After any of them a path is as it was.
         """
+        if not names:
+            raise InvalidArgument("", "at least one image is saved")
         saved: dict[str, SavedImage] = {}
         for name in names:
             image = self.get(name)

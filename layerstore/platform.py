@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.errors import InvalidArgument
 
 _MACHINES = {
     "x86_64": ("amd64", ""),
@@ -54,8 +54,8 @@ def host_platform() -> Platform:
 
 
 def parse_platform(text: str) -> Platform:
-    """Parse `os/architecture[/variant]`; raises InvalidName."""
+    """Parse `os/architecture[/variant]`; raises InvalidArgument."""
     parts = text.split("/")
     if not 2 <= len(parts) <= 3 or not all(parts):
-        raise InvalidName(text, "a platform is os/architecture or os/architecture/variant")
+        raise InvalidArgument(text, "a platform is os/architecture or os/architecture/variant")
     return Platform(*parts)

@@ -7,6 +7,7 @@ read here, in the caller's thread, and pumped through a pipe.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -78,7 +79,10 @@ def _opened(file: str | os.PathLike[str] | int) -> OwnedDescriptor:
     try:
         if isinstance(file, int):
             return OwnedDescriptor(os.dup(file))
-        return OwnedDescriptor(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+        opened = OwnedDescriptor(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+        if stat.S_ISDIR(os.fstat(opened.fileno()).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        return opened
     except OSError as error:
         raise DriverError.from_os_error("open", str(file), error) from error
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from layerstore import checking, requests
 from layerstore.actors import messages as m
@@ -36,6 +36,7 @@ from layerstore.images import ImageStore
 from layerstore.later_store import LaterStore
 from layerstore.layer import Layer
 from layerstore.metrics import Metrics, measure
+from layerstore.options import Durability, check_options
 from layerstore.recording import Recording
 from layerstore.repairing import Announce, repair
 from layerstore.rwlayer import RWLayer
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 Finalizer: TypeAlias = "weakref.finalize[..., LayerStore]"
-Durability = Literal["durable", "relaxed"]
 
 
 class LayerStore:
@@ -92,9 +92,20 @@ class LayerStore:
         Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
         crash left stays where it is, to be told by `check`.
 
-        Raises StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage, DriverError,
-        NotConfined.
+        Raises InvalidArgument, StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage,
+        DriverError, NotConfined.
         """
+        check_options(
+            root=root,
+            durability=durability,
+            confine=confine,
+            workers=workers,
+            max_streams=max_streams,
+            max_queued=max_queued,
+            trace_size=trace_size,
+            stall_after=stall_after,
+            limits=limits,
+        )
         self.root = os.path.realpath(root)
         durable = durability == "durable"
         prepare_root(self.root, durable=durable, create=recover)

@@ -1,22 +1,24 @@
 """The `layerstore` command.
 
 Owns the way from arguments to an exit status: 0; 1 with one line on stderr; 2 for a wrong usage;
-130 where it was interrupted. Everything it does is LayerStore's.
+128 and the signal's number where it was interrupted. Everything it does is LayerStore's.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
 from typing import cast
 
 from layerstore.command.arguments import parse_arguments
+from layerstore.command.interrupts import Interrupted, interrupts
 from layerstore.command.opening import opened
-from layerstore.drivers.errors import LayerStoreError
+from layerstore.drivers.errors import DriverError, LayerStoreError
 
-_INTERRUPTED = 128 + signal.SIGINT
 _PIPE_CLOSED = 128 + signal.SIGPIPE
 
 
@@ -24,6 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with the process's arguments, or the given ones; returns the exit status."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    try:
+        with interrupts():
+            return _main(arguments)
+    except Interrupted as interrupted:
+        return 128 + interrupted.number
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         options = parse_arguments(arguments)
         if not options.opens:
@@ -35,11 +45,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return status
     except LayerStoreError as error:
+        if isinstance(error, DriverError) and error.errno == errno.EPIPE and _nobody_reads():
+            return _give_up_output(_PIPE_CLOSED)
         print(f"layerstore: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read the output has enough. What is still buffered would fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+        return _give_up_output(_PIPE_CLOSED)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        failure = DriverError.from_os_error("write to", "standard output", error)
+        print(f"layerstore: {failure}", file=sys.stderr)
+        return _give_up_output(1)
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader is gone."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _give_up_output(status: int) -> int:
+    """Drop what is still buffered, which would fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status

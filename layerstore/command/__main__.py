@@ -2,7 +2,7 @@
 
 import sys
 
-from layerstore.command import main
+from layerstore_command import main
 
 if __name__ == "__main__":
     sys.exit(main())

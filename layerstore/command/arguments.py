@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from layerstore.command.grammar import seconds
 from layerstore.command.image_arguments import add_images
 from layerstore.command.mount_arguments import add_mounts
 from layerstore.command.run_arguments import add_run
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--wait",
-        type=float,
+        type=seconds,
         default=_WAIT_SECONDS,
         metavar="SECONDS",
         help="how long to wait for another process that has the store open (default: %(default)g)",

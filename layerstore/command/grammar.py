@@ -16,6 +16,7 @@ Verb = Callable[..., int]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 EXAMPLES = "examples:\n"
 _WIDTH = 78
+_MOST_SECONDS = 1e9
 
 
 def add_verb(
@@ -44,6 +45,24 @@ def add_verb(
     )
     parser.set_defaults(run=run, recover=True, opens=opens)
     return parser
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds, 0 to 10^9."""
+    try:
+        found = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from error
+    if not 0 <= found <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} seconds are not between 0 and 10^9")
+    return found
+
+
+def whole_number(text: str) -> int:
+    """Read a decimal number, 0 or more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

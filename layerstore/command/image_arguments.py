@@ -178,8 +178,8 @@ def _add_rmi(commands: Commands) -> None:
         ID an image goes with all its names.
         """,
         examples="""
-        layerstore rm web
-        layerstore rmi app:1
+        layerstore create base --image app:1 && layerstore commit base old && layerstore rm base
+        layerstore rmi old
         """,
     )
     rmi.add_argument("images", nargs="+", metavar="IMAGE")

@@ -114,7 +114,7 @@ def _add_copy(commands: Commands) -> None:
         details="""
         One of the two is NAME:PATH. Into a directory that is there a file or directory goes under
         its own name; SOURCE/. stands for what is in a directory. With - for the other one, a tar
-        is read from standard input or written to standard output.
+        (plain, gzip or zstd) is read from standard input, or one is written to standard output.
 
         Symbolic links in the read-write layer are resolved inside of it. What is copied out belongs
         to whoever runs this, what is copied in to root, unless --archive keeps the owners. Other

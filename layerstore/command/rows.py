@@ -30,7 +30,7 @@ class Listing:
         Raises InvalidTemplate before anything is printed.
         """
         terminal = sys.stdout.isatty()
-        if form in (None, "", "table"):
+        if form is None or form.strip() in ("", "table"):
             cells = [[row[name] for name in self.usual] for row in rows]
             print(table([self.titles[name] for name in self.usual], cells), end="")
         elif form == "json":

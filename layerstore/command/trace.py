@@ -19,16 +19,20 @@ from layerstore.command.tracing.replay import Replay
 from layerstore.command.tracing.selection import Selection
 from layerstore.command.tracing.stats import figures, told
 from layerstore.command.tracing.tree import drawn, flat, request_of
-from layerstore.drivers.errors import DriverError, InvalidName
-from layerstore.drivers.journal_read import read_sessions
+from layerstore.drivers.errors import DriverError, InvalidArgument
+from layerstore.drivers.journal_read import is_journal, read_sessions
 from layerstore.drivers.printable import escaped
+from layerstore.whole_file import is_stream, written_beside
 
 if TYPE_CHECKING:
     from layerstore.actors.trace import TraceRecord
 
+_STREAM = "-"
+
 
 def trace(options: argparse.Namespace) -> int:
     """Show a journal."""
+    _refuse_what_does_not_fit(options)
     selection = Selection(
         kinds=options.kinds,
         actors=options.actors,
@@ -37,6 +41,7 @@ def trace(options: argparse.Namespace) -> int:
         last=options.last,
         slowest=options.slowest,
     )
+    _refuse_what_is_read(options)
     if options.follow:
         follow(options.file, selection, as_json=options.json)
     if options.what == "sessions":
@@ -100,7 +105,7 @@ def _sessions(options: argparse.Namespace) -> int:
 
 def _replay(found: Trace, options: argparse.Namespace) -> int:
     if options.replay_root is None:
-        raise InvalidName("replay", "name a directory for a fresh store: --root NEW")
+        raise InvalidArgument("replay", "name a directory for a fresh store: --root NEW")
     replay = Replay(found, options.replay_root, driver=options.driver, timeout=options.timeout)
     try:
         for line in replay.lines():
@@ -111,11 +116,34 @@ def _replay(found: Trace, options: argparse.Namespace) -> int:
 
 
 def _write(path: str, text: str) -> None:
+    if path == _STREAM:
+        print(text)
+        return
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(path, "wb") if is_stream(path) else written_beside(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise DriverError.from_os_error("write", path, error) from error
+
+
+def _refuse_what_does_not_fit(options: argparse.Namespace) -> None:
+    """Raise InvalidArgument where an option would be passed over."""
+    pictures = options.chrome is not None or options.html is not None
+    for given, option, fits in (
+        (pictures, "--html and --chrome", options.what == "list"),
+        (options.follow, "--follow", options.what == "list" and not pictures),
+        (options.request is not None, "--request", options.what == "list" and not options.follow),
+        (options.replay_root is not None, "--root", options.what == "replay"),
+    ):
+        if given and not fits:
+            raise InvalidArgument(option, "it doesn't go together with what else is asked for")
+
+
+def _refuse_what_is_read(options: argparse.Namespace) -> None:
+    """Raise InvalidArgument where something is to be written over a journal."""
+    for path in (options.chrome, options.html):
+        if path is not None and path != _STREAM and not is_stream(path) and is_journal(path):
+            raise InvalidArgument(path, "it is a journal, and stays one: name another file")
 
 
 def _print_json(found: object) -> None:

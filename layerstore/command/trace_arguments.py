@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from layerstore.command.grammar import Commands, add_verb
+from layerstore.command.grammar import Commands, add_verb, seconds, whole_number
 
 _WHAT = ("list", "stats", "sessions", "replay")
 _ANSWER_SECONDS = 30.0
@@ -40,7 +40,7 @@ def add_trace(commands: Commands) -> None:
     )
     again.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=_ANSWER_SECONDS,
         metavar="SECONDS",
         help="how long to wait for an answer (default: %(default)g)",
@@ -60,14 +60,22 @@ def add_trace(commands: Commands) -> None:
             help=f"{about}, as a shell pattern; may be repeated",
         )
     chosen.add_argument("--since", metavar="TIME", help="RFC 3339, or seconds from the beginning")
-    chosen.add_argument("--last", type=float, metavar="SECONDS", help="only the end of it")
-    chosen.add_argument("--slowest", type=int, metavar="N", help="those that took longest")
+    chosen.add_argument("--last", type=seconds, metavar="SECONDS", help="only the end of it")
+    chosen.add_argument("--slowest", type=whole_number, metavar="N", help="those that took longest")
     chosen.add_argument("--request", type=int, metavar="N", help="a request's records, as a tree")
     shown = parser.add_argument_group("how they are shown")
     shown.add_argument("--json", action="store_true", help="print JSON")
-    shown.add_argument("--follow", action="store_true", help="print what is written from now on")
-    shown.add_argument("--chrome", metavar="OUT", help="write a file for Perfetto")
-    shown.add_argument("--html", metavar="OUT", help="write a page with a sequence diagram")
+    shown.add_argument(
+        "--follow",
+        action="store_true",
+        help="print it, then what comes, until interrupted",
+    )
+    shown.add_argument(
+        "--chrome", metavar="OUT", help="write a file for Perfetto, or - to print it"
+    )
+    shown.add_argument(
+        "--html", metavar="OUT", help="write a page with a sequence diagram, likewise"
+    )
 
 
 def _trace(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ Owns how their arguments are read. The work is LayerStore's.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -14,8 +15,10 @@ from typing import cast
 from layerstore.command.progress import progress
 from layerstore.command.verbs import find
 from layerstore.copying import Place, copy, copy_in, copy_out
-from layerstore.drivers.errors import InvalidName, MountDoesNotExist
+from layerstore.drivers.errors import InvalidArgument, MountDoesNotExist
 from layerstore.drivers.protocol import Limits
+from layerstore.drivers.tar_source import open_source
+from layerstore.drivers.work import OwnedDescriptor, TarSource
 from layerstore.export import export as export_tar
 from layerstore.store import LayerStore
 
@@ -27,7 +30,7 @@ def copy_files(store: LayerStore, options: argparse.Namespace) -> int:
     """Copy between a read-write layer and the machine, or a tar."""
     source, target = _IN_LAYER.match(options.source), _IN_LAYER.match(options.target)
     if (source is None) == (target is None):
-        raise InvalidName(
+        raise InvalidArgument(
             f"{options.source} {options.target}", "one of the two is NAME:PATH, the other is not"
         )
     if source is not None:
@@ -39,7 +42,7 @@ def copy_files(store: LayerStore, options: argparse.Namespace) -> int:
 
 def _copy_out(store: LayerStore, name: str, path: str, options: argparse.Namespace) -> None:
     if options.target == _STREAM and sys.stdout.isatty():
-        raise InvalidName(_STREAM, "a tar is not for a terminal: redirect the output")
+        raise InvalidArgument(_STREAM, "a tar is not for a terminal: redirect the output")
     with find(store, name).mounted() as root:
         source = Place(root, path)
         if options.target == _STREAM:
@@ -56,7 +59,11 @@ def _copy_in(store: LayerStore, name: str, path: str, options: argparse.Namespac
         target = Place(root, path)
         if options.source == _STREAM:
             # docker keeps the owners of a tar.
-            copy_in(sys.stdin.buffer, target, limits=limits)
+            with (
+                contextlib.closing(OwnedDescriptor(os.dup(sys.stdin.fileno()))) as given,
+                open_source(TarSource(inflate=True), (given,), limits) as tar,
+            ):
+                copy_in(tar.stream, target, limits=limits)
         else:
             source = _local(options.source)
             copy(source, target, follow=options.follow_link, owner=owner, limits=limits)
@@ -70,7 +77,7 @@ def _local(path: str) -> Place:
 def import_tar(store: LayerStore, options: argparse.Namespace) -> int:
     """Make an image of a root file system's tar."""
     if options.tar == _STREAM and sys.stdin.isatty():
-        raise InvalidName(_STREAM, "name a tar to import, or redirect standard input from one")
+        raise InvalidArgument(_STREAM, "name a tar to import, or redirect standard input from one")
     source = sys.stdin.buffer if options.tar == _STREAM else options.tar
     with progress(quiet=options.quiet) as report:
         image = store.images.import_tar(
@@ -88,7 +95,7 @@ def import_tar(store: LayerStore, options: argparse.Namespace) -> int:
 def export(store: LayerStore, options: argparse.Namespace) -> int:
     """Write a whole root file system as a tar."""
     if options.output is None and sys.stdout.isatty():
-        raise InvalidName(_STREAM, "a tar is not for a terminal: use -o, or redirect the output")
+        raise InvalidArgument(_STREAM, "a tar is not for a terminal: use -o, or redirect it")
     target = sys.stdout.buffer if options.output in (None, _STREAM) else options.output
     try:
         what = find(store, options.name)

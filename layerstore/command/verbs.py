@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from layerstore.command.progress import progress
 from layerstore.drivers.errors import (
+    InvalidArgument,
     InvalidName,
     LayerStoreError,
     MountDoesNotExist,
@@ -44,7 +45,7 @@ def load(store: LayerStore, options: argparse.Namespace) -> int:
     """Load an archive."""
     archive = options.archive if options.archive is not None else options.archive_option
     if archive is None and sys.stdin.isatty():
-        raise InvalidName("-", "name an archive to load, or redirect standard input from one")
+        raise InvalidArgument("-", "name an archive to load, or redirect standard input from one")
     with progress(quiet=options.quiet) as report:
         source = sys.stdin.buffer if archive in (None, "-") else archive
         images = store.images.load(
@@ -61,7 +62,7 @@ def load(store: LayerStore, options: argparse.Namespace) -> int:
 def save(store: LayerStore, options: argparse.Namespace) -> int:
     """Write an archive."""
     if options.output is None and sys.stdout.isatty():
-        raise InvalidName("-", "an archive is not for a terminal: use -o, or redirect the output")
+        raise InvalidArgument("-", "an archive is not for a terminal: use -o, or redirect it")
     target = sys.stdout.buffer if options.output in (None, "-") else options.output
     with progress(quiet=options.quiet) as report:
         store.images.save(options.images, target, progress=report)
@@ -95,7 +96,7 @@ def create(store: LayerStore, options: argparse.Namespace) -> int:
     for pair in options.storage_opt:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise InvalidName(pair, "a storage option is KEY=VALUE")
+            raise InvalidArgument(pair, "a storage option is KEY=VALUE")
         storage[key] = value
     if options.image is None:
         rw = store.create_rw_layer(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from layerstore.actors.trace import TraceRecord
 from layerstore.command.tracing.loaded import Trace
-from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.errors import InvalidArgument
 from layerstore.times import parse_time
 
 _GRAMMAR = "a time is RFC 3339, or seconds from the first record on"
@@ -39,7 +39,7 @@ class Selection:
     def of(self, trace: Trace) -> list[TraceRecord]:
         """Return what is looked at, ordered by number, or the slowest first.
 
-        Raises InvalidName where `since` is no time.
+        Raises InvalidArgument where `since` is no time.
         """
         begin = self._begin(trace)
         found = [r for r in trace.records if r.ended >= begin and self.fits(r)]
@@ -65,7 +65,7 @@ def _since(text: str, trace: Trace) -> int:
     try:
         return trace.begin + int(float(text) * 1e9)
     except (ValueError, OverflowError) as error:
-        raise InvalidName(text, _GRAMMAR) from error
+        raise InvalidArgument(text, _GRAMMAR) from error
 
 
 def _fits(patterns: Iterable[str], *names: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from layerstore.actors.trace import TraceRecord
 from layerstore.command.tracing.listing import facts, human_time
 from layerstore.command.tracing.loaded import Trace, answers, by_cause
-from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.errors import InvalidArgument
 from layerstore.drivers.printable import escaped
 
 _WIDTH = 40
@@ -21,10 +21,10 @@ Node = tuple[TraceRecord, str, str]
 
 
 def request_of(trace: Trace, number: int) -> list[TraceRecord]:
-    """Return all records of the request that record `number` is of. Raises InvalidName."""
+    """Return all records of the request that record `number` is of. Raises InvalidArgument."""
     requests = {record.request for record in trace.records if record.sequence == number}
     if not requests:
-        raise InvalidName(str(number), "no record of the trace has this number")
+        raise InvalidArgument(str(number), "no record of the trace has this number")
     return [record for record in trace.records if record.request in requests]
 
 
