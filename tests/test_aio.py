@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -173,6 +175,33 @@ def test_whoever_is_out_of_time_has_it_undone(run: Run) -> None:
             pass
 
     run(steps)
+
+
+def test_what_a_cancelled_task_had_begun_fails_quietly(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_on, noise = threading.Event(), list[dict[str, Any]]()
+
+    def fail() -> None:
+        assert go_on.wait(60)
+        raise StoreClosed("the root")
+
+    async def steps(store: AsyncLayerStore) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
+        task = asyncio.create_task(store.in_thread(fail))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        while "had begun failed" not in caplog.text:
+            await asyncio.sleep(0)
+        del task
+        gc.collect()
+
+    with caplog.at_level(logging.INFO):
+        run(steps)
+    assert noise == []
 
 
 class Broken:

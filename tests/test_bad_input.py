@@ -14,6 +14,7 @@ import pytest
 from layerstore import (
     DriverError,
     DriverNotSupported,
+    InvalidArgument,
     InvalidName,
     InvalidTar,
     LayerStore,
@@ -175,3 +176,45 @@ def test_a_compressed_tar_that_is_damaged_anywhere_is_told(place: int, store: La
     with pytest.raises(InvalidTar):
         store.register(bytes(damaged), compression="auto")
     assert store.map() == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("durability", "relxed"), ("durability", ""), ("durability", None), ("confine", "yes"),
+        ("workers", -1), ("workers", 1.5), ("max_streams", 0), ("max_queued", "many"),
+        ("trace_size", -1), ("stall_after", -1), ("stall_after", float("nan")),
+        ("stall_after", None), ("limits", 5),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_none_is_told_by_name(root_dir: Path, option: str, value: object) -> None:
+    with pytest.raises(InvalidArgument, match=option):
+        LayerStore(root_dir / "store", **{option: value})  # type: ignore[arg-type]
+    assert not (root_dir / "store").exists()
+
+
+def test_a_root_without_a_name_is_not_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for root in ("", "a\0b"):
+        with pytest.raises(InvalidArgument, match="a root is"):
+            LayerStore(root)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    with pytest.raises(DriverError, match="file: Not a directory"):
+        LayerStore(tmp_path / "file")
+
+
+def test_a_directory_is_no_tar(root_dir: Path) -> None:
+    with LayerStore(root_dir / "store", driver="vfs") as store:
+        with pytest.raises(DriverError, match=r"open /etc: Is a directory"):
+            store.register("/etc")
+        with pytest.raises(DriverError, match=r"/etc: Is a directory"):
+            store.images.import_tar("/etc", "app:1")
+        with pytest.raises(InvalidArgument, match="at least one image"):
+            store.images.save([], root_dir / "out.tar")
+    assert not (root_dir / "out.tar").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import subprocess
@@ -109,6 +110,23 @@ def test_what_cannot_be_copied(
     assert message in web("cp", source, target, status=1)
 
 
+def test_what_is_no_file_is_not_replaced(shown: Path, web: Run, here: Path) -> None:
+    for place in (here, shown):
+        os.mkfifo(place / "pipe")
+    (here / "link").symlink_to("pipe")
+    for source, target in (
+        ("web:/etc/name", "pipe"), ("web:/etc/name", "link"), ("file", "web:/pipe"),
+    ):  # fmt: skip
+        assert "neither a directory nor a regular file" in web("cp", source, target, status=1)
+    assert (here / "pipe").is_fifo()
+    assert (shown / "pipe").is_fifo()
+
+
+def test_a_file_that_claims_no_size_is_copied_whole(shown: Path, web: Run, here: Path) -> None:
+    web("cp", "/proc/version", "web:/etc/version")
+    assert (shown / "etc/version").read_bytes() == Path("/proc/version").read_bytes()
+
+
 def test_everything_of_a_tree_is_copied(shown: Path, web: Run, here: Path) -> None:
     os.chown(here / "tree/sub/leaf", 1000, 1001)
     (here / "tree/sub/leaf").chmod(0o4750)
@@ -186,6 +204,12 @@ def test_a_tar_comes_out_and_goes_in(web: Run, arguments: list[str], shown: Path
     assert process(arguments, "-", "web:/etc", given=tar).returncode == 0
     assert (shown / "etc/a/b").stat().st_uid == 7
     assert (shown / "etc/a/.wh.c").exists()
+
+
+def test_a_compressed_tar_goes_in(web: Run, arguments: list[str], shown: Path) -> None:
+    words = [sys.executable, "-m", "layerstore.command", *arguments, "cp", "-", "web:/etc"]
+    subprocess.run(words, input=gzip.compress(layer_tar({"packed": b"1"})), check=True)
+    assert (shown / "etc/packed").read_bytes() == b"1"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 
 from tests.archives import NAME, as_tar, docker_archive
 from tests.command_fixtures import Run
+from tests.processes import ends
 from tests.tars import layer_tar
 
 
@@ -66,6 +67,57 @@ def test_a_reader_that_has_enough_is_no_error(loaded: Run, arguments: list[str])
             command(arguments, "images"), stdout=closed, stderr=subprocess.PIPE, check=False
         )
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_so_is_one_of_a_tar_that_has_enough(loaded: Run, arguments: list[str]) -> None:
+    loaded("create", "web", "--image", NAME)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        for words in (("cp", "web:/etc", "-"), ("export", "-q", "web"), ("save", "-q", NAME)):
+            done = subprocess.run(
+                command(arguments, *words), stdout=closed, stderr=subprocess.PIPE, check=False
+            )
+            assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b""), words
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")]
+)
+def test_output_that_cannot_be_written_is_told_in_a_line(
+    loaded: Run, arguments: list[str], output: str, reason: str
+) -> None:
+    words = ["sh", "-c", f'exec "$@" > {output}'.replace("> &", ">&"), "sh"]
+    done = subprocess.run(
+        [*words, *command(arguments, "images")], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"layerstore: write to standard output: {reason}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_no_part_of_an_archive(
+    arguments: list[str], run: Run, root_dir: Path, number: signal.Signals
+) -> None:
+    large = root_dir / "large.tar"
+    large.write_bytes(as_tar(docker_archive([layer_tar({"f": os.urandom(32 << 20)})])))
+    run("load", "-q", large)
+    place = root_dir / "place"
+    place.mkdir()
+    status = 0
+    while status == 0:  # else it was done before the signal came
+        (place / "out.tar").unlink(missing_ok=True)
+        process = subprocess.Popen(
+            command(arguments, "save", "-q", NAME, "-o", place / "out.tar"), stderr=subprocess.PIPE
+        )
+        while process.poll() is None and not os.listdir(place):
+            ends(process.pid, 0.001)
+        process.send_signal(number)
+        _, error = process.communicate()
+        status = process.returncode
+        assert error == b""
+    assert status == 128 + number
+    assert os.listdir(place) == []
 
 
 def test_an_interrupted_load_leaves_nothing(arguments: list[str], run: Run) -> None:

@@ -259,6 +259,15 @@ def test_a_full_disk_costs_records_and_nothing_else(
     assert "MapLayers" in [r[5] for r in last.rows]
 
 
+@pytest.mark.root
+def test_a_journal_that_has_no_room_leaves_nothing(make_file_system: MakeFileSystem) -> None:
+    place = make_file_system("tmpfs", 1)
+    fill(place / "filler")
+    with pytest.raises(DriverError, match="No space left"):
+        Journal(str(place / "trace"), root="/r", driver="vfs", row=row)
+    assert os.listdir(place) == ["filler"]
+
+
 def test_what_cannot_be_packed_is_dropped_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import os
 import re
 import signal
 import subprocess
@@ -216,6 +218,11 @@ def test_sessions_are_listed_and_chosen(tmp_path: Path, capfd: pytest.CaptureFix
         (["--since", "yesterday"], "a time is RFC 3339"),
         (["--html", "/missing/out.html"], "/missing/out.html: No such file"),
         (["--chrome", "/missing/out.json"], "/missing/out.json: No such file"),
+        (["stats", "--html", "out"], "--html and --chrome"),
+        (["sessions", "--follow"], "--follow"),
+        (["--follow", "--chrome", "out"], "--follow"),
+        (["--follow", "--request", "1"], "--request"),
+        (["--root", "again"], "--root"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(
@@ -227,6 +234,58 @@ def test_what_cannot_be_done_is_told_in_a_line(
     assert err.startswith("layerstore: ")
     assert err.count("\n") == 1
     assert reason in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--last", "nan"], ["--last", "inf"], ["--last", "1e400"], ["--last", "-1"], ["--slowest=-3"],
+     ["--slowest", "1.5"], ["replay", "--root", "again", "--timeout", "nan"]],
+)  # fmt: skip
+def test_numbers_that_are_none_are_wrong_usage(
+    journal: Path, words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["trace", str(journal), *words])
+    assert ended.value.code == 2
+    assert repr(words[-1].rpartition("=")[2]) in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["--html", "--chrome"])
+def test_a_picture_replaces_no_journal(
+    journal: Path, tmp_path: Path, form: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(journal.read_bytes())
+    for target in (journal, other):
+        before = target.read_bytes()
+        assert main(["trace", str(journal), form, str(target)]) == 1
+        assert "it is a journal" in capfd.readouterr().err
+        assert target.read_bytes() == before
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("form", ["--html", "--chrome"])
+def test_a_picture_is_written_whole_or_not_at_all(
+    journal: Path,
+    form: str,
+    make_file_system: Callable[[str, int], Path],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    place = make_file_system("tmpfs", 1)
+    (place / "page").write_bytes(b"before")
+    with (place / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"x" * 4096)
+    for name in ("page", "new"):
+        assert main(["trace", str(journal), form, str(place / name)]) == 1
+        assert f"{place / name}: No space left" in capfd.readouterr().err
+    assert (place / "page").read_bytes() == b"before"
+    assert sorted(os.listdir(place)) == ["filler", "page"]
+
+
+def test_a_picture_can_be_printed(shown: Shown) -> None:
+    assert shown("--html", "-").startswith("<!")
+    assert json.loads(shown("--chrome", "-"))
 
 
 def test_hostile_records_reach_no_terminal_and_break_no_view(
