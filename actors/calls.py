@@ -15,11 +15,12 @@ from layerstore.actors.base import Refused
 from layerstore.actors.futures import Latch, Notifying
 from layerstore.actors.messages import Message
 from layerstore.actors.ref import Ref
-from layerstore.drivers.errors import CallTimeout, InternalError
+from layerstore.drivers.errors import CallTimeout, InternalError, InvalidArgument
 
 # An ask that races with an actor's stop may never be answered (measured with Pykka 4.5), so a
 # waiting thread looks up this often, in seconds, whether the actor is still there.
 _LOOK_UP = 1.0
+_LONGEST = 1e9
 
 _inside = threading.local()
 
@@ -27,6 +28,18 @@ _inside = threading.local()
 def mark_worker_thread() -> None:
     """Say that the calling thread is a worker's, which must never wait for an actor."""
     _inside.worker = True
+
+
+def deadline_of(timeout: float | None) -> float | None:
+    """Return when a timeout, in seconds from now, is over by the monotonic clock; None for None.
+
+    Raises InvalidArgument for one that can't be waited for.
+    """
+    if timeout is None:
+        return None
+    if not -_LONGEST <= timeout <= _LONGEST:
+        raise InvalidArgument(repr(timeout), "a timeout is a number of seconds, or None")
+    return time.monotonic() + timeout
 
 
 class Call:
@@ -50,9 +63,7 @@ class Call:
         self._ref = ref
         self._operation = type(message).__name__
         self._timeout = timeout
-        self._deadline = deadline
-        if timeout is not None and deadline is None:
-            self._deadline = time.monotonic() + timeout
+        self._deadline = deadline if deadline is not None else deadline_of(timeout)
         self._future = ref.ask(message)
         self._arrived: Latch | None = None
 

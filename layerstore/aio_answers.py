@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
+from layerstore.actors.calls import deadline_of
 from layerstore.drivers.errors import CallerError, CallTimeout, LayerStoreError
 from layerstore.later import Later
 from layerstore.requests import HandIn
@@ -34,6 +35,7 @@ async def answer_of(later: Later[T], timeout: float | None = None) -> T:
 
     later.when_set(tell)
     try:
+        deadline_of(timeout)  # refuses what is none
         async with asyncio.timeout(timeout):
             await arrived.wait()
     except TimeoutError as error:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from layerstore.actors import messages as m
-from layerstore.actors.calls import Call, call
+from layerstore.actors.calls import Call, call, deadline_of
 from layerstore.actors.futures import Notifying
 from layerstore.actors.logs import number_lines
 from layerstore.actors.ref import Ref, Unwatched
@@ -210,7 +210,7 @@ class Core:
         Where the caller gives up (CallTimeout, an interrupt), or never hears what became of it
         (StoreRestarted), what was asked for is undone.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         attempts = _ATTEMPTS if message.repeatable else 1
         while True:
             self.check_open()
@@ -264,7 +264,7 @@ class Core:
         Where the source fails, what was begun is undone before its error is raised.
         """
         self.check_open()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         ref = self.current(self.actor(request.actor), timeout)
         given = hand_over(request.source, request.how)
         message = request.make_message(given)

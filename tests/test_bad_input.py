@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from layerstore import (
+    AsyncLayerStore,
     DriverError,
     DriverNotSupported,
     InvalidArgument,
@@ -218,3 +220,22 @@ def test_a_directory_is_no_tar(root_dir: Path) -> None:
         with pytest.raises(InvalidArgument, match="at least one image"):
             store.images.save([], root_dir / "out.tar")
     assert not (root_dir / "out.tar").exists()
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), float("inf"), 1e300])
+def test_a_timeout_that_is_none_is_told(root_dir: Path, timeout: float) -> None:
+    with LayerStore(root_dir / "store", driver="vfs") as store:
+        with pytest.raises(InvalidArgument, match="a timeout is"):
+            store.create_rw_layer("web", timeout=timeout)
+        with pytest.raises(InvalidArgument, match="a timeout is"):
+            store.register(layer_tar({"a": b"1"}), timeout=timeout)
+        assert (store.mounts(), store.map()) == ([], {})
+
+    async def steps() -> None:
+        async with AsyncLayerStore(str(root_dir / "store"), driver="vfs") as store:
+            with pytest.raises(InvalidArgument, match="a timeout is"):
+                await store.create_rw_layer("web", timeout=timeout)
+            while await store.mounts():
+                pass
+
+    asyncio.run(steps())
