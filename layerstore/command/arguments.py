@@ -40,8 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="layerstore",
         description="Images, layers and throw-away root file systems, without a daemon.",
         epilog="exit status: 0; 1 and a line on standard error where something failed, or where "
-        "check found something; 2 for wrong usage; 130 where it was interrupted; run has that of "
-        "its command, or docker's 125, 126 and 127. 'layerstore help COMMAND' tells more.",
+        "check found something; 2 for wrong usage; 128 + n where signal n ended it; run has its "
+        "command's, or docker's 125, 126 and 127. 'layerstore help COMMAND' tells more.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     parser.add_argument(
