@@ -142,7 +142,8 @@ def _found(place: Place, *, follow: bool) -> Iterator[_Found]:
             if follow and found.status is not None and stat.S_ISLNK(found.status.st_mode):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         except OSError as error:
-            raise DriverError.from_os_error("find", place.path, error) from error
+            magic = "links of /proc aren't followed" if error.errno == errno.ELOOP else ""
+            raise DriverError.from_os_error("find", place.path, error, magic) from error
         yield found
 
 
