@@ -21,17 +21,12 @@ from typing import NoReturn
 from layerstore.drivers import syscalls
 from layerstore.drivers.errors import CommandNotRun, DriverError, InvalidName, LayerStoreError
 from layerstore.drivers.run_root import enter
-from layerstore.drivers.run_spec import RunSpec
+from layerstore.drivers.run_spec import PASSED_ON, RunSpec
 from layerstore.drivers.run_user import NoSuchUser, User, become, find_user
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_INTERPRETERS = 5
 _TIOCSPTLCK, _TIOCGPTN = 0x40045431, 0x80045430
-PASSED_ON = (
-    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
-    signal.SIGALRM, signal.SIGCONT,
-)  # fmt: skip
-"""Signals that whoever waits for a command passes on to it."""
 
 
 def become_command(spec: RunSpec, report: socket.socket, parent: int) -> None:

@@ -6,8 +6,15 @@ Owns its form on the way: JSON, because that process imports as little as it can
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+
+PASSED_ON = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGALRM, signal.SIGCONT,
+)  # fmt: skip
+"""Signals that whoever waits for a command passes on to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal, Self
 
@@ -26,7 +26,7 @@ from layerstore.drivers.errors import (
     from_wire,
 )
 from layerstore.drivers.run_root import make_mount_points
-from layerstore.drivers.run_spec import RunSpec, Volume
+from layerstore.drivers.run_spec import PASSED_ON, RunSpec, Volume
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -73,7 +73,7 @@ class Running:
         self._alive, watched = socket.socketpair()
         self._program = spec.argv[0]
         try:
-            with theirs, watched, _in_memory(spec.encode()) as given:
+            with theirs, watched, _in_memory(spec.encode()) as given, _signals_held():
                 fds = [given.fileno(), theirs.fileno(), watched.fileno()]
                 self._process = subprocess.Popen(
                     _command(fds),
@@ -116,8 +116,9 @@ class Running:
     def send_signal(self, number: int) -> None:
         """Send a signal to the command; nothing happens once it has ended.
 
-        As the first process of its namespace it only minds signals that it handles, unless it was
-        started with `init`. The third SIGINT or SIGTERM kills it.
+        One that comes before it is executed ends it. As the first process of its namespace it then
+        only minds signals that it handles, unless it was started with `init`. The third SIGINT or
+        SIGTERM kills it.
         """
         self._process.send_signal(number)
 
@@ -299,6 +300,19 @@ def mount_points(path: str) -> None:
         make_mount_points(path)
     except OSError as error:
         raise DriverError.from_os_error("make mount points in", path, error) from error
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Have what is spawned in a `with` block get no signal before it is ready for one.
+
+    The mask of signals is inherited; what comes meanwhile waits. signal(7), "Signal mask".
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_memory(content: bytes) -> IO[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import signal
 import stat
 import subprocess
@@ -31,7 +32,7 @@ from layerstore import (
 from layerstore.drivers.mountinfo import mount_points as mounts
 from layerstore.drivers.proc_children import children_of
 from tests.busybox import NAME, image_tar
-from tests.processes import ends, kill
+from tests.processes import ends, kill, wait_until_handled
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("/bin/busybox")]
 
@@ -340,6 +341,69 @@ def _piped(path: str, script: str, **options: bool):  # type: ignore[no-untyped-
         stdout=subprocess.PIPE,
         **options,  # type: ignore[arg-type]
     )
+
+
+def at_once(_pid: int) -> None:
+    """Wait for nothing."""
+
+
+def until_ready_for_signals(pid: int) -> None:
+    """Wait until a process minds signals by handlers of its own."""
+    wait_until_handled(pid, signal.SIGWINCH)
+
+
+def until_forked(pid: int) -> None:
+    """Wait until a process has a child, which isn't the command yet."""
+    deadline = time.monotonic() + 60
+    while not children_of(pid):
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("moment", [at_once, until_ready_for_signals, until_forked])
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1"])
+def test_a_signal_that_comes_early_ends_it(
+    rw: RWLayer, name: str, moment: Callable[[int], None]
+) -> None:
+    """With `init` one that comes late does, too, so that it doesn't matter how quick this is."""
+    number = signal.Signals[name]
+    with rw.mounted() as path:
+        running = start(
+            path, ["/bin/sleep", "60"], init=True, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        with running:
+            moment(running.pid)
+            running.send_signal(number)
+            finished = running.wait()
+    assert (finished.status, finished.stderr) == (128 + number, b"")
+
+
+def test_signals_that_are_held_back_here_are_not_for_the_command(sh: Runs) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    try:
+        (line,) = lines(sh("grep SigBlk /proc/self/status"))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert int(line.split()[1], 16) == 0
+
+
+def test_a_terminal_that_is_closed_ends_nothing(rw: RWLayer) -> None:
+    script = "echo ready; until [ -e /go ]; do sleep 0.01; done; echo more; exit 4"
+    ours, theirs = pty.openpty()
+    with rw.mounted() as path:
+        running = start(
+            path,
+            ["/bin/sh", "-c", script],
+            env={"PATH": "/bin"},
+            terminal=True,
+            stdin=theirs,
+            stdout=theirs,
+        )
+        os.close(theirs)
+        with running:
+            with os.fdopen(ours, "rb") as screen:
+                assert screen.readline() == b"ready\r\n"
+            Path(path, "go").touch()
+            assert running.wait().status == 4
 
 
 def test_a_command_without_handlers_dies_of_the_third_signal(rw: RWLayer) -> None:

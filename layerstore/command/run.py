@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from types import FrameType
 
 from layerstore.command.opening import opened
@@ -33,7 +34,6 @@ _PASSED_ON = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
     signal.SIGWINCH,
 )  # fmt: skip
-_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
             if signals.early is None:
                 with _started(path, process, volumes, env, name, options) as running:
                     signals.attach(running)
-                    finished = running.wait()
+                    finished = signals.as_told(running.wait())
         finally:
             signals.attach(None)
             _remove(name, options, finished)
@@ -135,6 +135,10 @@ class _Signals:
         if running is not None and self.early is not None:
             running.kill()
 
+    def as_told(self, finished: Finished) -> Finished:
+        """Return how a command ended; one that was killed for a signal, as if it had got that."""
+        return finished if self.early is None else replace(finished, status=128 + self.early)
+
     @contextlib.contextmanager
     def passed_on(self) -> Iterator[None]:
         """Handle signals for a `with` block."""
@@ -148,7 +152,7 @@ class _Signals:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._running is not None:
             self._running.send_signal(number)
-        elif number in _ENDING:
+        elif number != signal.SIGWINCH:
             self.early = number
 
 
