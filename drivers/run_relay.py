@@ -22,6 +22,8 @@ from layerstore.drivers.run_spec import PASSED_ON, Outcome
 _CHUNK = 1 << 14
 _END_OF_INPUT = b"\x04"
 _PATIENCE = 3
+_LONGEST_POLL = 86_400.0
+"""Seconds; poll(2) counts no further than to 24 days."""
 _INSISTING = (signal.SIGINT, signal.SIGTERM)
 TIMED_OUT = 124
 
@@ -116,7 +118,8 @@ class Relay:
     def _milliseconds_left(self) -> float | None:
         if self._deadline is None:
             return None
-        return max(self._deadline - time.monotonic(), 0.0) * 1000 + 1
+        left = min(self._deadline - time.monotonic(), _LONGEST_POLL)
+        return max(left, 0.0) * 1000 + 1
 
     def _signal(self, number: int) -> None:
         if number == signal.SIGWINCH and self._terminal is not None:

@@ -14,6 +14,7 @@ import posixpath
 import stat
 
 from layerstore.drivers import syscalls as sc
+from layerstore.drivers.errors import InvalidName
 from layerstore.drivers.run_spec import RunSpec, Volume
 
 _IN_ROOT = sc.RESOLVE_IN_ROOT | sc.RESOLVE_NO_MAGICLINKS
@@ -40,7 +41,7 @@ MOUNT_POINTS = ("/proc", "/sys", "/dev")
 
 
 def enter(spec: RunSpec) -> None:
-    """Make the root file system the process's own, with all mounts. Raises OSError."""
+    """Make the root file system the process's own, with all mounts. Raises OSError, InvalidName."""
     sc.unshare(sc.CLONE_NEWNS)
     sc.mount("none", "/", "", sc.MS_REC | sc.MS_PRIVATE, "")
     sc.mount(spec.root, spec.root, "", sc.MS_BIND, "")
@@ -167,6 +168,7 @@ def _bind(tree: Tree, volume: Volume) -> None:
         path = posixpath.normpath(f"/{volume.target}")
         is_directory = stat.S_ISDIR(os.fstat(source).st_mode)
         target = tree.directory(path) if is_directory else tree.file(path)
+        _refuse_places(tree, target, volume)
         sc.mount(tree.place(source), tree.place(target), "", sc.MS_BIND, "")
         # Those that the file system has already stay.
         flags = os.fstatvfs(source).f_flag & (_HARMLESS | sc.MS_RDONLY)
@@ -174,6 +176,15 @@ def _bind(tree: Tree, volume: Volume) -> None:
         _restrict(tree.place(tree.existing(path)), flags | sc.MS_NODEV | sc.MS_NOSUID | read_only)
     finally:
         os.close(source)
+
+
+def _refuse_places(tree: Tree, target: int, volume: Volume) -> None:
+    """Refuse a target that leads, by way of links, where nothing may be mounted."""
+    found = os.fstat(target)
+    proc = os.fstat(tree.existing("/proc", resolve=_PLAIN))
+    if found.st_dev == proc.st_dev or os.path.samestat(found, os.fstat(tree.root)):
+        both = f"{volume.source}:{volume.target}"
+        raise InvalidName(both, "a volume's target can't lead to / nor into /proc")
 
 
 def _restrict(target: str, flags: int) -> None:

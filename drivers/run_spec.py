@@ -24,7 +24,7 @@ class Volume:
     source: str
     """Absolute path."""
     target: str
-    """Absolute path in the root file system, made where it is missing."""
+    """Absolute path in the root file system, made where it is missing; not / nor in /proc."""
     read_only: bool = False
 
 
@@ -50,7 +50,7 @@ class RunSpec:
     terminal: bool = False
     """The command gets a terminal of its own, joined to stdin and stdout."""
     time_limit: float | None = None
-    """Seconds after which it is killed."""
+    """Seconds after which it is killed; None is no limit."""
 
     def encode(self) -> bytes:
         """Return the form for the way."""

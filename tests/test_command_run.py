@@ -98,10 +98,14 @@ def test_arguments_say_it_instead(
         (["-u", "none", NAME, "true"], 125, "no user or group none"),
         (["-v", "x", NAME, "true"], 125, "a volume is SOURCE:/TARGET"),
         (["-v", "/missing-here:/x", NAME, "true"], 125, "/missing-here: No such file"),
+        (["-v", "/etc:/", NAME, "true"], 125, "'/etc:/': a volume's target can't be /"),
+        (["-v", "/etc:/proc", NAME, "true"], 125, "a volume's target can't be /proc"),
+        (["--hostname", "h" * 65, NAME, "true"], 125, "a host name has at most 64 bytes"),
         (["-e", "=x", NAME, "true"], 125, "a variable is KEY=VALUE"),
         (["--entrypoint", "", NAME], 125, "it names no command"),
         (["--name", "../x", NAME, "true"], 125, "invalid name"),
         (["--time-limit", "0.2", NAME, "sleep", "60"], 124, ""),
+        (["--time-limit", "1e30", NAME, "true"], 0, ""),
     ],
 )
 def test_exit_statuses_are_docker_s(
@@ -114,9 +118,17 @@ def test_exit_statuses_are_docker_s(
     assert nothing_left(app, arguments)
 
 
-@pytest.mark.parametrize("words", [["--time-limit", "0"], ["--rm", "--keep"], ["--network", "x"]])
+@pytest.mark.parametrize("words", [["--rm", "--keep"], ["--network", "x"], ["--time-limit", "x"]])
 def test_wrong_usage_is_status_2(ended: Ended, arguments: list[str], words: list[str]) -> None:
     assert ended(*words, NAME)[0] == 2
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_time_limit_that_is_none_is_told_so(ended: Ended, app: Run, seconds: str) -> None:
+    status, _, error = ended("--time-limit", seconds, NAME, "true")
+    assert status == 2
+    wanted = f"--time-limit: '{seconds}': a time limit is more than 0 seconds, and finite"
+    assert wanted in " ".join(error.split())
 
 
 def test_what_it_does_can_be_committed_or_kept(

@@ -517,16 +517,75 @@ def test_modes_of_the_root_are_kept(rw: RWLayer, sh: Runs) -> None:
         assert stat.S_IMODE(os.stat(f"{path}/dir").st_mode) == 0o755
 
 
+TOO_LONG = "a" * 63 + "ü"
+
+
 @pytest.mark.parametrize(
-    ("argv", "options"),
+    ("argv", "options", "message"),
     [
-        ([], {}),
-        ([""], {}),
-        (["a\0b"], {}),
-        (["a"], {"workdir": "b"}),
-        (["a"], {"env": {"A": "\0"}}),
+        ([], {}, "at least one word"),
+        ([""], {}, "at least one word"),
+        (["a\0b"], {}, "NUL"),
+        (["a"], {"workdir": "b"}, "'b': a working directory begins with /"),
+        (["a"], {"workdir": "/\0"}, "NUL"),
+        (["a"], {"env": {"A": "\0"}}, "'A': a variable's value holds no NUL"),
+        (["a"], {"env": {"a=b": "c"}}, "'a=b': a variable's name is not empty and holds no ="),
+        (["a"], {"env": {"": "c"}}, "'': a variable's name is not empty"),
+        (["a"], {"network": "bridge"}, "'bridge': a network is one of none, host"),
+        (["a"], {"hostname": TOO_LONG}, "at most 64 bytes"),
+        (["a"], {"time_limit": 0}, "'0': a time limit is more than 0 seconds"),
+        (["a"], {"time_limit": -1.5}, "'-1.5': a time limit is more than 0 seconds"),
+        (["a"], {"time_limit": float("nan")}, "'nan': a time limit is .* finite"),
+        (["a"], {"time_limit": float("inf")}, "'inf': a time limit is .* finite"),
+        (["a"], {"volumes": [Volume(source="etc", target="/a")]}, "paths begin with /"),
+        (["a"], {"volumes": [Volume(source="/etc", target="/a\0")]}, "NUL"),
+        (["a"], {"volumes": [Volume(source="/etc", target="//a/../..")]}, "target can't be /"),
+        (["a"], {"volumes": [Volume(source="/etc", target="/")]}, "target can't be /"),
+        (["a"], {"volumes": [Volume(source="/etc", target="/proc")]}, "target can't be /proc"),
+        (["a"], {"volumes": [Volume(source="/etc", target="/x/../proc/sys/")]}, "can't be /proc"),
     ],
 )
-def test_what_cannot_be_a_command(rw: RWLayer, argv: list[str], options: dict[str, str]) -> None:
-    with pytest.raises(InvalidName):
+def test_what_there_cannot_be_is_refused_before_anything_is_done(
+    rw: RWLayer, argv: list[str], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidName, match=message):
         run(rw, argv, **options)  # type: ignore[arg-type]
+    with pytest.raises(InvalidName, match=message):
+        start("/missing-here", argv, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("argv", ["ls", b"ls", [b"ls"], [Path("/bin/ls")]])
+def test_a_command_is_a_sequence_of_strings(rw: RWLayer, argv: list[str]) -> None:
+    with pytest.raises(TypeError, match=r"a command is|a word of a command is"):
+        run(rw, argv)
+
+
+@pytest.mark.parametrize("time_limit", [1e30, 2**31 / 1000, 10**400])
+def test_a_long_time_limit_is_as_good_as_none(sh: Runs, time_limit: float) -> None:
+    assert sh("exit 3", time_limit=time_limit).status == 3
+
+
+def test_a_host_name_may_be_as_long_as_linux_has_them(sh: Runs) -> None:
+    assert lines(sh("hostname", hostname="a" * 64)) == ["a" * 64]
+
+
+@pytest.mark.parametrize("leads_to", ["/", "../../..", "/proc", "../proc/sys"])
+def test_a_volume_s_target_leads_neither_to_the_root_nor_into_proc(
+    store: LayerStore, leads_to: str
+) -> None:
+    with store.images.create("bare", NAME, init=mount_points) as bare:
+        with bare.mounted() as path:
+            Path(path, "srv/link").symlink_to(leads_to)
+        volume = Volume(source="/etc", target="/srv/link")
+        with pytest.raises(InvalidName, match=r"'/etc:/srv/link': .* lead to / nor into /proc"):
+            run(bare, ["/bin/true"], volumes=[volume])
+
+
+@pytest.mark.parametrize("target", ["/dev", "/sys"])
+def test_a_volume_may_stand_for_other_mounts_of_the_system(
+    sh: Runs, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "mine").touch()
+    assert lines(sh(f"ls {target}", volumes=[Volume(source=str(tmp_path), target=target)])) == [
+        "mine"
+    ]

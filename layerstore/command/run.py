@@ -24,8 +24,10 @@ from layerstore.drivers.errors import (
     LayerStoreError,
     MountDoesNotExist,
 )
+from layerstore.drivers.run_spec import RunSpec
 from layerstore.image_process import ImageProcess, image_process
-from layerstore.running import Finished, Running, Volume, mount_points, start
+from layerstore.runnable import LONGEST_HOSTNAME, run_spec
+from layerstore.running import Finished, Running, Volume, mount_points
 from layerstore.store import LayerStore
 
 FAILED = 125
@@ -49,16 +51,18 @@ def _run(options: argparse.Namespace) -> int:
     name = options.name or f"run-{secrets.token_hex(6)}"
     volumes = [_volume(text) for text in options.volumes]
     env = _environment(options.env)
+    stdin = None if options.interactive else subprocess.DEVNULL
     signals = _Signals()
     with signals.passed_on():
         with opened(options) as store:
             config = store.images.config(options.image)
             process = image_process(config, options.command, entrypoint=options.entrypoint)
-            path = _make(store, name, options)
+            spec = _spec(process, volumes, env, name, options)
+            spec = replace(spec, root=_make(store, name, options))
         finished = None
         try:
             if signals.early is None:
-                with _started(path, process, volumes, env, name, options) as running:
+                with Running(spec, stdin=stdin, stdout=None, stderr=None) as running:
                     signals.attach(running)
                     finished = signals.as_told(running.wait())
         finally:
@@ -70,34 +74,32 @@ def _run(options: argparse.Namespace) -> int:
 def _make(store: LayerStore, name: str, options: argparse.Namespace) -> str:
     rw = store.images.create(name, options.image, init=mount_points)
     try:
-        return rw.mount()
+        return os.path.realpath(rw.mount())
     except BaseException:
         rw.release()
         raise
 
 
-def _started(
-    path: str,
+def _spec(
     process: ImageProcess,
     volumes: list[Volume],
     env: dict[str, str],
     name: str,
     options: argparse.Namespace,
-) -> Running:
-    return start(
-        path,
+) -> RunSpec:
+    return run_spec(
+        "/",
         process.argv,
         env={**process.env, **env},
         workdir=options.workdir or process.workdir,
         user=options.user if options.user is not None else process.user,
         volumes=volumes,
         network=options.network,
-        hostname=(options.hostname or name)[:64],
+        hostname=options.hostname or name[:LONGEST_HOSTNAME],
         read_only=options.read_only,
         init=options.init,
         terminal=options.tty,
         time_limit=options.time_limit,
-        stdin=None if options.interactive else subprocess.DEVNULL,
     )
 
 
