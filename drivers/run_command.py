@@ -93,8 +93,20 @@ def _take_terminal(report: socket.socket, user: User) -> None:
 def _make_directory(path: str) -> None:
     try:
         os.makedirs(path, 0o755, exist_ok=True)
+    except FileExistsError as error:
+        raise _no_directory(path) from error
     except OSError as error:
-        raise DriverError.from_os_error("make", path, error) from error
+        raise DriverError.from_os_error("make", error.filename or path, error) from error
+
+
+def _no_directory(path: str) -> DriverError:
+    """Say what is there instead of a directory: something else, or a link that leads nowhere."""
+    try:
+        os.stat(path)
+    except OSError as why:
+        return DriverError.from_os_error("go to", path, why)
+    number = errno.ENOTDIR
+    return DriverError.from_os_error("go to", path, OSError(number, os.strerror(number)))
 
 
 def _end_with(parent: int) -> None:
