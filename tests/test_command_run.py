@@ -102,6 +102,7 @@ def test_arguments_say_it_instead(
         (["-v", "/etc:/proc", NAME, "true"], 125, "a volume's target can't be /proc"),
         (["--hostname", "h" * 65, NAME, "true"], 125, "a host name has at most 64 bytes"),
         (["-e", "=x", NAME, "true"], 125, "a variable is KEY=VALUE"),
+        (["-w", "/etc/passwd", NAME, "true"], 125, "go to /etc/passwd: Not a directory"),
         (["--entrypoint", "", NAME], 125, "it names no command"),
         (["--name", "../x", NAME, "true"], 125, "invalid name"),
         (["--time-limit", "0.2", NAME, "sleep", "60"], 124, ""),
@@ -118,9 +119,30 @@ def test_exit_statuses_are_docker_s(
     assert nothing_left(app, arguments)
 
 
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        ([NAME, "--", "x"], "-- x"),
+        (["--", NAME, "--", "x", "--"], "-- x --"),
+        ([NAME, "--help", "-v", "--"], "--help -v --"),
+        (["--", NAME], ""),
+    ],
+)
+def test_words_after_the_image_are_the_command_s(
+    ended: Ended, app: Run, words: list[str], printed: str
+) -> None:
+    assert ended("--entrypoint", "echo", *words) == (0, f"{printed}\n", "")
+
+
 @pytest.mark.parametrize("words", [["--rm", "--keep"], ["--network", "x"], ["--time-limit", "x"]])
 def test_wrong_usage_is_status_2(ended: Ended, arguments: list[str], words: list[str]) -> None:
     assert ended(*words, NAME)[0] == 2
+
+
+def test_without_an_image_it_is_wrong_usage(ended: Ended) -> None:
+    status, _, error = ended("--init")
+    assert status == 2
+    assert "required: IMAGE" in error
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])

@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    image, command = _image_and_command(options.words)
     name = options.name or f"run-{secrets.token_hex(6)}"
     volumes = [_volume(text) for text in options.volumes]
     env = _environment(options.env)
@@ -55,10 +56,10 @@ def _run(options: argparse.Namespace) -> int:
     signals = _Signals()
     with signals.passed_on():
         with opened(options) as store:
-            config = store.images.config(options.image)
-            process = image_process(config, options.command, entrypoint=options.entrypoint)
+            config = store.images.config(image)
+            process = image_process(config, command, entrypoint=options.entrypoint)
             spec = _spec(process, volumes, env, name, options)
-            spec = replace(spec, root=_make(store, name, options))
+            spec = replace(spec, root=_make(store, name, image))
         finished = None
         try:
             if signals.early is None:
@@ -71,8 +72,14 @@ def _run(options: argparse.Namespace) -> int:
     return finished.status if finished is not None else 128 + (signals.early or 0)
 
 
-def _make(store: LayerStore, name: str, options: argparse.Namespace) -> str:
-    rw = store.images.create(name, options.image, init=mount_points)
+def _image_and_command(words: list[str]) -> tuple[str, list[str]]:
+    if words[0] == "--" and len(words) > 1:  # the end of the options; newer Pythons take it off
+        words = words[1:]
+    return words[0], words[1:]
+
+
+def _make(store: LayerStore, name: str, image: str) -> str:
+    rw = store.images.create(name, image, init=mount_points)
     try:
         return os.path.realpath(rw.mount())
     except BaseException:

@@ -39,9 +39,12 @@ def add_run(commands: Commands) -> None:
         """,
         opens=False,
     )
-    parser.add_argument("image", metavar="IMAGE")
+    # As a subparser's arguments, they are all taken as they are: a -- there is the command's own.
     parser.add_argument(
-        "command", nargs=argparse.REMAINDER, metavar="...", help="(default: the image's)"
+        "words",
+        nargs=argparse.PARSER,
+        metavar="IMAGE",
+        help="and the command with its words (default: the image's)",
     )
     _add_place(parser)
     _add_surroundings(parser)
