@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Self
 
@@ -24,6 +24,7 @@ from layerstore.drivers.errors import (
     WorkerDied,
     from_wire,
 )
+from layerstore.drivers.held_signals import signals_held
 from layerstore.drivers.run_root import make_mount_points
 from layerstore.drivers.run_spec import PASSED_ON, RunSpec, Volume
 from layerstore.runnable import LONGEST_HOSTNAME, Network, run_spec
@@ -72,7 +73,7 @@ class Running:
         self._alive, watched = socket.socketpair()
         self._program = spec.argv[0]
         try:
-            with theirs, watched, _in_memory(spec.encode()) as given, _signals_held():
+            with theirs, watched, _in_memory(spec.encode()) as given, signals_held(PASSED_ON):
                 fds = [given.fileno(), theirs.fileno(), watched.fileno()]
                 self._process = subprocess.Popen(
                     _command(fds),
@@ -296,19 +297,6 @@ def mount_points(path: str) -> None:
         make_mount_points(path)
     except OSError as error:
         raise DriverError.from_os_error("make mount points in", path, error) from error
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Have what is spawned in a `with` block get no signal before it is ready for one.
-
-    The mask of signals is inherited; what comes meanwhile waits. signal(7), "Signal mask".
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_memory(content: bytes) -> IO[bytes]:
