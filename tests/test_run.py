@@ -41,7 +41,9 @@ Runs = Callable[..., Finished]
 
 @pytest.fixture(scope="module")
 def store(base_directory: Path) -> Iterator[LayerStore]:
-    with LayerStore(base_directory / "run", durability="relaxed", driver="overlay2") as opened:
+    # No children of its own: they would come, one by one, while the first test is under way.
+    place = base_directory / "run"
+    with LayerStore(place, durability="relaxed", driver="overlay2", workers=0) as opened:
         opened.images.load(_Bytes(image_tar()))
         yield opened
 
@@ -474,9 +476,11 @@ def test_many_run_at_once_and_leave_no_descriptor(store: LayerStore) -> None:
             return run(layer, ["/bin/sh", "-c", f"exit {number}"], env={"PATH": "/bin"}).status
 
     one(0)
+    store.drain()
     before = len(os.listdir("/proc/self/fd"))
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(one, range(24))) == list(range(24))
+    store.drain()
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
@@ -565,3 +569,16 @@ def test_a_volume_may_stand_for_other_mounts_of_the_system(
     assert lines(sh(f"ls {target}", volumes=[Volume(source=str(tmp_path), target=target)])) == [
         "mine"
     ]
+
+
+@pytest.mark.parametrize("target", ["/dev", "/dev/pts"])
+def test_a_volume_that_hides_the_terminals_leaves_none(
+    rw: RWLayer, tmp_path: Path, target: str
+) -> None:
+    volume = Volume(source=str(tmp_path), target=target)
+    with (
+        rw.mounted() as path,
+        start(path, ["/bin/true"], terminal=True, volumes=[volume]) as running,
+        pytest.raises(DriverError, match="open a terminal in /dev/pts: No such file"),
+    ):
+        running.wait()

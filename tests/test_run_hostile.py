@@ -31,9 +31,9 @@ Make = Callable[[Path], object]
 
 @pytest.fixture(scope="module")
 def store(base_directory: Path) -> Iterator[LayerStore]:
-    with LayerStore(
-        base_directory / "run-hostile", durability="relaxed", driver="overlay2"
-    ) as opened:
+    # No children of its own: they would come, one by one, while the first test is under way.
+    place = base_directory / "run-hostile"
+    with LayerStore(place, durability="relaxed", driver="overlay2", workers=0) as opened:
         opened.images.load(io.BytesIO(image_tar()))
         yield opened
 
