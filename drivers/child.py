@@ -36,6 +36,7 @@ def main(fd: int, parent: int) -> None:
     """Serve jobs on the socket `fd` until the process with ID `parent` closes its end."""
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     sock = socket.socket(fileno=fd)
     try:
         hello, _ = receive_frame(sock)

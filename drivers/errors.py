@@ -409,7 +409,8 @@ def to_wire(error: BaseException, where: str) -> Wire:
     if isinstance(error, LayerStoreError):
         return [type(error).__name__, *error.args]
     if isinstance(error, OSError):
-        found = DriverError.from_os_error(where, error.filename or "", error)
+        name = error.filename if isinstance(error.filename, str | bytes) else ""  # or a descriptor
+        found = DriverError.from_os_error(where, name, error)
         return [type(found).__name__, *found.args]
     return [InternalError.__name__, where, f"{type(error).__name__}: {error}"]
 

@@ -24,6 +24,7 @@ from layerstore.drivers.disk import DiskConfig
 from layerstore.drivers.errors import DriverError, InternalError, Wire, WorkerDied, from_wire
 from layerstore.drivers.faults import Fault
 from layerstore.drivers.frames import BadFrame, EndOfFrames, convert, receive_frame, send_frame
+from layerstore.drivers.held_signals import signals_held
 from layerstore.drivers.orphans import await_forks
 from layerstore.drivers.proc_children import children_of_thread
 from layerstore.drivers.protocol import Change, ChangeKind
@@ -100,7 +101,8 @@ class ChildProcess:
             self._held = os.fstat(held.fileno()).st_ino
             command = _command(theirs.fileno(), nice)
             self._command = b"".join(os.fsencode(word) + b"\0" for word in command)
-            with theirs, held, watching(self._number, self._give_up):
+            interrupts = signals_held([signal.SIGINT])
+            with theirs, held, watching(self._number, self._give_up), interrupts:
                 process = _Process(
                     self._spawning,
                     command,

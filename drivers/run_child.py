@@ -7,6 +7,7 @@ Sources: namespaces(7), pid_namespaces(7), unshare(2).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,9 +19,9 @@ from typing import NoReturn
 
 from layerstore.drivers import syscalls
 from layerstore.drivers.errors import DriverError, LayerStoreError, from_wire, to_wire
-from layerstore.drivers.run_command import PASSED_ON, become_command
+from layerstore.drivers.run_command import become_command
 from layerstore.drivers.run_relay import Relay
-from layerstore.drivers.run_spec import Outcome, RunSpec
+from layerstore.drivers.run_spec import PASSED_ON, Outcome, RunSpec
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _MAX_REPORT = 1 << 16
@@ -38,7 +39,8 @@ def main(spec_fd: int, result_fd: int, alive_fd: int) -> None:
             reply: object = asdict(_run(spec, result, alive_fd))
         except Exception as error:  # noqa: BLE001 - every error goes to the parent
             reply = {"error": to_wire(error, "run")}
-        result.sendall(json.dumps(reply).encode())
+        with contextlib.suppress(BrokenPipeError):  # whoever started it is gone
+            result.sendall(json.dumps(reply).encode())
 
 
 def _run(spec: RunSpec, result: socket.socket, alive: int) -> Outcome:
@@ -46,6 +48,7 @@ def _run(spec: RunSpec, result: socket.socket, alive: int) -> Outcome:
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     for number in (*PASSED_ON, signal.SIGWINCH):
         signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # they were held back since the spawning
     _unshare(host_network=spec.host_network)
     ours, theirs = socket.socketpair()
     parent, held = os.pipe2(os.O_CLOEXEC)
@@ -59,10 +62,13 @@ def _run(spec: RunSpec, result: socket.socket, alive: int) -> Outcome:
     relay = Relay(pid, alive, wakeup, spec.time_limit)
     socket.send_fds(result, [b"p"], [relay.pidfd])
     try:
-        _hear(ours, relay)
+        early = _hear(ours, relay)
     except LayerStoreError:
         relay.kill()
         raise
+    if early is not None:
+        relay.kill()
+        return Outcome(status=128 + early)
     if not spec.terminal:
         _let_go_of_streams()
     return relay.wait()
@@ -96,11 +102,17 @@ def _command(spec: RunSpec, report: socket.socket, parent: int) -> NoReturn:
         os._exit(127)
 
 
-def _hear(report: socket.socket, relay: Relay) -> None:
-    """Hear of the command until it is executed; raises what went wrong before."""
+def _hear(report: socket.socket, relay: Relay) -> signal.Signals | None:
+    """Hear of the command until it is executed, or until a signal ends it before, and return that.
+
+    Raises what went wrong before.
+    """
     with report:
         content = b""
         while True:
+            early = relay.await_word(report.fileno())
+            if early is not None:
+                return early
             piece, fds, _, _ = socket.recv_fds(report, _MAX_REPORT, 1)
             for fd in fds:
                 relay.join_terminal(fd)
@@ -110,6 +122,7 @@ def _hear(report: socket.socket, relay: Relay) -> None:
                 break
     if content:
         raise from_wire(json.loads(content[1:]))
+    return None
 
 
 def _let_go_of_streams() -> None:

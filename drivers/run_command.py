@@ -21,17 +21,13 @@ from typing import NoReturn
 from layerstore.drivers import syscalls
 from layerstore.drivers.errors import CommandNotRun, DriverError, InvalidName, LayerStoreError
 from layerstore.drivers.run_root import enter
-from layerstore.drivers.run_spec import RunSpec
+from layerstore.drivers.run_spec import PASSED_ON, RunSpec
 from layerstore.drivers.run_user import NoSuchUser, User, become, find_user
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MAX_INTERPRETERS = 5
+_MAX_PROGRAMS = 6
+"""A program and what interprets it, each the one before: the kernel goes no further."""
 _TIOCSPTLCK, _TIOCGPTN = 0x40045431, 0x80045430
-PASSED_ON = (
-    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
-    signal.SIGALRM, signal.SIGCONT,
-)  # fmt: skip
-"""Signals that whoever waits for a command passes on to it."""
 
 
 def become_command(spec: RunSpec, report: socket.socket, parent: int) -> None:
@@ -56,7 +52,10 @@ def become_command(spec: RunSpec, report: socket.socket, parent: int) -> None:
     except NoSuchUser as error:
         raise InvalidName(spec.user, f"no user or group {error} is in it") from error
     if spec.terminal:
-        _take_terminal(report, user)
+        try:
+            _take_terminal(report, user)
+        except OSError as error:
+            raise DriverError.from_os_error("open a terminal in", "/dev/pts", error) from error
     _make_directory(spec.workdir)
     become(user)
     _end_with(parent)
@@ -98,8 +97,20 @@ def _take_terminal(report: socket.socket, user: User) -> None:
 def _make_directory(path: str) -> None:
     try:
         os.makedirs(path, 0o755, exist_ok=True)
+    except FileExistsError as error:
+        raise _no_directory(path) from error
     except OSError as error:
-        raise DriverError.from_os_error("make", path, error) from error
+        raise DriverError.from_os_error("make", error.filename or path, error) from error
+
+
+def _no_directory(path: str) -> DriverError:
+    """Say what is there instead of a directory: something else, or a link that leads nowhere."""
+    try:
+        os.stat(path)
+    except OSError as why:
+        return DriverError.from_os_error("go to", path, why)
+    number = errno.ENOTDIR
+    return DriverError.from_os_error("go to", path, OSError(number, os.strerror(number)))
 
 
 def _end_with(parent: int) -> None:
@@ -199,18 +210,26 @@ def _refuse_magic(program: str) -> None:
     /proc/self/exe is this process's own interpreter, which the command could write to as soon as
     it isn't busy any more. Nothing else runs in the container yet that could change the files.
     """
-    for _ in range(_MAX_INTERPRETERS):
+    for _ in range(_MAX_PROGRAMS):
         fd = syscalls.openat2(
             syscalls.AT_FDCWD, program, os.O_PATH, 0, syscalls.RESOLVE_NO_MAGICLINKS
         )
         os.close(fd)
-        start = _start_of(program)
-        if not start.startswith(b"#!"):
+        program = _interpreter(_start_of(program))
+        if not program:
             return
-        words = start[2:].split(b"\n")[0].split()
-        if not words:
-            return
-        program = os.fsdecode(words[0])
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), program)
+
+
+def _interpreter(start: bytes) -> str:
+    """Return the name that the kernel reads there; empty where it finds none.
+
+    fs/binfmt_script.c: only spaces and tabs go before it, and they, a NUL or the line's end end it.
+    """
+    if not start.startswith(b"#!"):
+        return ""
+    line = start[2:].split(b"\n")[0].lstrip(b" \t")
+    return os.fsdecode(line.translate(bytes.maketrans(b"\t\0", b"  ")).split(b" ")[0])
 
 
 def _start_of(program: str) -> bytes:

@@ -17,12 +17,13 @@ import time
 import tty
 from collections.abc import Iterator
 
-from layerstore.drivers.run_command import PASSED_ON
-from layerstore.drivers.run_spec import Outcome
+from layerstore.drivers.run_spec import PASSED_ON, Outcome
 
 _CHUNK = 1 << 14
 _END_OF_INPUT = b"\x04"
 _PATIENCE = 3
+_LONGEST_POLL = 86_400.0
+"""Seconds; poll(2) counts no further than to 24 days."""
 _INSISTING = (signal.SIGINT, signal.SIGTERM)
 TIMED_OUT = 124
 
@@ -50,6 +51,25 @@ class Relay:
     def join_terminal(self, master: int) -> None:
         """Join the child's terminal to standard input and output."""
         self._terminal = _Terminal(master)
+
+    def await_word(self, report: int) -> signal.Signals | None:
+        """Wait until `report` is readable; returns a signal if one comes before to end the child.
+
+        The child, which isn't the command yet, knows nothing to do about it.
+        """
+        poll = select.poll()
+        for fd in (report, self._alive, self._wakeup):
+            poll.register(fd, select.POLLIN)
+        while True:
+            ready = dict(poll.poll())
+            if self._alive in ready:
+                return signal.SIGKILL
+            if self._wakeup in ready:
+                for number in os.read(self._wakeup, 256):
+                    if number in PASSED_ON and number != signal.SIGCONT:
+                        return signal.Signals(number)
+            elif report in ready:
+                return None
 
     def wait(self) -> Outcome:
         """Wait for the child's end."""
@@ -98,7 +118,8 @@ class Relay:
     def _milliseconds_left(self) -> float | None:
         if self._deadline is None:
             return None
-        return max(self._deadline - time.monotonic(), 0.0) * 1000 + 1
+        left = min(self._deadline - time.monotonic(), _LONGEST_POLL)
+        return max(left, 0.0) * 1000 + 1
 
     def _signal(self, number: int) -> None:
         if number == signal.SIGWINCH and self._terminal is not None:
@@ -138,7 +159,8 @@ class _Terminal:
         try:
             yield
         finally:
-            termios.tcsetattr(0, termios.TCSADRAIN, before)
+            with contextlib.suppress(termios.error):  # nobody sits at it any more
+                termios.tcsetattr(0, termios.TCSADRAIN, before)
 
     def register(self, poll: select.poll) -> None:
         """Say what is waited for."""
@@ -153,7 +175,7 @@ class _Terminal:
     def turn(self, ready: dict[int, int]) -> None:
         """Copy what can be copied."""
         if self._input in ready:
-            piece = os.read(self._input, _CHUNK)
+            piece = _read(self._input)
             if not piece:
                 self._input = -1
             self._to_command += piece or _END_OF_INPUT
@@ -173,20 +195,18 @@ class _Terminal:
     def _read_master(self) -> bool:
         """Read from the command; false where its terminal is closed."""
         try:
-            piece = os.read(self._master, _CHUNK)
+            piece = _read(self._master)
         except BlockingIOError:
             return True
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            return False
         self._to_output += piece
         return bool(piece)
 
     def _write_out(self) -> None:
         try:
             del self._to_output[: os.write(1, self._to_output)]
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # whoever looked at it is gone
+                raise
             self._to_output.clear()
 
     def drain(self) -> None:
@@ -199,3 +219,13 @@ class _Terminal:
     def _has_more(self) -> bool:
         before = len(self._to_output)
         return self._read_master() and len(self._to_output) > before
+
+
+def _read(fd: int) -> bytes:
+    """Read what is there; nothing where it is a terminal whose other end is closed."""
+    try:
+        return os.read(fd, _CHUNK)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""

@@ -9,11 +9,13 @@ Sources: pivot_root(2), mount_namespaces(7); OCI runtime specification, "Default
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
 
 from layerstore.drivers import syscalls as sc
+from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.run_spec import RunSpec, Volume
 
 _IN_ROOT = sc.RESOLVE_IN_ROOT | sc.RESOLVE_NO_MAGICLINKS
@@ -40,7 +42,7 @@ MOUNT_POINTS = ("/proc", "/sys", "/dev")
 
 
 def enter(spec: RunSpec) -> None:
-    """Make the root file system the process's own, with all mounts. Raises OSError."""
+    """Make the root file system the process's own, with all mounts. Raises OSError, InvalidName."""
     sc.unshare(sc.CLONE_NEWNS)
     sc.mount("none", "/", "", sc.MS_REC | sc.MS_PRIVATE, "")
     sc.mount(spec.root, spec.root, "", sc.MS_BIND, "")
@@ -82,7 +84,11 @@ class Tree:
             above, _, name = path.strip("/").rpartition("/")
             if not name:
                 raise
-        os.mkdir(name, 0o755, dir_fd=self.directory(f"/{above}", resolve=resolve))
+        parent = self.directory(f"/{above}", resolve=resolve)
+        try:
+            os.mkdir(name, 0o755, dir_fd=parent)
+        except FileExistsError:
+            return self.directory(self._behind(parent, name), resolve=resolve)
         return self._hold(sc.openat2(self.root, path, _DIRECTORY, 0, resolve))
 
     def file(self, path: str) -> int:
@@ -91,9 +97,26 @@ class Tree:
             return self.existing(path)
         except FileNotFoundError:
             above, _, name = path.strip("/").rpartition("/")
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-            os.close(os.open(name, flags, 0o644, dir_fd=self.directory(f"/{above}")))
+        parent = self.directory(f"/{above}")
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            os.close(os.open(name, flags, 0o644, dir_fd=parent))
+        except FileExistsError:
+            return self.file(self._behind(parent, name))
         return self.existing(path)
+
+    def _behind(self, parent: int, name: str) -> str:
+        """Return where a link leads that leads nowhere yet, so that it can be made there.
+
+        A name that is no link (as `..` is none) is there since what is above it was made.
+        """
+        inside = os.readlink(self.place(parent)).removeprefix(os.readlink(self.place()))
+        try:
+            return posixpath.join(f"{inside}/", os.readlink(name, dir_fd=parent))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return f"{inside}/{name}"
 
     def existing(self, path: str, *, resolve: int = _IN_ROOT) -> int:
         """Open whatever is there."""
@@ -163,17 +186,35 @@ def _cover(tree: Tree, path: str, *, masked: bool) -> None:
 
 def _bind(tree: Tree, volume: Volume) -> None:
     source = os.open(volume.source, os.O_PATH | os.O_CLOEXEC)
+    is_directory = stat.S_ISDIR(os.fstat(source).st_mode)
     try:
-        path = posixpath.normpath(f"/{volume.target}")
-        is_directory = stat.S_ISDIR(os.fstat(source).st_mode)
-        target = tree.directory(path) if is_directory else tree.file(path)
-        sc.mount(tree.place(source), tree.place(target), "", sc.MS_BIND, "")
-        # Those that the file system has already stay.
-        flags = os.fstatvfs(source).f_flag & (_HARMLESS | sc.MS_RDONLY)
-        read_only = sc.MS_RDONLY if volume.read_only else 0
-        _restrict(tree.place(tree.existing(path)), flags | sc.MS_NODEV | sc.MS_NOSUID | read_only)
+        _bind_open(tree, volume, source, is_directory=is_directory)
+    except OSError as error:
+        fits = error.errno not in (errno.ENOTDIR, errno.EISDIR)
+        why = "" if fits else "source and target are both directories, or neither is"
+        raise DriverError.from_os_error("mount on", volume.target, error, why) from error
     finally:
         os.close(source)
+
+
+def _bind_open(tree: Tree, volume: Volume, source: int, *, is_directory: bool) -> None:
+    path = posixpath.normpath(f"/{volume.target.lstrip('/')}")
+    target = tree.directory(path) if is_directory else tree.file(path)
+    _refuse_places(tree, target, volume)
+    sc.mount(tree.place(source), tree.place(target), "", sc.MS_BIND, "")
+    # Those that the file system has already stay.
+    flags = os.fstatvfs(source).f_flag & (_HARMLESS | sc.MS_RDONLY)
+    read_only = sc.MS_RDONLY if volume.read_only else 0
+    _restrict(tree.place(tree.existing(path)), flags | sc.MS_NODEV | sc.MS_NOSUID | read_only)
+
+
+def _refuse_places(tree: Tree, target: int, volume: Volume) -> None:
+    """Refuse a target that leads, by way of links, where nothing may be mounted."""
+    found = os.fstat(target)
+    proc = os.fstat(tree.existing("/proc", resolve=_PLAIN))
+    if found.st_dev == proc.st_dev or os.path.samestat(found, os.fstat(tree.root)):
+        both = f"{volume.source}:{volume.target}"
+        raise InvalidName(both, "a volume's target can't lead to / nor into /proc")
 
 
 def _restrict(target: str, flags: int) -> None:

@@ -6,8 +6,15 @@ Owns its form on the way: JSON, because that process imports as little as it can
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+
+PASSED_ON = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGALRM, signal.SIGCONT,
+)  # fmt: skip
+"""Signals that whoever waits for a command passes on to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +24,7 @@ class Volume:
     source: str
     """Absolute path."""
     target: str
-    """Absolute path in the root file system, made where it is missing."""
+    """Absolute path in the root file system, made where it is missing; not / nor in /proc."""
     read_only: bool = False
 
 
@@ -43,7 +50,7 @@ class RunSpec:
     terminal: bool = False
     """The command gets a terminal of its own, joined to stdin and stdout."""
     time_limit: float | None = None
-    """Seconds after which it is killed."""
+    """Seconds after which it is killed; None is no limit."""
 
     def encode(self) -> bytes:
         """Return the form for the way."""

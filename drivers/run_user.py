@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from layerstore.drivers import seccomp, syscalls
+from layerstore.drivers.errors import DriverError
 
 _MAX_FILE = 4 << 20
 _MAX_GROUPS = 1024
+_MAX_DIGITS = 100
 _LARGEST_ID = 0xFFFFFFFE
 _LAST_CAPABILITY = 63
 _KEPT_CAPABILITIES = {
@@ -41,7 +43,7 @@ class User:
 
 
 def find_user(text: str) -> User:
-    """Find `user[:group]`; each is a name or a number. Raises NoSuchUser and OSError."""
+    """Find `user[:group]`; each is a name or a number. Raises NoSuchUser, DriverError."""
     name, colon, group = (text or "0").partition(":")
     entry = next((e for e in _lines("/etc/passwd", 7) if name in (e[0], e[2])), None)
     if entry is not None:
@@ -56,24 +58,40 @@ def find_user(text: str) -> User:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > _LARGEST_ID:
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+    if not is_number or int(text) > _LARGEST_ID:
         raise NoSuchUser(text)
     return int(text)
 
 
 def _lines(path: str, count: int) -> Iterator[list[str]]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        content = _content(path)
     except (FileNotFoundError, NotADirectoryError):
         return
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return
-        content = file.read(_MAX_FILE)
-    for line in content.decode("utf-8", "surrogateescape").splitlines():
+    except OSError as error:
+        raise DriverError.from_os_error("read", path, error) from error
+    for line in content.decode("utf-8", "surrogateescape").split("\n"):
         fields = line.split(":")
-        if len(fields) >= count:
+        if len(fields) >= count and "\0" not in line:
             yield fields
+
+
+def _content(path: str) -> bytes:
+    """Read a file's beginning; what is no file on a disk is empty.
+
+    Opening a device, or reading what the kernel tells of itself, may have consequences.
+    """
+    found = syscalls.openat2(syscalls.AT_FDCWD, path, os.O_PATH, 0, syscalls.RESOLVE_NO_MAGICLINKS)
+    try:
+        facts = os.fstat(found)
+        kernel_s = {os.stat(place).st_dev for place in ("/proc", "/sys")}
+        if not stat.S_ISREG(facts.st_mode) or facts.st_dev in kernel_s:
+            return b""
+        with open(f"/proc/self/fd/{found}", "rb") as file:
+            return file.read(_MAX_FILE)
+    finally:
+        os.close(found)
 
 
 def become(user: User) -> None:

@@ -15,18 +15,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal, Self
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING, Self
 
 from layerstore.drivers.errors import (
     DriverError,
-    InvalidName,
     LayerStoreError,
     WorkerDied,
     from_wire,
 )
+from layerstore.drivers.held_signals import signals_held
 from layerstore.drivers.run_root import make_mount_points
-from layerstore.drivers.run_spec import RunSpec, Volume
+from layerstore.drivers.run_spec import PASSED_ON, RunSpec, Volume
+from layerstore.runnable import LONGEST_HOSTNAME, Network, run_spec
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Finished", "Running", "Volume", "mount_points", "run", "start"]
 
 Stream = int | IO[bytes] | None
-Network = Literal["none", "host"]
 
 _ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
 # Like a worker's child, it gets a package of the same name without running its __init__.
@@ -73,7 +73,7 @@ class Running:
         self._alive, watched = socket.socketpair()
         self._program = spec.argv[0]
         try:
-            with theirs, watched, _in_memory(spec.encode()) as given:
+            with theirs, watched, _in_memory(spec.encode()) as given, signals_held(PASSED_ON):
                 fds = [given.fileno(), theirs.fileno(), watched.fileno()]
                 self._process = subprocess.Popen(
                     _command(fds),
@@ -116,8 +116,9 @@ class Running:
     def send_signal(self, number: int) -> None:
         """Send a signal to the command; nothing happens once it has ended.
 
-        As the first process of its namespace it only minds signals that it handles, unless it was
-        started with `init`. The third SIGINT or SIGTERM kills it.
+        One that comes before it is executed ends it. As the first process of its namespace it then
+        only minds signals that it handles, unless it was started with `init`. The third SIGINT or
+        SIGTERM kills it.
         """
         self._process.send_signal(number)
 
@@ -210,25 +211,16 @@ def start(
 ) -> Running:
     """Start a command in the mounted root file system at the path `root`; see `run`.
 
-    The streams are as for subprocess.Popen. Raises InvalidName, DriverError.
+    The streams are as for subprocess.Popen. Raises InvalidName, TypeError, DriverError.
     """
-    if not argv or not argv[0]:
-        raise InvalidName("", "a command has at least one word")
-    if not workdir.startswith("/"):
-        raise InvalidName(workdir, "a working directory begins with /")
-    if any("\0" in text for text in (*argv, *(env or {}).keys(), *(env or {}).values())):
-        raise InvalidName(argv[0], "no word of a command and its environment may hold a NUL")
-    for volume in volumes:
-        if not (volume.source.startswith("/") and volume.target.startswith("/")):
-            raise InvalidName(f"{volume.source}:{volume.target}", "a volume's paths begin with /")
-    spec = RunSpec(
-        root=os.path.realpath(root),
-        argv=tuple(argv),
-        env=dict(env or {}),
+    spec = run_spec(
+        root,
+        argv,
+        env=env,
         workdir=workdir,
         user=user,
-        volumes=tuple(volumes),
-        host_network=network == "host",
+        volumes=volumes,
+        network=network,
         hostname=hostname,
         read_only=read_only,
         init=init,
@@ -260,28 +252,34 @@ def run(
     only (or the machine's, with `network="host"`), docker's default capabilities, no way to new
     privileges, and a /proc, /sys and /dev of its own, whose mount points are made where they are
     missing (`mount_points` makes them in an init layer). `user` is `user[:group]`, names or
-    numbers. With `init` a first process passes signals on and reaps orphans. After `time_limit`
-    seconds it is killed. `given` is its standard input, empty by default; with `capture` its output
-    is returned, else it goes where the caller's goes.
+    numbers. `hostname`, at most 64 bytes, is the layer's name by default. With `init` a first
+    process passes signals on and reaps orphans. After `time_limit` seconds, more than 0, it is
+    killed; None is no limit. `given` is its standard input, empty by default; with `capture` its
+    output is returned, else it goes where the caller's goes.
 
-    Raises what `Running.wait` raises, NotPermitted without the privilege, DriverError. Whatever
-    happens, no process and no mount of the command is left.
+    Raises what `Running.wait` raises, NotPermitted without the privilege, DriverError; InvalidName
+    or TypeError before anything is done, for arguments that there can't be. Whatever happens, no
+    process and no mount of the command is left.
     """
+    spec = run_spec(
+        "/",
+        argv,
+        env=env,
+        workdir=workdir,
+        user=user,
+        volumes=volumes,
+        network=network,
+        hostname=hostname or rw.name[:LONGEST_HOSTNAME],
+        read_only=read_only,
+        init=init,
+        terminal=False,
+        time_limit=time_limit,
+    )
     pipe = subprocess.PIPE
     with (
         rw.mounted() as root,
-        start(
-            root,
-            argv,
-            env=env,
-            workdir=workdir,
-            user=user,
-            volumes=volumes,
-            network=network,
-            hostname=(hostname or rw.name)[:64],
-            read_only=read_only,
-            init=init,
-            time_limit=time_limit,
+        Running(
+            replace(spec, root=os.path.realpath(root)),
             stdin=pipe if given is not None else subprocess.DEVNULL,
             stdout=pipe if capture else None,
             stderr=pipe if capture else None,

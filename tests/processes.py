@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
+from pathlib import Path
 
 
 def ends(pid: int, seconds: float) -> bool:
@@ -23,3 +25,16 @@ def ends(pid: int, seconds: float) -> bool:
 def kill(pid: int) -> None:
     """Kill a process that a test has started."""
     os.kill(pid, signal.SIGKILL)
+
+
+def wait_until_handled(pid: int, number: int) -> None:
+    """Wait until a process has a handler for a signal of its own."""
+    bit = 1 << (number - 1)
+    deadline = time.monotonic() + 60
+    while True:
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        if int(caught.split()[1], 16) & bit:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import pty
@@ -17,8 +19,10 @@ import pytest
 from layerstore.command import main
 from layerstore.drivers.lock import RootLock
 from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.proc_children import children_of
 from tests.busybox import NAME, image_tar
 from tests.command_fixtures import Run
+from tests.processes import wait_until_handled
 from tests.test_command_shell import Terminal
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("/bin/busybox")]
@@ -94,10 +98,15 @@ def test_arguments_say_it_instead(
         (["-u", "none", NAME, "true"], 125, "no user or group none"),
         (["-v", "x", NAME, "true"], 125, "a volume is SOURCE:/TARGET"),
         (["-v", "/missing-here:/x", NAME, "true"], 125, "/missing-here: No such file"),
+        (["-v", "/etc:/", NAME, "true"], 125, "'/etc:/': a volume's target can't be /"),
+        (["-v", "/etc:/proc", NAME, "true"], 125, "a volume's target can't be /proc"),
+        (["--hostname", "h" * 65, NAME, "true"], 125, "a host name has at most 64 bytes"),
         (["-e", "=x", NAME, "true"], 125, "a variable is KEY=VALUE"),
+        (["-w", "/etc/passwd", NAME, "true"], 125, "go to /etc/passwd: Not a directory"),
         (["--entrypoint", "", NAME], 125, "it names no command"),
         (["--name", "../x", NAME, "true"], 125, "invalid name"),
         (["--time-limit", "0.2", NAME, "sleep", "60"], 124, ""),
+        (["--time-limit", "1e30", NAME, "true"], 0, ""),
     ],
 )
 def test_exit_statuses_are_docker_s(
@@ -110,9 +119,38 @@ def test_exit_statuses_are_docker_s(
     assert nothing_left(app, arguments)
 
 
-@pytest.mark.parametrize("words", [["--time-limit", "0"], ["--rm", "--keep"], ["--network", "x"]])
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        ([NAME, "--", "x"], "-- x"),
+        (["--", NAME, "--", "x", "--"], "-- x --"),
+        ([NAME, "--help", "-v", "--"], "--help -v --"),
+        (["--", NAME], ""),
+    ],
+)
+def test_words_after_the_image_are_the_command_s(
+    ended: Ended, app: Run, words: list[str], printed: str
+) -> None:
+    assert ended("--entrypoint", "echo", *words) == (0, f"{printed}\n", "")
+
+
+@pytest.mark.parametrize("words", [["--rm", "--keep"], ["--network", "x"], ["--time-limit", "x"]])
 def test_wrong_usage_is_status_2(ended: Ended, arguments: list[str], words: list[str]) -> None:
     assert ended(*words, NAME)[0] == 2
+
+
+def test_without_an_image_it_is_wrong_usage(ended: Ended) -> None:
+    status, _, error = ended("--init")
+    assert status == 2
+    assert "required: IMAGE" in error
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_time_limit_that_is_none_is_told_so(ended: Ended, app: Run, seconds: str) -> None:
+    status, _, error = ended("--time-limit", seconds, NAME, "true")
+    assert status == 2
+    wanted = f"--time-limit: '{seconds}': a time limit is more than 0 seconds, and finite"
+    assert wanted in " ".join(error.split())
 
 
 def test_what_it_does_can_be_committed_or_kept(
@@ -193,17 +231,81 @@ def test_a_signal_before_there_is_a_command_ends_it(app: Run, arguments: list[st
     assert nothing_left(app, arguments)
 
 
-def wait_until_handled(pid: int, number: int) -> None:
-    """Wait until a process has a handler for a signal of its own."""
-    bit = 1 << (number - 1)
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGTERM"])
+def test_a_signal_just_before_the_command_is_there_ends_it(
+    app: Run, arguments: list[str], name: str
+) -> None:
+    """With --init one that comes after that does, too, so that it doesn't matter which it is."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "layerstore.command",
+            *arguments,
+            "run",
+            "--init",
+            NAME,
+            "sleep",
+            "60",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_for_the_process_beside(process.pid)
+    process.send_signal(signal.Signals[name])
+    out, error = process.communicate()
+    assert (process.returncode, out, error) == (128 + signal.Signals[name], b"", b"")
+    assert nothing_left(app, arguments)
+
+
+def wait_for_the_process_beside(pid: int) -> None:
+    """Wait until a command has started the process that waits for what it runs."""
     deadline = time.monotonic() + 60
-    while True:
-        status = Path(f"/proc/{pid}/status").read_text()
-        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-        if int(caught.split()[1], 16) & bit:
-            return
+    while not any(b"run_child" in command_line(child) for child in children_of(pid)):
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.001)
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+@pytest.mark.parametrize("words", [["-it"], ["-t"], ["-i"], []])
+def test_what_kills_it_is_told_nothing_more(
+    app: Run, arguments: list[str], words: list[str]
+) -> None:
+    command = [sys.executable, "-m", "layerstore.command", *arguments, "run", "--name", "web"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*command, *words, NAME, "sh", "-c", "echo ready; exec sleep 60"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        shown = screen.read(4096)
+        process.kill()
+        shown += read_until_closed(screen)
+    process.wait()
+    app("rm", "web")
+    assert shown.split() == [b"ready"]
+    assert nothing_left(app, arguments)
+
+
+def read_until_closed(screen: io.FileIO) -> bytes:
+    """Read what is shown on a terminal until nobody has it any more."""
+    shown = b""
+    try:
+        while piece := screen.read(4096):
+            shown += piece
+    except OSError as closed:
+        if closed.errno != errno.EIO:
+            raise
+    return shown
 
 
 def test_a_command_without_its_layer_is_told(app: Run, arguments: list[str]) -> None:
@@ -241,12 +343,7 @@ def test_output_on_a_terminal_is_whole(app: Run, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "layerstore.command", *arguments, "run", "-t", NAME, "seq"]
     process = subprocess.Popen([*command, "2000"], stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    shown = b""
     with os.fdopen(ours, "rb", buffering=0) as screen:
-        try:
-            while piece := screen.read(4096):
-                shown += piece
-        except OSError:  # the terminal is closed: all was read
-            shown += b""
+        shown = read_until_closed(screen)
     assert process.wait() == 0
     assert shown.split() == [str(number).encode() for number in range(1, 2001)]

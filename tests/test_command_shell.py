@@ -44,6 +44,7 @@ LINES = [
     ("layerstore umount web-", {"web-1", "web-2"}),
     ("layerstore rmi test", {NAME}),
     ("layerstore run --network h", {"host"}),
+    ("layerstore run test:1 test", set()),
     ("layerstore completion fi", {"fish"}),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -261,3 +262,19 @@ def test_a_child_that_cannot_be_spawned_leaves_no_descriptor(
         ChildProcess(config)
     assert caught.value.path == "/no/such/python"
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_an_interrupt_is_not_for_a_child_however_early(
+    root_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal sends one to all that belong to a command."""
+    child = ChildProcess(DiskConfig(str(root_dir), "vfs", durable=False, limits=Limits()))
+    try:
+        os.kill(child.pid, signal.SIGINT)
+        child.confinement()
+        status = Path(f"/proc/{child.pid}/status").read_text()
+    finally:
+        child.close()
+    (blocked,) = (line for line in status.splitlines() if line.startswith("SigBlk"))
+    assert int(blocked.split()[1], 16) == 0
+    assert capfd.readouterr() == ("", "")

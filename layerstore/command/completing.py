@@ -39,7 +39,7 @@ def _equip(verb: str, parser: argparse.ArgumentParser) -> None:
         if action.metavar == "IMAGE" and not (
             verb == "commit" or action.option_strings == ["--commit"]
         ):
-            completer = _images
+            completer = _images if action.nargs != argparse.PARSER else _image_and_files
         elif action.metavar == "NAME" and not action.option_strings:
             if verb in _OF_MOUNTS:
                 completer = _mounts
@@ -58,6 +58,13 @@ def _images(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
         for names in ImageDatabase(parsed_args.root, driver, durable=False).repositories().values()
         for name in names
     ]
+
+
+def _image_and_files(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Complete an image and, after it, the words of a command."""
+    if not parsed_args.words:
+        return _images(parsed_args)
+    return list(argcomplete.completers.FilesCompleter()(prefix))
 
 
 def _mounts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:

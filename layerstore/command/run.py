@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from types import FrameType
 
 from layerstore.command.opening import opened
@@ -23,8 +24,10 @@ from layerstore.drivers.errors import (
     LayerStoreError,
     MountDoesNotExist,
 )
+from layerstore.drivers.run_spec import RunSpec
 from layerstore.image_process import ImageProcess, image_process
-from layerstore.running import Finished, Running, Volume, mount_points, start
+from layerstore.runnable import LONGEST_HOSTNAME, run_spec
+from layerstore.running import Finished, Running, Volume, mount_points
 from layerstore.store import LayerStore
 
 FAILED = 125
@@ -33,7 +36,6 @@ _PASSED_ON = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
     signal.SIGWINCH,
 )  # fmt: skip
-_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,58 +48,65 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    image, command = _image_and_command(options.words)
     name = options.name or f"run-{secrets.token_hex(6)}"
     volumes = [_volume(text) for text in options.volumes]
     env = _environment(options.env)
+    stdin = None if options.interactive else subprocess.DEVNULL
     signals = _Signals()
     with signals.passed_on():
         with opened(options) as store:
-            config = store.images.config(options.image)
-            process = image_process(config, options.command, entrypoint=options.entrypoint)
-            path = _make(store, name, options)
+            config = store.images.config(image)
+            process = image_process(config, command, entrypoint=options.entrypoint)
+            spec = _spec(process, volumes, env, name, options)
+            spec = replace(spec, root=_make(store, name, image))
         finished = None
         try:
             if signals.early is None:
-                with _started(path, process, volumes, env, name, options) as running:
+                with Running(spec, stdin=stdin, stdout=None, stderr=None) as running:
                     signals.attach(running)
-                    finished = running.wait()
+                    finished = signals.as_told(running.wait())
         finally:
             signals.attach(None)
             _remove(name, options, finished)
     return finished.status if finished is not None else 128 + (signals.early or 0)
 
 
-def _make(store: LayerStore, name: str, options: argparse.Namespace) -> str:
-    rw = store.images.create(name, options.image, init=mount_points)
+def _image_and_command(words: list[str]) -> tuple[str, list[str]]:
+    if words[0] == "--" and len(words) > 1:  # the end of the options; newer Pythons take it off
+        words = words[1:]
+    return words[0], words[1:]
+
+
+def _make(store: LayerStore, name: str, image: str) -> str:
+    rw = store.images.create(name, image, init=mount_points)
     try:
-        return rw.mount()
+        return os.path.realpath(rw.mount())
     except BaseException:
         rw.release()
         raise
 
 
-def _started(
-    path: str,
+def _spec(
     process: ImageProcess,
     volumes: list[Volume],
     env: dict[str, str],
     name: str,
     options: argparse.Namespace,
-) -> Running:
-    return start(
-        path,
+) -> RunSpec:
+    return run_spec(
+        "/",
         process.argv,
         env={**process.env, **env},
         workdir=options.workdir or process.workdir,
         user=options.user if options.user is not None else process.user,
         volumes=volumes,
         network=options.network,
-        hostname=(options.hostname or name)[:64],
+        hostname=options.hostname or name[:LONGEST_HOSTNAME],
         read_only=options.read_only,
         init=options.init,
         terminal=options.tty,
         time_limit=options.time_limit,
-        stdin=None if options.interactive else subprocess.DEVNULL,
     )
 
 
@@ -135,6 +144,10 @@ class _Signals:
         if running is not None and self.early is not None:
             running.kill()
 
+    def as_told(self, finished: Finished) -> Finished:
+        """Return how a command ended; one that was killed for a signal, as if it had got that."""
+        return finished if self.early is None else replace(finished, status=128 + self.early)
+
     @contextlib.contextmanager
     def passed_on(self) -> Iterator[None]:
         """Handle signals for a `with` block."""
@@ -148,7 +161,7 @@ class _Signals:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._running is not None:
             self._running.send_signal(number)
-        elif number in _ENDING:
+        elif number != signal.SIGWINCH:
             self.early = number
 
 

@@ -6,6 +6,8 @@ import argparse
 
 from layerstore.command import run
 from layerstore.command.grammar import Commands, add_verb
+from layerstore.drivers.errors import InvalidName
+from layerstore.runnable import checked_time_limit
 
 
 def add_run(commands: Commands) -> None:
@@ -37,9 +39,12 @@ def add_run(commands: Commands) -> None:
         """,
         opens=False,
     )
-    parser.add_argument("image", metavar="IMAGE")
+    # As a subparser's arguments, they are all taken as they are: a -- there is the command's own.
     parser.add_argument(
-        "command", nargs=argparse.REMAINDER, metavar="...", help="(default: the image's)"
+        "words",
+        nargs=argparse.PARSER,
+        metavar="IMAGE",
+        help="and the command with its words (default: the image's)",
     )
     _add_place(parser)
     _add_surroundings(parser)
@@ -75,7 +80,9 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-w", "--workdir", metavar="DIRECTORY")
     parser.add_argument("-u", "--user", metavar="USER[:GROUP]", help="names or numbers")
     parser.add_argument("--entrypoint", metavar="PROGRAM", help="what the command is given to")
-    parser.add_argument("--hostname", metavar="NAME", help="(default: the layer's name)")
+    parser.add_argument(
+        "--hostname", metavar="NAME", help="at most 64 bytes (default: the layer's name)"
+    )
     parser.add_argument(
         "-i", "--interactive", action="store_true", help="pass standard input to the command"
     )
@@ -96,9 +103,8 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
 
 def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
+        return checked_time_limit(float(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from error
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError("a time limit is more than 0 seconds")
-    return seconds
+    except InvalidName as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error.grammar}") from error
