@@ -15,7 +15,7 @@ import posixpath
 import stat
 
 from layerstore.drivers import syscalls as sc
-from layerstore.drivers.errors import DriverError, InvalidName
+from layerstore.drivers.errors import DriverError, InvalidArgument
 from layerstore.drivers.run_spec import RunSpec, Volume
 
 _IN_ROOT = sc.RESOLVE_IN_ROOT | sc.RESOLVE_NO_MAGICLINKS
@@ -42,7 +42,10 @@ MOUNT_POINTS = ("/proc", "/sys", "/dev")
 
 
 def enter(spec: RunSpec) -> None:
-    """Make the root file system the process's own, with all mounts. Raises OSError, InvalidName."""
+    """Make the root file system the process's own, with all mounts.
+
+    Raises OSError, DriverError, InvalidArgument.
+    """
     sc.unshare(sc.CLONE_NEWNS)
     sc.mount("none", "/", "", sc.MS_REC | sc.MS_PRIVATE, "")
     sc.mount(spec.root, spec.root, "", sc.MS_BIND, "")
@@ -214,7 +217,7 @@ def _refuse_places(tree: Tree, target: int, volume: Volume) -> None:
     proc = os.fstat(tree.existing("/proc", resolve=_PLAIN))
     if found.st_dev == proc.st_dev or os.path.samestat(found, os.fstat(tree.root)):
         both = f"{volume.source}:{volume.target}"
-        raise InvalidName(both, "a volume's target can't lead to / nor into /proc")
+        raise InvalidArgument(both, "a volume's target can't lead to / nor into /proc")
 
 
 def _restrict(target: str, flags: int) -> None:

@@ -12,7 +12,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.errors import InvalidArgument
 from layerstore.drivers.run_spec import RunSpec, Volume
 
 Network = Literal["none", "host"]
@@ -39,18 +39,18 @@ def run_spec(
 ) -> RunSpec:
     """Return what `running.run` describes, for the root file system at `root`.
 
-    Raises InvalidName for what there can't be, TypeError for what is no sequence of words.
+    Raises InvalidArgument for what there can't be, TypeError for what is no sequence of words.
     """
     _check_words(argv)
     _check_environment(env or {})
     if not workdir.startswith("/") or "\0" in workdir:
-        raise InvalidName(workdir, "a working directory begins with / and holds no NUL")
+        raise InvalidArgument(workdir, "a working directory begins with / and holds no NUL")
     for volume in volumes:
         _check_volume(volume)
     if network not in get_args(Network):
-        raise InvalidName(network, f"a network is one of {', '.join(get_args(Network))}")
+        raise InvalidArgument(network, f"a network is one of {', '.join(get_args(Network))}")
     if len(os.fsencode(hostname)) > LONGEST_HOSTNAME or "\0" in hostname:
-        raise InvalidName(
+        raise InvalidArgument(
             hostname, f"a host name has at most {LONGEST_HOSTNAME} bytes and holds no NUL"
         )
     return RunSpec(
@@ -70,9 +70,9 @@ def run_spec(
 
 
 def checked_time_limit(seconds: float) -> float:
-    """Return a time limit as the clock counts it. Raises InvalidName."""
+    """Return a time limit as the clock counts it. Raises InvalidArgument."""
     if not 0 < seconds < math.inf:
-        raise InvalidName(
+        raise InvalidArgument(
             str(seconds),
             "a time limit is more than 0 seconds, and finite; for none, leave it out",
         )
@@ -86,26 +86,26 @@ def _check_words(argv: Sequence[str]) -> None:
         if not isinstance(word, str):
             raise TypeError(f"a word of a command is a string, not {word!r}")
         if "\0" in word:
-            raise InvalidName(word, "no word of a command may hold a NUL")
+            raise InvalidArgument(word, "no word of a command may hold a NUL")
     if not argv or not argv[0]:
-        raise InvalidName("", "a command has at least one word")
+        raise InvalidArgument("", "a command has at least one word")
 
 
 def _check_environment(env: Mapping[str, str]) -> None:
     for name, value in env.items():
         if not name or "=" in name or "\0" in name:
-            raise InvalidName(name, "a variable's name is not empty and holds no = and no NUL")
+            raise InvalidArgument(name, "a variable's name is not empty and holds no = and no NUL")
         if "\0" in value:
-            raise InvalidName(name, "a variable's value holds no NUL")
+            raise InvalidArgument(name, "a variable's value holds no NUL")
 
 
 def _check_volume(volume: Volume) -> None:
     both = f"{volume.source}:{volume.target}"
     if not (volume.source.startswith("/") and volume.target.startswith("/")) or "\0" in both:
-        raise InvalidName(both, "a volume's paths begin with / and hold no NUL")
+        raise InvalidArgument(both, "a volume's paths begin with / and hold no NUL")
     target = posixpath.normpath(volume.target.lstrip("/") or ".")
     parts = [part for part in target.split("/") if part not in (".", "..")]
     if not parts:
-        raise InvalidName(both, "a volume's target can't be /")
+        raise InvalidArgument(both, "a volume's target can't be /")
     if parts[0] == "proc":
-        raise InvalidName(both, "a volume's target can't be /proc, nor in it")
+        raise InvalidArgument(both, "a volume's target can't be /proc, nor in it")

@@ -211,7 +211,7 @@ def start(
 ) -> Running:
     """Start a command in the mounted root file system at the path `root`; see `run`.
 
-    The streams are as for subprocess.Popen. Raises InvalidName, TypeError, DriverError.
+    The streams are as for subprocess.Popen. Raises InvalidArgument, TypeError, DriverError.
     """
     spec = run_spec(
         root,
@@ -257,9 +257,9 @@ def run(
     killed; None is no limit. `given` is its standard input, empty by default; with `capture` its
     output is returned, else it goes where the caller's goes.
 
-    Raises what `Running.wait` raises, NotPermitted without the privilege, DriverError; InvalidName
-    or TypeError before anything is done, for arguments that there can't be. Whatever happens, no
-    process and no mount of the command is left.
+    Raises what `Running.wait` raises, NotPermitted without the privilege, DriverError; before
+    anything is done, InvalidArgument or TypeError for arguments that there can't be. Whatever
+    happens, no process and no mount of the command is left.
     """
     spec = run_spec(
         "/",

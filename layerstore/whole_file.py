@@ -29,12 +29,14 @@ def written_beside(path: str) -> Iterator[IO[bytes]]:
     """
     temporary = temporary_beside(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    # Like any other file that a user makes: readable as the umask says.
-    with os.fdopen(os.open(temporary, flags, 0o666), "wb", _BUFFER) as out:
-        try:
+    try:
+        # Like any other file that a user makes: readable as the umask says.
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb", _BUFFER) as out:
             yield out
             out.flush()
             os.rename(temporary, path)
-        except BaseException:
+    except BaseException:
+        # An interrupt can come right before it is made, or after it has got its name.
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-            raise
+        raise

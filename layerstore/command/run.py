@@ -20,7 +20,7 @@ from types import FrameType
 from layerstore.command.opening import opened
 from layerstore.drivers.errors import (
     CommandNotRun,
-    InvalidName,
+    InvalidArgument,
     LayerStoreError,
     MountDoesNotExist,
 )
@@ -169,7 +169,7 @@ def _volume(text: str) -> Volume:
     source, colon, rest = text.partition(":")
     target, _, mode = rest.partition(":")
     if not colon or not source or not target.startswith("/") or mode not in ("", "ro", "rw"):
-        raise InvalidName(text, "a volume is SOURCE:/TARGET, SOURCE:/TARGET:ro or :rw")
+        raise InvalidArgument(text, "a volume is SOURCE:/TARGET, SOURCE:/TARGET:ro or :rw")
     return Volume(source=os.path.abspath(source), target=target, read_only=mode == "ro")
 
 
@@ -179,7 +179,7 @@ def _environment(given: list[str]) -> dict[str, str]:
     for text in given:
         key, equals, value = text.partition("=")
         if not key:
-            raise InvalidName(text, "a variable is KEY=VALUE or KEY")
+            raise InvalidArgument(text, "a variable is KEY=VALUE or KEY")
         if equals or key in os.environ:
             found[key] = value if equals else os.environ[key]
     return found

@@ -6,7 +6,7 @@ import argparse
 
 from layerstore.command import run
 from layerstore.command.grammar import Commands, add_verb
-from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.errors import InvalidArgument
 from layerstore.runnable import checked_time_limit
 
 
@@ -106,5 +106,5 @@ def _seconds(text: str) -> float:
         return checked_time_limit(float(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from error
-    except InvalidName as error:
+    except InvalidArgument as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error.grammar}") from error
