@@ -109,8 +109,7 @@ def _no_directory(path: str) -> DriverError:
         os.stat(path)
     except OSError as why:
         return DriverError.from_os_error("go to", path, why)
-    number = errno.ENOTDIR
-    return DriverError.from_os_error("go to", path, OSError(number, os.strerror(number)))
+    return DriverError("go to", path, errno.ENOTDIR)
 
 
 def _end_with(parent: int) -> None:

@@ -32,8 +32,8 @@ class Volume:
 class RunSpec:
     """One command with everything around it."""
 
-    root: str
-    """Absolute path of the root file system."""
+    root: str = ""
+    """Absolute path of the root file system, which is there once that is mounted."""
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str = "/"

@@ -23,7 +23,6 @@ _AS_GOOD_AS_NONE = 1e9
 
 
 def run_spec(
-    root: str | os.PathLike[str],
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None,
@@ -37,7 +36,7 @@ def run_spec(
     terminal: bool,
     time_limit: float | None,
 ) -> RunSpec:
-    """Return what `running.run` describes, for the root file system at `root`.
+    """Return what `running.run` describes, but for where its root file system is.
 
     Raises InvalidArgument for what there can't be, TypeError for what is no sequence of words.
     """
@@ -54,7 +53,6 @@ def run_spec(
             hostname, f"a host name has at most {LONGEST_HOSTNAME} bytes and holds no NUL"
         )
     return RunSpec(
-        root=os.path.realpath(root),
         argv=tuple(argv),
         env=dict(env or {}),
         workdir=workdir,

@@ -67,8 +67,20 @@ class Finished:
 class Running:
     """A command that was started. Wait for it, or use it as a context manager, which kills it."""
 
-    def __init__(self, spec: RunSpec, *, stdin: Stream, stdout: Stream, stderr: Stream) -> None:
-        """Spawn the process beside the command. Raises DriverError."""
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        spec: RunSpec,
+        *,
+        stdin: Stream,
+        stdout: Stream,
+        stderr: Stream,
+    ) -> None:
+        """Spawn the process beside the command, for the root file system at `root`.
+
+        Raises DriverError.
+        """
+        spec = replace(spec, root=os.path.realpath(root))
         self._result, theirs = socket.socketpair()
         self._alive, watched = socket.socketpair()
         self._program = spec.argv[0]
@@ -214,7 +226,6 @@ def start(
     The streams are as for subprocess.Popen. Raises InvalidArgument, TypeError, DriverError.
     """
     spec = run_spec(
-        root,
         argv,
         env=env,
         workdir=workdir,
@@ -227,7 +238,7 @@ def start(
         terminal=terminal,
         time_limit=time_limit,
     )
-    return Running(spec, stdin=stdin, stdout=stdout, stderr=stderr)
+    return Running(root, spec, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
 def run(
@@ -262,7 +273,6 @@ def run(
     happens, no process and no mount of the command is left.
     """
     spec = run_spec(
-        "/",
         argv,
         env=env,
         workdir=workdir,
@@ -279,7 +289,8 @@ def run(
     with (
         rw.mounted() as root,
         Running(
-            replace(spec, root=os.path.realpath(root)),
+            root,
+            spec,
             stdin=pipe if given is not None else subprocess.DEVNULL,
             stdout=pipe if capture else None,
             stderr=pipe if capture else None,

@@ -22,6 +22,7 @@ from layerstore.drivers.journal import Journal
 from layerstore.drivers.journal_format import MAGIC, Row, pack_frame
 from layerstore.drivers.journal_read import JournalReader, read_sessions
 from tests.conftest import OpenStore
+from tests.full_disk import fill
 from tests.programs import is_installed
 from tests.tars import layer_tar
 
@@ -221,13 +222,6 @@ while True:
     found = numbers(root_dir / "t")
     assert len(found) > 100
     assert found == sorted(found)
-
-
-def fill(path: Path) -> None:
-    """Write a file until nothing fits any more."""
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"x" * 512)
 
 
 @pytest.mark.root

@@ -126,18 +126,14 @@ def test_two_hundred_jobs_are_done_whatever_is_killed(runs: Runs) -> None:
     for _ in range(_KILLED_RUNS):
         runs.write(job("held", lasts, time_limit=600), *jobs)
         with _started(runs) as process:
-            for _ in range(_KILLED_CHILDREN):
-                _wait_for_more(runs, dice, process)
-                _wait_for(lambda: _kill_one_child(process.pid, dice), process)
+            _kill_children(runs, dice, process)
             _wait_for_more(runs, dice, process)
             assert process.poll() is None, process.communicate()[0]
             process.kill()
             assert process.wait() == -signal.SIGKILL
     runs.write(*jobs)
     with _started(runs) as process:
-        for _ in range(_KILLED_CHILDREN):
-            _wait_for_more(runs, dice, process)
-            _wait_for(lambda: _kill_one_child(process.pid, dice), process)
+        _kill_children(runs, dice, process)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert runs.done() == set(names)
@@ -167,6 +163,12 @@ def _commands() -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             words = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
             yield b" ".join(words).decode(errors="replace")
+
+
+def _kill_children(runs: Runs, dice: random.Random, process: subprocess.Popen[str]) -> None:
+    for _ in range(_KILLED_CHILDREN):
+        _wait_for_more(runs, dice, process)
+        _wait_for(lambda: _kill_one_child(process.pid, dice), process)
 
 
 def _kill_one_child(pid: int, dice: random.Random) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -22,6 +21,7 @@ from layerstore.command.tracing.loaded import load
 from layerstore.drivers.journal import Journal
 from layerstore.drivers.journal_format import Row
 from tests.command_fixtures import Run
+from tests.full_disk import fill
 from tests.traces import made_up, record_everything, write_rows
 
 Shown = Callable[..., str]
@@ -273,9 +273,7 @@ def test_a_picture_is_written_whole_or_not_at_all(
 ) -> None:
     place = make_file_system("tmpfs", 1)
     (place / "page").write_bytes(b"before")
-    with (place / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-        while True:
-            filler.write(b"x" * 4096)
+    fill(place / "filler")
     for name in ("page", "new"):
         assert main(["trace", str(journal), form, str(place / name)]) == 1
         assert f"{place / name}: No space left" in capfd.readouterr().err

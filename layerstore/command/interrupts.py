@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,15 +34,25 @@ def interrupts() -> Iterator[None]:
         return
 
     def end(number: int, _frame: FrameType | None) -> None:
-        for ending in before:
-            signal.signal(ending, signal.SIG_IGN)
+        for other in ending:
+            signal.signal(other, signal.SIG_IGN)
         raise Interrupted(number)
 
-    before = {n: signal.getsignal(n) for n in _ENDING if signal.getsignal(n) != signal.SIG_IGN}
+    ending = [n for n in _ENDING if signal.getsignal(n) != signal.SIG_IGN]
+    with handled(ending, end):
+        yield
+
+
+@contextlib.contextmanager
+def handled(
+    numbers: Iterable[int], handler: Callable[[int, FrameType | None], object]
+) -> Iterator[None]:
+    """Have signals handled in a `with` block; afterwards, as they were before."""
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
         for number in before:
-            signal.signal(number, end)
+            signal.signal(number, handler)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from types import FrameType
 
+from layerstore.command.interrupts import handled
 from layerstore.command.opening import opened
 from layerstore.drivers.errors import (
     CommandNotRun,
@@ -59,11 +60,11 @@ def _run(options: argparse.Namespace) -> int:
             config = store.images.config(image)
             process = image_process(config, command, entrypoint=options.entrypoint)
             spec = _spec(process, volumes, env, name, options)
-            spec = replace(spec, root=_make(store, name, image))
+            path = _make(store, name, image)
         finished = None
         try:
             if signals.early is None:
-                with Running(spec, stdin=stdin, stdout=None, stderr=None) as running:
+                with Running(path, spec, stdin=stdin, stdout=None, stderr=None) as running:
                     signals.attach(running)
                     finished = signals.as_told(running.wait())
         finally:
@@ -81,7 +82,7 @@ def _image_and_command(words: list[str]) -> tuple[str, list[str]]:
 def _make(store: LayerStore, name: str, image: str) -> str:
     rw = store.images.create(name, image, init=mount_points)
     try:
-        return os.path.realpath(rw.mount())
+        return rw.mount()
     except BaseException:
         rw.release()
         raise
@@ -95,7 +96,6 @@ def _spec(
     options: argparse.Namespace,
 ) -> RunSpec:
     return run_spec(
-        "/",
         process.argv,
         env={**process.env, **env},
         workdir=options.workdir or process.workdir,
@@ -151,12 +151,8 @@ class _Signals:
     @contextlib.contextmanager
     def passed_on(self) -> Iterator[None]:
         """Handle signals for a `with` block."""
-        before = {number: signal.signal(number, self._handle) for number in _PASSED_ON}
-        try:
+        with handled(_PASSED_ON, self._handle):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._running is not None:
