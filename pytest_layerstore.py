@@ -13,7 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from layerstore import LayerStore
-    from layerstore.pytest_rootfs import RootFS, Workplace
+    from layerstore.testing.rootfs import RootFS, Workplace
 
 _MARKER = "layerstore(image=None, tar=None): what layerstore_rootfs is made from"
 _NO_LEAKS = "layerstore_no_leaks"
@@ -62,7 +62,7 @@ def _first_of_the_test(item: pytest.Item, names: list[str]) -> int:
 def _layerstore_workplace(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workplace]:
-    from layerstore.pytest_rootfs import opened_workplace  # noqa: PLC0415
+    from layerstore.testing.rootfs import opened_workplace  # noqa: PLC0415
 
     with opened_workplace(pytestconfig, tmp_path_factory.getbasetemp()) as workplace:
         yield workplace
@@ -96,7 +96,7 @@ def layerstore_no_leaks(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
     """Fail a test that leaves layers, references, mounts, child processes or threads."""
-    from layerstore.pytest_leaks import no_leaks  # noqa: PLC0415
+    from layerstore.testing.leaks import no_leaks  # noqa: PLC0415
 
     used = {"layerstore_store", "layerstore_rootfs", "_layerstore_workplace"}
     workplace = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.dockerd import Dockerd
 from benchmarks.timing import Table
 from layerstore import LayerStore
-from layerstore.options import Durability
+from layerstore.api.options import Durability
 
 DURABILITIES: tuple[Durability, ...] = ("durable", "relaxed")
 PIECE = 1 << 20

@@ -1,7 +1,7 @@
 """A dockerd of one's own, for benchmarks and tests to compare with, spoken to over its HTTP API.
 
 Owns one daemon process and the directory it works in. Never touches another daemon, the network
-or the machine's own Docker data. What tests ask of it beyond this is tests/docker_api.py's.
+or the machine's own Docker data. What tests ask of it beyond this is tests/docker/api.py's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from layerstore.drivers.mountinfo import mount_points
+from layerstore.drivers.system.mountinfo import mount_points
 
 _API = "/v1.41"
 _START_SECONDS = 60

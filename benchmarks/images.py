@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks.bench import DURABILITIES, Bench, Storage
 from benchmarks.timing import Table
-from tests.archives import as_tar, docker_archive
-from tests.make_image import make_image
-from tests.tars import layer_tar, many_files
+from tests.support.archives import as_tar, docker_archive
+from tests.support.make_image import make_image
+from tests.support.tars import layer_tar, many_files
 
 _DEPTH = 100
 

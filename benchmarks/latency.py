@@ -9,7 +9,7 @@ import time
 from benchmarks.bench import Bench
 from benchmarks.timing import Table
 from layerstore import LayerStore
-from tests.tars import layer_tar
+from tests.support.tars import layer_tar
 
 _ASKED = 2000
 _ASKED_WHEN_BUSY = 200

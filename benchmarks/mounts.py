@@ -15,7 +15,7 @@ from benchmarks.dockerd import Dockerd
 from benchmarks.tar_pass import small_files
 from benchmarks.timing import Table
 from layerstore import LayerStore
-from tests.archives import as_tar, docker_archive
+from tests.support.archives import as_tar, docker_archive
 
 _FILES = 20
 _THREADS = 100

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.dockerd import private_dockerd
 from benchmarks.timing import Table
-from tests.tars import layer_tar
+from tests.support.tars import layer_tar
 
 _DEPTH = 100
 _THREADS = 4

@@ -10,7 +10,7 @@ from benchmarks import tars
 from benchmarks.bench import Bench
 from benchmarks.tar_pass import small_files
 from benchmarks.timing import Table
-from tests.tars import many_files
+from tests.support.tars import many_files
 
 _TARS = 8
 _LAYERS = 200

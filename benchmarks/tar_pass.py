@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
-from layerstore.drivers.protocol import LayerTree, WhiteoutFormat
-from layerstore.drivers.tar_apply import apply_tar
-from layerstore.drivers.tar_split import assemble
+from layerstore.drivers.model.tree import LayerTree, WhiteoutFormat
+from layerstore.drivers.tar.split.replay_bytes import assemble
+from layerstore.drivers.tar.unpack.apply import apply_tar
 
 _RUNS = 3
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.bench import DURABILITIES, PIECE, Bench
 from benchmarks.tar_pass import one_file, small_files
 from benchmarks.timing import Table
-from tests.archives import as_tar, docker_archive
+from tests.support.archives import as_tar, docker_archive
 
 _SMALL = 16 << 20
 

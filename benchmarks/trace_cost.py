@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from layerstore import LayerStore
-from tests.tars import layer_tar
+from tests.support.tars import layer_tar
 
 _LAYERS = 100
 _MODES = ("no trace", "no trace again", "ring", "ring and journal")

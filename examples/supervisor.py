@@ -35,7 +35,7 @@ from rich.live import Live
 from rich.table import Table
 
 from layerstore import LayerStore, LayerStoreError, RWLayer, StoreRestarted, WorkerDied
-from layerstore.running import Finished, mount_points, start
+from layerstore.sandbox.running import Finished, mount_points, start
 
 _PREFIX = "job-"
 _ATTEMPTS = 5

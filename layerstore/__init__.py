@@ -8,13 +8,17 @@ with LayerStore("/var/lib/layerstore") as store:
         ...                       # a throw-away root file system lies at `path`
 """
 
-from layerstore.actors.image_messages import RemovedImage
-from layerstore.actors.messages import JobTally, LayerMetadata, MountMetadata
-from layerstore.actors.trace import TraceRecord
-from layerstore.actors.waiting import ActorStatus, PendingRequest, Waiting
-from layerstore.aio import AsyncImageStore, AsyncLayer, AsyncLayerStore, AsyncRWLayer
-from layerstore.aio_stream import AsyncTarStream
-from layerstore.drivers.confine import Confinement
+from layerstore.actors.messages import JobTally, LayerMetadata, MountMetadata, RemovedImage
+from layerstore.actors.watching.trace import TraceRecord
+from layerstore.actors.watching.waiting import ActorStatus, PendingRequest, Waiting
+from layerstore.api.aio import AsyncLayerStore
+from layerstore.api.steps import AsyncImageStore
+from layerstore.api.store import LayerStore
+from layerstore.asking.later import Later
+from layerstore.asking.outcome import Outcome
+from layerstore.asking.source import Region
+from layerstore.asking.stream import TarStream
+from layerstore.drivers.confine.confine import Confinement
 from layerstore.drivers.errors import (
     CallerError,
     CallTimeout,
@@ -50,22 +54,19 @@ from layerstore.drivers.errors import (
     StoreRestarted,
     WorkerDied,
 )
-from layerstore.drivers.faults import Fault, FaultKind
-from layerstore.drivers.protocol import Change, ChangeKind, Limits
-from layerstore.drivers.repair_step import RepairStep
-from layerstore.image import Image
-from layerstore.image_process import image_process
-from layerstore.images import ImageStore
-from layerstore.later import Later
-from layerstore.later_store import LaterLayer, LaterRWLayer, LaterStore
-from layerstore.layer import Layer
-from layerstore.metrics import Metrics
-from layerstore.outcome import Outcome
-from layerstore.running import Finished, Running, Volume, mount_points, run, start
-from layerstore.rwlayer import RWLayer
-from layerstore.source import Region
-from layerstore.store import LayerStore
-from layerstore.stream import TarStream
+from layerstore.drivers.model.faults import Fault, FaultKind
+from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.model.tree import Change, ChangeKind
+from layerstore.images.image import Image
+from layerstore.images.store import ImageStore
+from layerstore.observe.metrics import Metrics
+from layerstore.operations.aio_stream import AsyncTarStream
+from layerstore.operations.asynchronous import AsyncLayer, AsyncRWLayer
+from layerstore.operations.blocking import Layer, RWLayer
+from layerstore.operations.deferred import LaterLayer, LaterRWLayer, LaterStore
+from layerstore.sandbox.process import image_process
+from layerstore.sandbox.running import Finished, Running, Volume, mount_points, run, start
 
 __all__ = [
     "ActorStatus",

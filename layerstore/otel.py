@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from layerstore.actors.trace import TraceRecord
-from layerstore.store import LayerStore
+from layerstore.actors.watching.trace import TraceRecord
+from layerstore.api.store import LayerStore
 
 _FINE = {"ok", "pending"}
 _SCOPE = InstrumentationScope("layerstore")
@@ -46,7 +46,7 @@ class _Spans:
                 "layerstore.sender": record.sender,
                 "layerstore.receiver": record.receiver,
                 "layerstore.summary": record.summary,
-                "layerstore.outcome": record.outcome,
+                "layerstore.asking.outcome": record.outcome,
                 "layerstore.waited_ns": record.started - record.enqueued,
             },
             kind=SpanKind.INTERNAL if parent else SpanKind.SERVER,

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from layerstore.api.store import LayerStore
 from layerstore.drivers.errors import LayerStoreError
-from layerstore.metrics import Metrics
-from layerstore.store import LayerStore
+from layerstore.observe.metrics import Metrics
 
 
 class StoreCollector(Collector):

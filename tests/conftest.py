@@ -16,15 +16,19 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from layerstore import LayerStore
-from layerstore.drivers.mountinfo import mount_points
-from layerstore.drivers.syscalls import umount
-from tests import tar_reference
-from tests.filesystems import LoopFileSystem
-from tests.programs import is_installed
-from tests.tar_corpus import Workshop
-from tests.tar_reference import Reference
+from layerstore.drivers.system.mountinfo import mount_points
+from layerstore.drivers.system.syscalls import umount
+from tests.support.filesystems import LoopFileSystem
+from tests.support.programs import is_installed
+from tests.tar.corpus import reference as tar_reference
+from tests.tar.corpus.corpus import Workshop
+from tests.tar.corpus.reference import Reference
 
-pytest_plugins = ["tests.command_fixtures", "tests.crash.fixtures", "tests.figures"]
+pytest_plugins = [
+    "tests.command.fixtures",
+    "tests.ordeals.crash.rig.fixtures",
+    "tests.support.figures",
+]
 
 DRIVERS = ("overlay2", "vfs")
 

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import cast
 
-from layerstore.command.arguments import parse_arguments
 from layerstore.command.interrupts import Interrupted, interrupts
 from layerstore.command.opening import opened
+from layerstore.command.parsing.arguments import parse_arguments
 from layerstore.drivers.errors import DriverError, LayerStoreError
 
 _PIPE_CLOSED = 128 + signal.SIGPIPE

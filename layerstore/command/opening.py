@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from layerstore.api.store import LayerStore
 from layerstore.drivers.errors import StoreLocked
-from layerstore.drivers.protocol import Limits
-from layerstore.store import LayerStore
+from layerstore.drivers.model.limits import Limits
 
 
 @contextlib.contextmanager

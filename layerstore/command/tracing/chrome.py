@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Any
 
-from layerstore.actors.trace import ANSWER, TraceRecord
+from layerstore.actors.watching.trace import ANSWER, TraceRecord
 from layerstore.command.tracing.loaded import Trace, answers, is_call, lanes
 
 Event = dict[str, Any]

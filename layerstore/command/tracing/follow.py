@@ -6,11 +6,11 @@ import json
 import os
 import sys
 
-from layerstore.actors.trace import TraceRecord
+from layerstore.actors.watching.trace import TraceRecord
 from layerstore.command.tracing.listing import facts, line
 from layerstore.command.tracing.selection import Selection
-from layerstore.drivers.journal_read import JournalReader
-from layerstore.drivers.watching import DirectoryWatch
+from layerstore.drivers.records.journal_read import JournalReader
+from layerstore.drivers.records.watching import DirectoryWatch
 
 
 def follow(path: str, selection: Selection, *, as_json: bool) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from layerstore.actors.trace import TraceRecord
-from layerstore.command.tables import table
-from layerstore.drivers.printable import escaped
+from layerstore.actors.watching.trace import TraceRecord
+from layerstore.command.output.tables import table
+from layerstore.drivers.system.printable import escaped
 
 _MICROSECOND, _MILLISECOND, _SECOND = 1000, 1_000_000, 1_000_000_000
 _TITLES = (

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from layerstore.actors.trace import ANSWER, TraceRecord
+from layerstore.actors.watching.trace import ANSWER, TraceRecord
 from layerstore.drivers.errors import InvalidTrace
-from layerstore.drivers.journal_format import Header
-from layerstore.drivers.journal_read import Session, read_sessions
+from layerstore.drivers.records.journal_format import Header
+from layerstore.drivers.records.journal_read import Session, read_sessions
 
 Records = Sequence[TraceRecord]
 

@@ -13,16 +13,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from layerstore.actors.calls import Call
 from layerstore.actors.messages import Abandon, Message
-from layerstore.actors.ref import Ref
-from layerstore.actors.trace import TraceRecord
-from layerstore.actors.trace_facts import answer_facts
+from layerstore.actors.runtime.calls import Call
+from layerstore.actors.runtime.ref import Ref
+from layerstore.actors.watching.facts import facts_of
+from layerstore.actors.watching.trace import TraceRecord
+from layerstore.api.store import LayerStore
 from layerstore.command.tracing.loaded import Trace, answers, is_call
 from layerstore.command.tracing.requests import RequestMaker, Unplayable
 from layerstore.drivers.errors import CallTimeout, DriverError, LayerStoreError
-from layerstore.drivers.printable import escaped
-from layerstore.store import LayerStore
+from layerstore.drivers.system.printable import escaped
 
 _CLOSING = {"CloseBooks", "UnmountAll", "CutOff", "StopWorkers"}
 NO_ANSWER = "no answer"
@@ -100,7 +100,7 @@ class Replay:
                 yield escaped(line)
             told = True
             facts = Call(self._ref(actor), message, self._timeout).result()
-            self._maker.learn_before(message, answer_facts(facts))
+            self._maker.learn_before(message, facts_of(facts))
         if told:
             self._reopen()
         for actor, message in self._maker.held_before():
@@ -112,8 +112,12 @@ class Replay:
 
     def _ref(self, name: str) -> Ref:
         core = self._store._core
-        refs = {"layers": core.layers, "mounts": core.mounts, "images": core.images}
-        refs["reaper"] = core.reaper
+        refs = {
+            "layers": core.actors.layers,
+            "mounts": core.actors.mounts,
+            "images": core.actors.images,
+        }
+        refs["reaper"] = core.actors.reaper
         if name not in refs:
             raise Unplayable(f"what was asked of {name[:40]}")
         return refs[name]
@@ -172,7 +176,7 @@ class Replay:
         else:
             now = "ok"
             answer = self._answers.get(record.request)
-            self._maker.learn(record, answer.facts if answer else {}, answer_facts(value))
+            self._maker.learn(record, answer.facts if answer else {}, facts_of(value))
         if now != was:
             self.differing += 1
             about = f"{record.kind} {record.summary}".strip()

@@ -12,17 +12,15 @@ from typing import Any, get_args
 
 import msgspec
 
-from layerstore.actors import check_messages as cm
-from layerstore.actors import image_messages as im
 from layerstore.actors import messages as m
-from layerstore.actors.trace import TraceRecord
+from layerstore.actors.watching.trace import TraceRecord
 from layerstore.command.tracing import stand_ins
 from layerstore.drivers.errors import InvalidName
-from layerstore.drivers.ids import ChainID, chain_id, chain_of, diff_id
-from layerstore.drivers.image_config import ImageID, parse_config
-from layerstore.drivers.work import Descriptors, TarSource
-from layerstore.reference import parse_tag, repository_of
-from layerstore.times import now
+from layerstore.drivers.model.ids import ChainID, chain_id, chain_of, diff_id
+from layerstore.drivers.model.image_config import ImageID, parse_config
+from layerstore.drivers.work import Descriptors, MountWork, TarSource
+from layerstore.images.reference import parse_tag, repository_of
+from layerstore.images.times import now
 
 Facts = Mapping[str, Any]
 
@@ -52,7 +50,7 @@ class RequestMaker:
             "MapLayers": lambda _r, _o: m.MapLayers(),
             "ReadLayer": self._read_layer,
             "InspectLayer": self._inspect_layer,
-            "CheckLayer": lambda r, o: cm.CheckLayer(chain_id=self._chain(r, "chain_id", o)),
+            "CheckLayer": lambda r, o: m.CheckLayer(chain_id=self._chain(r, "chain_id", o)),
             "Abandon": lambda r, _o: m.Abandon(reference=_reference(r)),
             "CreateRWLayer": self._create,
             "GetRWLayer": lambda r, _o: m.GetRWLayer(reference=_reference(r), name=_name(r)),
@@ -68,11 +66,11 @@ class RequestMaker:
             "WorkOnMount": self._work,
             "Drain": lambda _r, _o: m.Drain(),
             "AddImage": self._add_image,
-            "FindImage": lambda r, o: im.FindImage(query=self._query(r, o)),
-            "ListImages": lambda _r, _o: im.ListImages(),
+            "FindImage": lambda r, o: m.FindImage(query=self._query(r, o)),
+            "ListImages": lambda _r, _o: m.ListImages(),
             "TagImage": self._tag_image,
             "RemoveImage": self._remove_image,
-            "ReadImageConfig": lambda r, o: im.ReadImageConfig(image_id=self._image(r, o)),
+            "ReadImageConfig": lambda r, o: m.ReadImageConfig(image_id=self._image(r, o)),
         }
 
     def message(self, record: TraceRecord, outcome: str) -> m.Message:
@@ -250,7 +248,7 @@ class RequestMaker:
 
     def _work(self, record: TraceRecord, outcome: str) -> m.Message:
         what = _fact(record, "what", str)
-        if what not in get_args(m.MountWork):
+        if what not in get_args(MountWork):
             raise Unplayable("there is no such work")
         reference, name = _reference(record), _name(record)
         source: TarSource | None = None
@@ -278,7 +276,7 @@ class RequestMaker:
         config = stand_ins.config(old, [str(diff) for diff in diffs])
         parent = record.facts.get("parent")
         names = [parse_tag(name) for name in _fact(record, "names", dict[str, str])]
-        return im.AddImage(
+        return m.AddImage(
             facts=parse_config(config, "a stand-in"),
             config=config,
             parent=ImageID(self._images[parent]) if parent in self._images else None,
@@ -286,25 +284,25 @@ class RequestMaker:
             last_updated=now(),
         )
 
-    def _query(self, record: TraceRecord, outcome: str) -> im.ImageQuery:
+    def _query(self, record: TraceRecord, outcome: str) -> m.ImageQuery:
         asked = _fact(record, "asked", str)
         digits = _fact(record, "digits", str | None)
         name = _fact(record, "query_name", str | None)
         for old, new in self._images.items():
             if digits and old.removeprefix("sha256:").startswith(digits):
-                return im.ImageQuery(asked=new, name=None, digits=new.removeprefix("sha256:"))
+                return m.ImageQuery(asked=new, name=None, digits=new.removeprefix("sha256:"))
         known = any(name and f"/{one}".endswith(f"/{name}") for one in self._names)
         if outcome == "ok" and not known:
             raise Unplayable("its image was there before the trace")
-        return im.ImageQuery(asked=asked, name=name, digits=digits)
+        return m.ImageQuery(asked=asked, name=name, digits=digits)
 
     def _tag_image(self, record: TraceRecord, outcome: str) -> m.Message:
         name = parse_tag(_name(record))
         query = self._query(record, outcome)
-        return im.TagImage(query=query, name=name, repository=repository_of(name))
+        return m.TagImage(query=query, name=name, repository=repository_of(name))
 
     def _remove_image(self, record: TraceRecord, outcome: str) -> m.Message:
-        return im.RemoveImage(
+        return m.RemoveImage(
             query=self._query(record, outcome),
             force=_fact(record, "force", bool),
             used_by=tuple(_fact(record, "used_by", list[str])),

@@ -6,10 +6,10 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from layerstore.actors.trace import TraceRecord
+from layerstore.actors.watching.trace import TraceRecord
 from layerstore.command.tracing.loaded import Trace
 from layerstore.drivers.errors import InvalidArgument
-from layerstore.times import parse_time
+from layerstore.images.times import parse_time
 
 _GRAMMAR = "a time is RFC 3339, or seconds from the first record on"
 

@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from layerstore.actors.trace import TraceRecord
-from layerstore.command.tables import table
+from layerstore.actors.watching.trace import TraceRecord
+from layerstore.command.output.tables import table
 from layerstore.command.tracing.listing import human_time
 from layerstore.command.tracing.loaded import answers, is_call
-from layerstore.drivers.printable import escaped
+from layerstore.drivers.system.printable import escaped
 
 Figures = dict[str, Any]
 

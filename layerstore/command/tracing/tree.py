@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from layerstore.actors.trace import TraceRecord
+from layerstore.actors.watching.trace import TraceRecord
 from layerstore.command.tracing.listing import facts, human_time
 from layerstore.command.tracing.loaded import Trace, answers, by_cause
 from layerstore.drivers.errors import InvalidArgument
-from layerstore.drivers.printable import escaped
+from layerstore.drivers.system.printable import escaped
 
 _WIDTH = 40
 _DEEPEST = 200

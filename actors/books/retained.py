@@ -1,0 +1,68 @@
+"""What outlives the actors: what callers hold, and what was begun for them and not yet answered.
+
+Owned by whoever starts the actors. The registries keep it up to date, so that those who come after
+them start with what the disk does not tell. Only one generation of them lives at a time, and each
+part has one registry that writes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from layerstore.drivers.model.ids import ChainID
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """How a read-write layer is mounted."""
+
+    count: int
+    path: str | None
+    here: bool
+    """Mounted through this store, not found when it was opened."""
+
+
+@dataclass(slots=True)
+class LayersRetained:
+    """The LayerRegistry's part."""
+
+    held: dict[int, ChainID] = field(default_factory=dict)
+    """Reference -> layer."""
+    made: dict[int, str] = field(default_factory=dict)
+    """Reference -> cache ID, of those references that came of registering a new layer."""
+    forsaken: set[ChainID] = field(default_factory=set)
+    """Layers that somebody gave up, to go when nothing keeps them."""
+    unanswered: set[str] = field(default_factory=set)
+    """Cache IDs of layers that are being registered, or whose caller gave up."""
+
+
+@dataclass(slots=True)
+class MountsRetained:
+    """The MountRegistry's part."""
+
+    held: dict[int, str] = field(default_factory=dict)
+    """Reference -> mount ID."""
+    made: dict[int, str] = field(default_factory=dict)
+    """Reference -> mount ID, of those references that came of making a layer."""
+    mounted: dict[str, Mounted] = field(default_factory=dict)
+    """By mount ID, unless it is just being mounted or unmounted."""
+    unanswered: set[str] = field(default_factory=set)
+    """Mount IDs of read-write layers that are being made, or whose caller gave up."""
+
+
+@dataclass(slots=True)
+class Retained:
+    """Both parts."""
+
+    fresh: bool = True
+    """No actors have been started with it yet."""
+    layers: LayersRetained = field(default_factory=LayersRetained)
+    mounts: MountsRetained = field(default_factory=MountsRetained)
+
+    def forget(self, reference: int) -> None:
+        """Strike out a reference that its caller never got; what was made for it is to go."""
+        for part in (self.layers, self.mounts):
+            part.held.pop(reference, None)
+            made = part.made.pop(reference, None)
+            if made is not None:
+                part.unanswered.add(made)

@@ -1,0 +1,144 @@
+"""Messages to the ImageRegistry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from layerstore.actors.runtime.message import Message
+from layerstore.actors.watching.facts import plain
+from layerstore.drivers.model.image_config import ImageFacts, ImageID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageQuery:
+    """How an image was asked for: by full ID or name, else by the start of its ID."""
+
+    asked: str
+    """As the caller wrote it, for errors."""
+    name: str | None
+    """The full reference, if it can be one."""
+    digits: str | None
+    """The ID's first hex digits, if it can be an ID."""
+
+    def for_journal(self) -> Mapping[str, Any]:
+        """Return all of it as plain data."""
+        return {
+            "asked": plain(self.asked),
+            "digits": self.digits,
+            "query_name": plain(self.name),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddImage(Message):
+    """Keep an image whose layers are in the store, and give it names; ImageMetadata."""
+
+    public: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("names", "parent")
+
+    facts: ImageFacts
+    config: bytes = field(repr=False)
+    parent: ImageID | None
+    names: Mapping[str, str]
+    """Full reference -> its repository."""
+    last_updated: str
+    """RFC 3339."""
+
+    def summary(self) -> str:
+        """Return the image ID."""
+        return self.facts.image_id[:19]
+
+    def for_journal(self) -> Mapping[str, Any]:
+        """See Message."""
+        facts = self.facts
+        ids = {"image_id": facts.image_id, "diff_ids": plain(facts.diff_ids)}
+        return {**Message.for_journal(self), **ids}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindImage(Message):
+    """Answered with ImageMetadata."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+
+    query: ImageQuery
+
+    def summary(self) -> str:
+        """Return what was asked for."""
+        return self.query.asked
+
+    def for_journal(self) -> Mapping[str, Any]:
+        """See Message."""
+        return {**Message.for_journal(self), **self.query.for_journal()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListImages(Message):
+    """Answered with a list of ImageMetadata, ordered by image ID."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagImage(Message):
+    """Give an image one more name, taking it from another that has it; ImageMetadata."""
+
+    public: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("name", "repository")
+
+    query: ImageQuery
+    name: str
+    repository: str
+
+    def summary(self) -> str:
+        """Return the image and the name."""
+        return f"{self.query.asked} {self.name}"
+
+    def for_journal(self) -> Mapping[str, Any]:
+        """See Message."""
+        return {**Message.for_journal(self), **self.query.for_journal()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveImage(Message):
+    """Take a name away, and with the last one the image; answered with RemovedImage.
+
+    An image that is asked for by its ID loses all names, if `force` or all are of one repository.
+    """
+
+    public: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("force", "used_by", "nameless")
+
+    query: ImageQuery
+    force: bool
+    used_by: tuple[str, ...]
+    """Read-write layers made from it, which keep it unless `force`."""
+    nameless: bool = False
+    """Only where it has no name; else it is in use."""
+
+    def summary(self) -> str:
+        """Return what was asked for."""
+        return self.query.asked
+
+    def for_journal(self) -> Mapping[str, Any]:
+        """See Message."""
+        return {**Message.for_journal(self), **self.query.for_journal()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadImageConfig(Message):
+    """Answered with the verified configuration of an image, as a string."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("image_id",)
+
+    image_id: ImageID
+
+    def summary(self) -> str:
+        """Return the image ID."""
+        return self.image_id[:19]

@@ -1,0 +1,172 @@
+"""Messages to the LayerRegistry: what callers ask, and what the MountRegistry tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from layerstore.actors.runtime.message import Message
+from layerstore.actors.runtime.ref import Ref
+from layerstore.drivers.model.ids import ChainID
+from layerstore.drivers.work import CheckJob, Descriptors, TarSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register(Message):
+    """Make a layer from a tar; answered with LayerMetadata, retained by `reference`."""
+
+    public: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("reference", "parent")
+
+    reference: int
+    parent: ChainID | None
+    descriptor: str | None
+    source: TarSource
+    descriptors: Descriptors = field(repr=False)
+
+    @property
+    def abandoned_by(self) -> int:
+        """See Message."""
+        return self.reference
+
+    def summary(self) -> str:
+        """Return the parent."""
+        return f"on {self.parent[:19]}" if self.parent else "base"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetLayer(Message):
+    """Retain a layer by a new reference; answered with LayerMetadata."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id")
+
+    reference: int
+    chain_id: ChainID
+
+    @property
+    def abandoned_by(self) -> int:
+        """See Message."""
+        return self.reference
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLayer(Message):
+    """Give a reference back; answered with a list of LayerMetadata of what went, top first."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id")
+
+    reference: int
+    chain_id: ChainID
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapLayers(Message):
+    """Answered with a dictionary of chain ID -> LayerMetadata."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLayer(Message):
+    """Write a retained layer's tar to the descriptor: as registered, or as diff against another."""
+
+    public: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id", "against", "whole")
+
+    reference: int
+    chain_id: ChainID
+    against: ChainID | None = None
+    """An ancestor, or None for the registered tar."""
+    whole: bool = False
+    """Diff against nothing: the whole root file system."""
+    descriptors: Descriptors = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectLayer(Message):
+    """Answered with the driver's metadata of a retained layer, a dictionary of strings."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id")
+
+    reference: int
+    chain_id: ChainID
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetainLayer(Message):
+    """Keep a layer for a mount; answered by Done with LayerMetadata."""
+
+    chain_id: ChainID
+    token: int
+    reply_to: Ref = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropLayer(Message):
+    """Undo RetainLayer; answered by Done with a list of LayerMetadata of what went."""
+
+    chain_id: ChainID
+    token: int
+    failed: bool
+    """The mount was never made, so the layer is left as it was."""
+    reply_to: Ref = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckDisk(Message):
+    """Have a worker compare the disk with the metadata, or plan a repair; the job's outcome."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+
+    job: CheckJob = field(repr=False)
+
+    def summary(self) -> str:
+        """Return the job."""
+        return type(self.job).__name__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckLayer(Message):
+    """Have a worker read a layer back, which stays meanwhile; answered with a list of Fault."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = ("chain_id",)
+
+    chain_id: ChainID
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]

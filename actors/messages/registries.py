@@ -1,0 +1,55 @@
+"""Messages that more than one registry gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from layerstore.actors.runtime.message import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandon(Message):
+    """Told: whoever asked with this reference or request gave up, or never heard the answer.
+
+    What was made or held by it is undone; a job is stopped, wherever it has got to.
+    """
+
+    recorded: ClassVar[tuple[str, ...]] = ("reference",)
+
+    reference: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseBooks(Message):
+    """Refuse new requests from now on; answered when nothing is pending any more."""
+
+    public: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """All names and IDs that a registry knows, at one moment."""
+
+    busy: frozenset[str] = frozenset()
+    """Of what is being made or removed, so that the disk may be in between."""
+    ready: frozenset[str] = frozenset()
+
+    def __or__(self, other: Standing) -> Standing:
+        """Return what either knows."""
+        return Standing(busy=self.busy | other.busy, ready=self.ready | other.ready)
+
+    def since(self, before: Standing) -> frozenset[str]:
+        """Return the names of what has changed, or may have, since an earlier moment."""
+        return self.busy | before.busy | (self.ready ^ before.ready)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway(Message):
+    """Asked of the layers and the mounts: what is just being made or removed, and what stands.
+
+    Answered with Standing.
+    """
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True

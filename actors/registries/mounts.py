@@ -1,0 +1,350 @@
+"""The MountRegistry: the actor that owns the named read-write layers.
+
+It decides on its books, sends the work that follows to the driver pool and answers when that is
+done. A name is taken from the first message on; what is being made or removed is a state of its
+entry, never a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from layerstore.actors import messages as m
+from layerstore.actors.books.mounts import MountBooks, MountEntry, MountState
+from layerstore.actors.books.retained import MountsRetained
+from layerstore.actors.registries.mounting import Mounting
+from layerstore.actors.runtime.base import Continuation, Promise, log
+from layerstore.actors.runtime.ref import Identity, Ref
+from layerstore.drivers import work
+from layerstore.drivers.errors import (
+    JobCancelled,
+    LayerNotRetained,
+    LayerStoreError,
+)
+from layerstore.drivers.model.ids import ChainID, check_mount_name, new_id, new_transaction
+from layerstore.drivers.model.stored import StoredMount
+
+_MANY_REMOVED = 128
+"""Removals after which the trash is emptied though others are under way."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Creation:
+    """A CreateRWLayer between its first message and its answer."""
+
+    message: m.CreateRWLayer
+    entry: MountEntry
+    promise: Promise
+    transaction: str = field(default_factory=new_transaction)
+    abandoned: bool = False
+    making: int | None = None
+    """The token of the job that makes it, while it does."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Removal:
+    """The removal of a read-write layer whose last reference was given back."""
+
+    entry: MountEntry
+    reference: int | None
+    """None where nobody is there to try again."""
+    promise: Promise
+    transaction: str = field(default_factory=new_transaction)
+    undoes: bool = False
+    """The layer was made for a caller that gave up, so its parent is left as it was."""
+
+
+class MountRegistry(Mounting):
+    """Owns name -> read-write layer, who holds it and how often it is mounted."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        stored: Iterable[StoredMount],
+        cache_ids: Mapping[ChainID, str],
+        strays: Iterable[str],
+        retained: MountsRetained,
+        layers: Ref,
+        pool: Ref,
+        reaper: Ref,
+    ) -> None:
+        """Fill the books; `strays` are IDs of mounts that nobody knows to have."""
+        super().__init__(identity, pool, MountBooks(stored, cache_ids, retained))
+        self._strays = frozenset(strays)
+        self._layers = layers
+        self._reaper = reaper
+        self._creations: dict[int, _Creation] = {}
+        self._removals: dict[str, _Removal] = {}
+        """By transaction, those that are under way on the disk."""
+        self._unswept = 0
+        self._requests: dict[int, int] = {}
+        """Requests that are worked on -> the tokens of their jobs."""
+
+    def on_start(self) -> None:
+        """Unmount what the actor before this one was just mounting or unmounting when it died."""
+        super().on_start()
+        for entry in self.books.all():
+            if entry.mount_id in self._strays:
+                entry.when_free(partial(self.take_down_stray, entry))
+
+    def told(self, message: m.Message) -> None:
+        """Go on with what was begun."""
+        match message:
+            case m.Done():
+                self.proceed(message)
+            case m.Abandon():
+                self._abandon(message.reference)
+            case _:
+                super().told(message)
+
+    def asked(self, message: m.Message) -> object:
+        """Decide on a request."""
+        match message:
+            case m.UnmountAll():
+                return self.unmount_all()
+            case m.CloseBooks():
+                return self.close_books()
+        self.refuse_if_closed()
+        match message:
+            case m.CreateRWLayer():
+                return self._create(message)
+            case m.GetRWLayer():
+                return self._get(message)
+            case m.ReleaseRWLayer():
+                return self._release(message.name, message.reference)
+            case m.GetMountID():
+                return self.books.find(message.name).mount_id
+            case m.ListMounts():
+                return [entry.metadata() for entry in self.books.all()]
+            case m.Mount():
+                return self.mount(message)
+            case m.Unmount():
+                return self.unmount(message)
+            case m.WorkOnMount():
+                return self._work(message)
+            case m.Underway():
+                return self._underway()
+        return super().asked(message)
+
+    def _underway(self) -> m.Standing:
+        busy = {creation.transaction for creation in self._creations.values()}
+        busy |= self._removals.keys()
+        ready: set[str] = set()
+        for entry in self.books.all():
+            names = ready if entry.state is MountState.READY else busy
+            names |= {entry.name, entry.mount_id, entry.init_id or entry.mount_id}
+        return m.Standing(busy=frozenset(busy), ready=frozenset(ready))
+
+    # Creating
+
+    def _create(self, message: m.CreateRWLayer) -> Promise:
+        mount_id = new_id()
+        entry = self.books.reserve(
+            check_mount_name(message.name),
+            mount_id,
+            f"{mount_id}-init" if message.init is not None else None,
+            message.parent,
+        )
+        creation = _Creation(message=message, entry=entry, promise=self.promise())
+        self._creations[message.reference] = creation
+        self.books.begin(mount_id)
+        if message.parent is None:
+            self._make(creation)
+        else:
+            token = self.expect(partial(self._parent_retained, creation))
+            self.send(
+                self._layers,
+                m.RetainLayer(chain_id=message.parent, token=token, reply_to=self.ref),
+            )
+        return creation.promise
+
+    def _parent_retained(self, creation: _Creation, done: m.Done) -> None:
+        if done.error is not None:
+            self._end_creation(creation, done.error)
+            return
+        creation.entry.parent_cache_id = done.outcome(m.LayerMetadata).cache_id
+        self._make(creation)
+
+    def _make(self, creation: _Creation) -> None:
+        entry, message = creation.entry, creation.message
+        job = work.CreateMount(
+            name=entry.name,
+            mount_id=entry.mount_id,
+            init_id=entry.init_id,
+            parent=entry.parent,
+            parent_cache_id=entry.parent_cache_id,
+            mount_label=message.mount_label,
+            storage_opt=message.storage_opt,
+            init=message.init,
+            transaction=creation.transaction,
+        )
+        creation.making = self.submit(job, partial(self._made, creation))
+        if creation.abandoned:
+            self._cancel(creation.making)
+
+    def _made(self, creation: _Creation, done: m.Done) -> None:
+        creation.making = None
+        entry = creation.entry
+        if done.error is None:
+            self._end_creation(creation, None)
+            return
+        self.send(self._reaper, m.Sweep())
+        if entry.parent is None:
+            self._end_creation(creation, done.error)
+            return
+        error = done.error
+        self._drop_parent(entry.parent, lambda _: self._end_creation(creation, error), failed=True)
+
+    def _end_creation(self, creation: _Creation, error: LayerStoreError | None) -> None:
+        entry, reference = creation.entry, creation.message.reference
+        del self._creations[reference]
+        if error is not None:
+            self.books.strike(entry)
+            self.reject(creation.promise, error)
+        elif creation.abandoned:
+            self._undo(entry)
+            self.reject(creation.promise, JobCancelled(f"the creation of mount {entry.name}"))
+        else:
+            entry.state = MountState.READY
+            self.books.hold_new(entry, reference)
+            self.books.end(entry.mount_id)
+            self.fulfil(creation.promise, entry.metadata())
+
+    def _abandon(self, reference: int) -> None:
+        """Undo what a caller asked for who is gone, and so can't try again."""
+        creation = self._creations.get(reference)
+        entry = self.books.holding(reference)
+        if creation is not None:
+            creation.abandoned = True
+            if creation.making is not None:
+                self._cancel(creation.making)
+        elif reference in self._requests:
+            self._cancel(self._requests[reference])
+        elif entry is not None:
+            self.books.drop(entry, reference)
+            if not entry.references and (entry.forsaken or entry.made_by == reference):
+                self._undo(entry)
+
+    def _cancel(self, token: int) -> None:
+        self.send(self._pool, m.Cancel(token=token, reply_to=self.ref))
+
+    def _undo(self, entry: MountEntry) -> None:
+        """Remove a layer that nobody holds; if nobody has given it up, as if it had never been."""
+        entry.state = MountState.REMOVING
+        removal = _Removal(
+            entry=entry, reference=None, promise=self.promise(), undoes=not entry.forsaken
+        )
+        entry.when_unused(partial(self._begin_removal, removal))
+
+    def _drop_parent(self, parent: ChainID, then: Continuation, *, failed: bool) -> None:
+        token = self.expect(then)
+        self.send(
+            self._layers,
+            m.DropLayer(chain_id=parent, token=token, failed=failed, reply_to=self.ref),
+        )
+
+    # Holding and removing
+
+    def _get(self, message: m.GetRWLayer) -> m.MountMetadata:
+        entry = self.books.find(message.name)
+        self.books.hold(entry, message.reference)
+        return entry.metadata()
+
+    def _release(self, name: str, reference: int) -> Promise | list[m.LayerMetadata]:
+        entry = self.books.find_any(name)
+        if entry is None:
+            return []
+        if reference not in entry.references:
+            raise LayerNotRetained(name)
+        entry.references.discard(reference)
+        entry.forsaken = True
+        if entry.references:
+            self.books.drop(entry, reference)
+            return []
+        promise = self.promise()
+        removal = _Removal(entry=entry, reference=reference, promise=promise)
+        entry.state = MountState.REMOVING
+        entry.when_unused(partial(self._begin_removal, removal))
+        return promise
+
+    def _begin_removal(self, removal: _Removal) -> None:
+        entry = removal.entry
+        entry.busy = True
+        if entry.mount_count:
+            self.take_down(entry, partial(self._taken_down, removal))
+        else:
+            self._remove(removal)
+
+    def _taken_down(self, removal: _Removal, done: m.Done) -> None:
+        if done.error is not None:
+            self._undo_removal(removal, done.error)
+        else:
+            self._remove(removal)
+
+    def _remove(self, removal: _Removal) -> None:
+        entry = removal.entry
+        self._removals[removal.transaction] = removal
+        job = work.RemoveMount(
+            name=entry.name,
+            mount_id=entry.mount_id,
+            init_id=entry.init_id,
+            transaction=removal.transaction,
+        )
+        self.submit(job, partial(self._removed, removal))
+
+    def _removed(self, removal: _Removal, done: m.Done) -> None:
+        entry = removal.entry
+        del self._removals[removal.transaction]
+        if done.error is None:
+            self._unswept += 1
+        self._have_swept()
+        if done.error is not None:
+            self._undo_removal(removal, done.error)
+            return
+        self.books.strike(entry)
+        if removal.reference is not None:
+            self.books.drop(entry, removal.reference)
+        entry.free()  # whoever came in the meantime finds it gone
+        if entry.parent is None:
+            self.fulfil(removal.promise, [])
+        else:
+            dropped = partial(self.settle, removal.promise)
+            self._drop_parent(entry.parent, dropped, failed=removal.undoes)
+
+    def _have_swept(self) -> None:
+        """Have the trash emptied once nobody waits for a removal, or it holds many."""
+        if self._unswept >= (_MANY_REMOVED if self._removals else 1):
+            self._unswept = 0
+            self.send(self._reaper, m.Sweep())
+
+    def _undo_removal(self, removal: _Removal, error: LayerStoreError) -> None:
+        entry = removal.entry
+        entry.state = MountState.READY
+        if removal.reference is not None:
+            self.books.hold(entry, removal.reference)
+        else:
+            log.warning("mount %s could not be removed: %s", entry.name, error)
+        self.reject(removal.promise, error)
+        entry.free()
+
+    # Reading and changing
+
+    def _work(self, message: m.WorkOnMount) -> Promise:
+        entry = self.books.find_held(message.name, message.reference)
+        promise = self.promise()
+        entry.readers += 1
+
+        def worked(done: m.Done) -> None:
+            entry.readers -= 1
+            del self._requests[message.request]
+            self.settle(promise, done)
+            entry.advance()
+
+        source = message.source or work.TarSource()
+        job = work.MOUNT_WORK[message.what](entry.mount_id, entry.diff_parent, source)
+        token = self.submit(job, worked, message.descriptors)
+        self._requests[message.request] = token
+        return promise

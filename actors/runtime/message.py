@@ -1,0 +1,67 @@
+"""What every message is, and the one that tells what became of work given away.
+
+Owns the root class; which messages there are is the room `messages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from layerstore.actors.watching.facts import plain
+from layerstore.drivers.errors import LayerStoreError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """The root of all messages; `public` ones are asked, the others are told."""
+
+    public: ClassVar[bool] = False
+    repeatable: ClassVar[bool] = False
+    """Asked twice it does no more than asked once, so it is asked again of actors made anew."""
+
+    recorded: ClassVar[tuple[str, ...]] = ()
+    """Fields that a journal takes down for a replay: names, IDs and numbers, never contents."""
+
+    def summary(self) -> str:
+        """IDs and names only, for traces; never contents."""
+        return ""
+
+    def for_journal(self) -> Mapping[str, Any]:
+        """Return the recorded fields as plain data; what is not listed is not taken down."""
+        return {name: plain(getattr(self, name)) for name in self.recorded}
+
+    @property
+    def abandoned_by(self) -> int | None:
+        """The number by which it is undone where its caller gives up; None where it can't be."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Message):
+    """The work or question `token` is finished: with a value, or with an error."""
+
+    token: int
+    kind: str
+    value: object = None
+    error: LayerStoreError | None = None
+    retries: int = 0
+    """Attempts that had to be repeated on the way."""
+
+    def outcome(self, kind: type[T]) -> T:
+        """Return the value, which must be of this kind."""
+        if not isinstance(self.value, kind):
+            raise TypeError(f"{self.kind} brought {self.value!r}, not {kind.__name__}")
+        return self.value
+
+    def summary(self) -> str:
+        """Return what was done, the error's class, and how often attempts were repeated."""
+        words = [self.kind]
+        if self.error is not None:
+            words.append(type(self.error).__name__)
+        if self.retries:
+            words.append(f"after {self.retries} {'retry' if self.retries == 1 else 'retries'}")
+        return " ".join(words)

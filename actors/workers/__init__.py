@@ -1,0 +1,4 @@
+"""Who does the work: the pool, its workers, the reaper, and the supervisor that replaces the dead.
+
+Owns which job is done when and by whom. It doesn't know what a job does. Begin with `pool`.
+"""

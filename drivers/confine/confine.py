@@ -1,0 +1,102 @@
+"""What a child process gives up before its first job, and what of it the kernel didn't let it.
+
+Owns the order: namespaces need capabilities, which go next, and the filter of system calls is last.
+It holds for all of the process and can't be undone. docs/design-notes.md says what it is good for.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from layerstore.drivers.confine import seccomp
+from layerstore.drivers.confine.narrow import see_only_root
+from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.system import syscalls
+
+Confine = Literal["auto", "required", "off"]
+
+_MAX_DESCRIPTORS = 4096
+_KEPT_CAPABILITIES = {
+    "CHOWN": 0,
+    "DAC_OVERRIDE": 1,  # files of any owner and mode are made, read and removed
+    "FOWNER": 3,  # modes, times and attributes of files that were given away
+    "FSETID": 4,  # set-group-ID bits for any group
+    "SYS_ADMIN": 21,  # trusted.* attributes, namely overlayfs's marks; views of whole trees
+    "MKNOD": 27,  # whiteouts and devices
+    "SETFCAP": 31,  # security.capability of files
+}
+_LAST_CAPABILITY = 63
+FILTER = "system call filter"
+VISIBLE = "mount namespace of the root alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How worker processes are confined: what was done, and what wasn't with the reason."""
+
+    done: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [", ".join(self.done) or "none"]
+        if self.missing:
+            parts.append("missing: " + ", ".join(self.missing))
+        return "; ".join(parts)
+
+
+def limit_resources(limits: Limits) -> None:
+    """Bound memory and descriptors, and write no core files. Never raises a limit."""
+    for kind, wanted in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS),
+        (resource.RLIMIT_AS, limits.max_memory),
+    ):
+        _, hard = resource.getrlimit(kind)
+        bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (bound, bound))
+
+
+def confine(root: str) -> Confinement:
+    """Confine this process, which has no threads, to working beneath `root`."""
+    steps: tuple[tuple[str, Callable[[], None]], ...] = (
+        (VISIBLE, lambda: see_only_root(root)),
+        ("network namespace", lambda: syscalls.unshare(syscalls.CLONE_NEWNET)),
+        ("IPC namespace", lambda: syscalls.unshare(syscalls.CLONE_NEWIPC)),
+        ("UTS namespace", lambda: syscalls.unshare(syscalls.CLONE_NEWUTS)),
+        ("bounding set", _drop_bounding_set),
+        ("capabilities " + " ".join(_KEPT_CAPABILITIES), _drop_capabilities),
+        ("no new privileges", lambda: syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)),
+        (FILTER, lambda: seccomp.forbid(unpacking=False)),
+    )
+    done, missing = [], []
+    for name, step in steps:
+        try:
+            step()
+        except OSError as error:
+            missing.append(f"{name} ({error.strerror})")
+        else:
+            done.append(name)
+    if VISIBLE in done:
+        done.insert(1, "unpacking in a process that sees its layer alone")
+    return Confinement(tuple(done), tuple(missing))
+
+
+def _drop_bounding_set() -> None:
+    for capability in range(_LAST_CAPABILITY + 1):
+        if capability in _KEPT_CAPABILITIES.values():
+            continue
+        try:
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return  # the kernel knows no more of them
+            raise
+
+
+def _drop_capabilities() -> None:
+    kept = sum(1 << capability for capability in _KEPT_CAPABILITIES.values())
+    syscalls.set_capabilities(syscalls.permitted_capabilities() & kept)

@@ -1,0 +1,84 @@
+"""Errors about content from outside: tars, images, metadata, traces.
+
+Owns their words only.
+"""
+
+from __future__ import annotations
+
+from layerstore.drivers.errors.base import LayerStoreError
+
+
+class InvalidTar(LayerStoreError):
+    """The stream is not a tar that can be applied; `offset` is in bytes of the uncompressed tar."""
+
+    def __init__(self, offset: int, reason: str, entry: str | None = None) -> None:
+        super().__init__(offset, reason, entry)
+        self.offset = offset
+        self.reason = reason
+        self.entry = entry
+
+    def __str__(self) -> str:
+        where = f" in entry {self.entry[:200]!r}" if self.entry is not None else ""
+        return f"invalid tar at offset {self.offset}{where}: {self.reason}"
+
+
+class InvalidImage(LayerStoreError):
+    """An image archive, manifest or configuration is malformed or incomplete."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(source, reason)
+        self.source = source
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"invalid image {self.source}: {self.reason}"
+
+
+class InvalidMetadata(LayerStoreError):
+    """A file of the store's own metadata does not hold what its format says."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"invalid metadata in {self.path}: {self.reason}"
+
+
+class InvalidTrace(LayerStoreError):
+    """A file is no journal of a trace, or holds what none has; `offset` is in bytes."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__(path, offset, reason)
+        self.path = path
+        self.offset = offset
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"invalid trace {self.path} at offset {self.offset}: {self.reason}"
+
+
+class IntegrityError(LayerStoreError):
+    """Content does not have the digest that its name promises; `what` names the content."""
+
+    def __init__(self, what: str, expected: str, actual: str) -> None:
+        super().__init__(what, expected, actual)
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return f"{self.what} should be {self.expected} but is {self.actual}"
+
+
+class LimitExceeded(LayerStoreError):
+    """Input from outside is larger than an option of the store allows."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(what, limit)
+        self.what = what
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.what} exceeds the limit of {self.limit}"

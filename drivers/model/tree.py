@@ -1,0 +1,69 @@
+"""Layers as trees on a disk: what changed in one, and how it says that something is gone.
+
+Owns the shape only; which driver keeps what where is the drivers' business.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class ChangeKind(enum.IntEnum):
+    """What happened to a path, numbered as moby's archive.ChangeType."""
+
+    MODIFY = 0
+    ADD = 1
+    DELETE = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """One changed path, absolute in the layer (`/etc/passwd`), undecodable bytes surrogate-escaped.
+
+    Ordered by path, as moby sorts them.
+    """
+
+    path: str
+    kind: ChangeKind
+
+    def __str__(self) -> str:
+        return f"{'CAD'[self.kind]} {self.path}"
+
+
+class WhiteoutFormat(enum.Enum):
+    """How a tree on disk says that a name of its parent is gone."""
+
+    OVERLAY = "overlay"
+    """Character device 0:0; opaque directories have trusted.overlay.opaque=y (kernel overlayfs)."""
+    OVERLAY_USER = "overlay-user"
+    """The same with user.overlay.opaque=y (kernel overlayfs mounted with userxattr)."""
+    REMOVE = "remove"
+    """The tree is complete: a whiteout in a tar removes what it names."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTree:
+    """Where one layer's own files lie, for the code that reads and writes tars.
+
+    `root` is the directory of the diff (or of the complete tree for WhiteoutFormat.REMOVE);
+    `lowers` are the parents' directories, nearest first, empty when `root` is complete.
+    """
+
+    root: str
+    lowers: tuple[str, ...]
+    whiteouts: WhiteoutFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What apply_diff read and wrote."""
+
+    diff_id: str
+    """`sha256:<hex>` of exactly the bytes of the uncompressed tar, trailing ones included."""
+    size: int
+    """The layer's size in bytes as the driver accounts it, stored in the `size` file."""
+    tar_size: int
+    """Bytes of the uncompressed tar."""
+    entries: int
+    """Tar members."""

@@ -1,0 +1,134 @@
+"""The trash: where removed things wait, beneath the store's own directory, to be deleted.
+
+Owns `<root>/layerstore/trash`. What lies there has no name in any metadata and is nobody's parent,
+so deleting it needs no order and can be begun again after any crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+
+from layerstore.drivers.errors import DriverError
+from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.mountinfo import mount_points
+
+_FEW_INODES = 100_000
+_DEPTH = 64
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def trash_path(root: str) -> str:
+    """Return the trash directory of a store root."""
+    return f"{root}/layerstore/trash"
+
+
+def prepare_trash(trash: str) -> None:
+    """Make the trash directory if it is missing."""
+    try:
+        os.makedirs(trash, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise DriverError.from_os_error("mkdir", trash, error) from error
+
+
+def sweep(trash: str) -> int:
+    """Delete all entries of the trash and return how many there were.
+
+    Symbolic links are removed, never followed, and what is mounted in there is unmounted first. An
+    entry that can't be deleted doesn't keep the others from going; the first such error is raised
+    in the end, as DriverError.
+    """
+    swept = 0
+    first: tuple[str, OSError] | None = None
+    if not os.path.isdir(trash):
+        return swept  # of a root that nothing was removed from
+    try:
+        unmount_beneath(trash, itself=False)
+    except OSError as error:
+        raise DriverError.from_os_error("unmount what is mounted in", trash, error) from error
+    top = os.open(trash, _DIRECTORY)
+    try:
+        for name in os.listdir(top):
+            try:
+                _delete(top, name)
+            except OSError as error:
+                first = first or (f"{trash}/{name}", error)
+            else:
+                swept += 1
+    finally:
+        os.close(top)
+    if first is not None:
+        path, cause = first
+        raise DriverError.from_os_error("delete", path, cause) from cause
+    return swept
+
+
+def unmount_beneath(directory: str, *, itself: bool = True) -> None:
+    """Unmount all that is mounted in (and on) a directory, lest its deletion reach further.
+
+    Lazily, the innermost first, as moby's EnsureRemoveAll. Raises OSError.
+    """
+    for point in reversed(list(mount_points())):
+        if (itself and point.path == directory) or point.path.startswith(f"{directory}/"):
+            try:
+                syscalls.umount(point.path, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOENT):  # gone already
+                    raise
+            with contextlib.suppress(OSError):
+                os.rmdir(point.path)  # a mount point; where more lies in it, that stays
+
+
+def make_room(root: str, trash: str, wanted: int) -> None:
+    """Empty the trash now if the file system has less than `wanted` bytes free.
+
+    What was removed may still fill a disk; nobody should be told that it is full before that is
+    gone.
+    """
+    status = os.statvfs(root)
+    if status.f_bavail * status.f_frsize < wanted or status.f_favail < _FEW_INODES:
+        sweep(trash)
+
+
+def delete_tree(path: str) -> None:
+    """Delete a directory that nothing names and nothing is mounted in. Raises OSError."""
+    top = os.open(path, _DIRECTORY)
+    try:
+        for name in os.listdir(top):
+            _delete(top, name)
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _delete(top: int, name: str) -> None:
+    """Delete what is in a directory by some name, however deep a tree it is."""
+    waiting = [name]
+    while waiting:
+        _delete_in(top, waiting.pop(), _DEPTH, top, waiting)
+
+
+def _delete_in(at: int, name: str, depth: int, top: int, waiting: list[str]) -> None:
+    """Delete a name; directories that lie deeper than `depth` are moved up and added to `waiting`.
+
+    What is gone already, another sweep has deleted.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=at)
+            return
+        if not depth:
+            moved = secrets.token_hex(16)
+            os.rename(name, moved, src_dir_fd=at, dst_dir_fd=top)
+            waiting.append(moved)
+            return
+        fd = os.open(name, _DIRECTORY, dir_fd=at)
+        try:
+            for child in os.listdir(fd):
+                _delete_in(fd, child, depth - 1, top, waiting)
+        finally:
+            os.close(fd)
+        os.rmdir(name, dir_fd=at)

@@ -1,0 +1,284 @@
+"""Making one file, directory, link or whiteout from one tar member.
+
+Owns what each kind of member does to the tree, and the tree's size in bytes. The content of files
+comes from the stream; the order of members, limits and the tar-split are others' business.
+Sources: moby's archive.createTarFile and UnpackLayer; OCI image layer specification, section
+"Whiteouts". Unlike in moby, a whiteout never hides what its own tar holds, as OCI demands.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import TypeVar
+
+from fastcrc import crc64
+
+from layerstore.drivers.errors import InvalidTar
+from layerstore.drivers.model.tree import LayerTree, WhiteoutFormat
+from layerstore.drivers.tar import header as th
+from layerstore.drivers.tar.bytes import TarBytes
+from layerstore.drivers.tar.header import Header
+from layerstore.drivers.tar.names import ancestors, clean, split
+from layerstore.drivers.tar.unpack import owner as tar_owner
+from layerstore.drivers.tar.unpack.copy_up import copy_up
+from layerstore.drivers.tar.unpack.older import join, remove_older, remove_older_in
+from layerstore.drivers.tar.unpack.place import Place
+from layerstore.drivers.tree import whiteouts
+from layerstore.drivers.tree.whiteouts import is_whiteout_device
+from layerstore.drivers.tree.xattrs import make_opaque
+
+_T = TypeVar("_T")
+_PREFIX, _META_PREFIX = whiteouts.PREFIX.encode(), whiteouts.META_PREFIX.encode()
+_OPAQUE = whiteouts.OPAQUE.encode()
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NODES = {th.CHAR: stat.S_IFCHR, th.BLOCK_DEVICE: stat.S_IFBLK, th.FIFO: stat.S_IFIFO}
+_LARGEST_MAJOR, _LARGEST_MINOR = 0xFFF, 0xFFFFF
+Tap = Callable[[memoryview], None]
+"""Gets each piece of a member's content as it lies in the tar."""
+
+
+def is_metadata_of_aufs(path: bytes) -> bool:
+    """Whether AUFS itself put this into a layer; such members are skipped, as in moby."""
+    if _META_PREFIX not in path:
+        return False
+    above, name = split(path)
+    parts = [*above.split(b"/"), b"" if name == _OPAQUE else name]
+    return any(part.startswith(_META_PREFIX) for part in parts)
+
+
+def is_whiteout(path: bytes) -> bool:
+    """Whether a member of this clean path says that something is gone."""
+    return split(path)[1].startswith(_PREFIX)
+
+
+class Unpacker:
+    """Puts members into one tree. `known` holds the clean path of every member made so far."""
+
+    def __init__(self, place: Place, tree: LayerTree, *, fresh: bool) -> None:
+        self.size = 0
+        """Bytes of all files made, less those of files removed."""
+        self.known: set[bytes] = set()
+        self._place = place
+        self._tree = tree
+        self._fresh = fresh and tree.whiteouts is not WhiteoutFormat.REMOVE
+        self._directory_times: dict[bytes, tuple[int, int]] = {}
+
+    def regular(self, header: Header, path: bytes, stream: TarBytes, tap: Tap | None) -> int:
+        """Make a regular file from the stream's next bytes; return its content's CRC-64.
+
+        For a sparse member only the pieces that the tar holds are written, and the CRC is 0.
+        """
+        fd = self._make(path, lambda at, name: os.open(name, _NEW_FILE, 0o600, dir_fd=at))
+        try:
+            if header.fragments is not None:
+                crc = _write_fragments(fd, header, stream, tap)
+            else:
+                crc = _write(fd, header, header.stored, stream, tap)
+            tar_owner.set_on_descriptor(fd, header)
+            os.utime(fd, ns=tar_owner.times(header))
+        finally:
+            os.close(fd)
+        self.size += header.size
+        return crc
+
+    def other(self, header: Header, path: bytes) -> None:
+        """Make anything that has no content. Raises InvalidTar for kinds that don't exist."""
+        if header.type == th.DIRECTORY:
+            self._directory(header, path)
+        elif header.type == th.LINK:
+            self._link(header, path)
+        elif header.type == th.SYMLINK:
+            self._make(path, lambda at, name: os.symlink(header.linkname, name, dir_fd=at))
+            self.size += len(header.linkname)
+            self._describe(header, path, stat.S_IFLNK)
+        elif header.type in _NODES:
+            kind = _NODES[header.type]
+            device = 0 if kind == stat.S_IFIFO else _device(header)
+            self._make(path, lambda at, name: os.mknod(name, kind | 0o600, device, dir_fd=at))
+            self._describe(header, path, kind)
+        else:
+            kind_name = header.type.decode("latin-1")
+            raise InvalidTar(header.offset, f"unknown member type {kind_name!r}", header.entry)
+
+    def whiteout(self, header: Header, path: bytes) -> None:
+        """Hide or remove what a whiteout member names; what this tar made itself stays."""
+        above, base = split(path)
+        if self._replaced(above):
+            return
+        directory = self._ensure(above)
+        if base == _OPAQUE:
+            make_opaque(directory, self._tree.whiteouts)
+            if not self._fresh:
+                remove_older_in(self._place, above, self.known)
+            return
+        name = base[len(_PREFIX) :]
+        if name in (b"", b".", b".."):
+            raise InvalidTar(header.offset, "a whiteout that names nothing", header.entry)
+        if not self._fresh:
+            remove_older(self._place, join(above, name), self.known)
+            directory = self._place.directory(above)
+        if self._tree.whiteouts is WhiteoutFormat.REMOVE:
+            return
+        status = self._place.status(directory, name)
+        if status is None:
+            os.mknod(name, stat.S_IFCHR, 0, dir_fd=directory)
+            os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
+        elif stat.S_ISDIR(status.st_mode):
+            opaque = self._place.directory(join(above, name))
+            make_opaque(opaque, self._tree.whiteouts)
+
+    def _replaced(self, path: bytes) -> bool:
+        """Whether this tar put something else in the place of a directory or of one above it.
+
+        That hides all that was in it, and a whiteout for a part of that, which umoci writes, has
+        nothing to do; least of all where a symbolic link that is there now leads.
+        """
+        for above in ancestors(path):
+            if above in self.known:
+                status = self._status(above)
+                if status is not None and not stat.S_ISDIR(status.st_mode):
+                    return True
+        return False
+
+    def finish(self) -> None:
+        """Set the times of directories, which the making of files in them has changed.
+
+        Those that the tar doesn't hold keep the times that they had.
+        """
+        for path, times in {**self._place.times, **self._directory_times}.items():
+            if not path:
+                os.utime(self._place.root, ns=times)
+                continue
+            status = self._status(path)
+            if status is not None and stat.S_ISDIR(status.st_mode):  # else replaced later
+                above, name = split(path)
+                at = self._place.directory(above)
+                os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
+
+    def _ensure(self, path: bytes) -> int:
+        """Open a directory for something in it, making it where it isn't or is a whiteout."""
+        try:
+            return self._place.ensure_directory(path)
+        except NotADirectoryError:
+            if self._tree.whiteouts is WhiteoutFormat.REMOVE:
+                raise
+        for above in ancestors(path):
+            status = self._status(above)
+            if above not in self.known and status is not None and is_whiteout_device(status):
+                self._place.replace_by_directory(above)
+                make_opaque(self._place.directory(above), self._tree.whiteouts)
+                break
+        return self._place.ensure_directory(path)
+
+    def _make(self, path: bytes, make: Callable[[int, bytes], _T]) -> _T:
+        """Make a new file, removing what is there first."""
+        above, name = split(path)
+        directory = self._ensure(above)
+        try:
+            return make(directory, name)
+        except FileExistsError:
+            status = self._place.status(directory, name)
+            if status is None:
+                raise
+        self._place.remove(directory, name, status)
+        return make(self._place.directory(above), name)
+
+    def _describe(self, header: Header, path: bytes, kind: int) -> None:
+        above, name = split(path)
+        tar_owner.set_on_name(self._place.directory(above), name, header, kind)
+
+    def _directory(self, header: Header, path: bytes) -> None:
+        made = self._make_directory(path) if path else False
+        fd = self._place.directory(path)
+        if not made:
+            tar_owner.drop_xattrs(fd, header)
+        tar_owner.set_on_descriptor(fd, header)
+        self._directory_times[path] = tar_owner.times(header)
+
+    def _make_directory(self, path: bytes) -> bool:
+        """Make a directory; return false where there was one."""
+        above, name = split(path)
+        directory = self._ensure(above)
+        try:
+            os.mkdir(name, 0o700, dir_fd=directory)
+            return True
+        except FileExistsError:
+            status = self._place.status(directory, name)
+            if status is None or stat.S_ISDIR(status.st_mode):
+                return False
+        hiding = self._tree.whiteouts is not WhiteoutFormat.REMOVE and is_whiteout_device(status)
+        self._place.remove(directory, name, status)
+        os.mkdir(name, 0o700, dir_fd=self._place.directory(above))
+        if hiding:
+            make_opaque(self._place.directory(path), self._tree.whiteouts)
+        return True
+
+    def _link(self, header: Header, path: bytes) -> None:
+        target = clean(header.linkname)
+        if not target or target == path:
+            reason = f"a hard link to {os.fsdecode(header.linkname)!r} can't be made"
+            raise InvalidTar(header.offset, reason, header.entry)
+        status = self._find_target(header, target)
+        above, name = split(target)
+
+        def link(directory: int, new: bytes) -> None:
+            at = os.dup(directory)
+            try:
+                source = self._place.directory(above)
+                os.link(name, new, src_dir_fd=source, dst_dir_fd=at, follow_symlinks=False)
+            finally:
+                os.close(at)
+
+        self._make(path, link)
+        self._describe(header, path, status.st_mode)
+
+    def _find_target(self, header: Header, target: bytes) -> os.stat_result:
+        status = self._status(target)
+        if status is None or (
+            is_whiteout_device(status) and self._tree.whiteouts is not WhiteoutFormat.REMOVE
+        ):
+            copied = copy_up(self._place, self._tree, target) if status is None else None
+            status = self._status(target) if copied is not None else None
+            self.size += copied or 0
+        if status is None or stat.S_ISDIR(status.st_mode):
+            what = "a directory" if status is not None else "a file that does not exist"
+            reason = f"a hard link to {what}, {os.fsdecode(target)!r}"
+            raise InvalidTar(header.offset, reason, header.entry)
+        return status
+
+    def _status(self, path: bytes) -> os.stat_result | None:
+        above, name = split(path)
+        try:
+            return self._place.status(self._place.directory(above), name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def _device(header: Header) -> int:
+    major, minor = header.major, header.minor
+    if not (0 <= major <= _LARGEST_MAJOR and 0 <= minor <= _LARGEST_MINOR):
+        reason = f"the device number {major}:{minor} is out of range"
+        raise InvalidTar(header.offset, reason, header.entry)
+    return os.makedev(major, minor)
+
+
+def _write(fd: int, header: Header, count: int, stream: TarBytes, tap: Tap | None) -> int:
+    crc = 0
+    for piece in stream.pieces(count, header.entry) if count else ():
+        if tap is not None:
+            tap(piece)
+        crc = crc64.go_iso(piece, crc)
+        done = os.write(fd, piece)
+        while done < len(piece):
+            done += os.write(fd, piece[done:])
+    return crc
+
+
+def _write_fragments(fd: int, header: Header, stream: TarBytes, tap: Tap | None) -> int:
+    os.ftruncate(fd, header.size)
+    for offset, length in header.fragments or ():
+        os.lseek(fd, offset, os.SEEK_SET)
+        _write(fd, header, length, stream, tap)
+    return 0

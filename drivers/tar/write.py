@@ -1,0 +1,303 @@
+"""Writing what differs in a layer as a tar with AUFS-style whiteouts.
+
+Owns the order and the content of the tar: a directory before what is in it, names sorted as bytes,
+times in whole seconds, the second name of a file as a hard link, no sockets. It follows no symbolic
+link, leaves no root and changes nothing.
+Sources: moby's archive.ExportChanges and TarWithOptions; OCI image layer specification,
+"Whiteouts".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, Self
+
+from layerstore.drivers.errors import DriverError
+from layerstore.drivers.model.tree import Change, ChangeKind, LayerTree
+from layerstore.drivers.system import syscalls
+from layerstore.drivers.tar.bytes import BLOCK
+from layerstore.drivers.tar.format import Member, header, padding
+from layerstore.drivers.tar.header import (
+    BLOCK_DEVICE,
+    CHAR,
+    DIRECTORY,
+    FIFO,
+    LINK,
+    REGULAR,
+    SYMLINK,
+)
+from layerstore.drivers.tree import whiteouts
+from layerstore.drivers.tree.walk import Entry, walk
+from layerstore.drivers.tree.xattrs import is_opaque, read_xattrs
+
+_BUFFER = 1 << 20
+_MOST_UNSIZED = 16 << 20
+_LARGE = 1 << 18
+_SENDFILE_MOST = 1 << 30
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
+_TYPES = {
+    stat.S_IFREG: REGULAR,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFCHR: CHAR,
+    stat.S_IFBLK: BLOCK_DEVICE,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFIFO: FIFO,
+}
+
+
+def write_diff(tree: LayerTree, out: BinaryIO) -> None:
+    """Write an overlay's upper directory, which is its diff, as a tar. Raises DriverError."""
+    with _writing(tree.root, out) as writer:
+        for entry in walk(tree.root):
+            if whiteouts.is_whiteout_device(entry.status):
+                writer.whiteout(entry.path, entry.status)
+                continue
+            writer.add(entry)
+            if entry.is_directory and is_opaque(entry.place, tree.whiteouts):
+                writer.empty(entry.path + b"/" + os.fsencode(whiteouts.OPAQUE))
+
+
+def write_changes(root: str, changes: Iterable[Change], out: BinaryIO) -> None:
+    """Write the changes of a complete tree, which are ordered by path, as a tar.
+
+    What was changed and is gone by now is left out. Raises DriverError.
+    """
+    with _writing(root, out) as writer, _Directories(root) as directories:
+        for change in changes:
+            path = os.fsencode(change.path).strip(b"/")
+            above, _, name = path.rpartition(b"/")
+            if change.kind is ChangeKind.DELETE:
+                writer.whiteout(path)
+                continue
+            directory = directories.open(above)
+            if directory is None:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                writer.add(Entry(path, directory, name, status))
+
+
+def write_tree(directory: int, name: bytes, out: BinaryIO, *, as_name: bytes) -> None:
+    """Write what has a name in an open directory, under another name, as a tar without whiteouts.
+
+    With an empty `as_name` it is what is in the directory `name`, without that itself. Mounts in it
+    are left out. Raises DriverError.
+    """
+    with _writing(os.fsdecode(name), out) as writer:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if as_name:
+            writer.add(Entry(as_name, directory, name, status))
+        if not stat.S_ISDIR(status.st_mode):
+            return
+        top = os.open(name, _DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            for entry in walk(f"/proc/self/fd/{top}"):
+                path = as_name + b"/" + entry.path if as_name else entry.path
+                writer.add(Entry(path, entry.directory, entry.name, entry.status))
+        finally:
+            os.close(top)
+
+
+@contextlib.contextmanager
+def _writing(root: str, out: BinaryIO) -> Iterator[_Writer]:
+    writer = _Writer(out)
+    try:
+        yield writer
+        writer.finish()
+    except OSError as error:
+        raise DriverError.from_os_error_in("export", root, error) from error
+
+
+class _Directories:
+    """Opens directories beneath a root, holding the last one."""
+
+    def __init__(self, root: str) -> None:
+        self._top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._path = b""
+        self._fd = self._top
+
+    def open(self, path: bytes) -> int | None:
+        """Give a descriptor, valid until the next call; None where there is no such directory."""
+        if path != self._path:
+            self._close()
+            if path:
+                try:
+                    self._fd = syscalls.openat2(self._top, path, _DIRECTORY, 0, _RESOLVE)
+                except OSError as error:
+                    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+                        return None
+                    raise
+                self._path = path
+        return self._fd
+
+    def _close(self) -> None:
+        if self._fd != self._top:
+            os.close(self._fd)
+        self._path, self._fd = b"", self._top
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+        os.close(self._top)
+
+
+class _Writer:
+    """Writes members one after the other, small ones together in one large piece."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._waiting = bytearray()
+        self._first_names: dict[tuple[int, int], bytes] = {}
+        try:
+            self._descriptor: int | None = out.fileno()
+        except io.UnsupportedOperation:
+            self._descriptor = None
+
+    def add(self, entry: Entry) -> None:
+        """Add a member for what is at a path, with its content; nothing if that is gone."""
+        kind = _TYPES.get(stat.S_IFMT(entry.status.st_mode))
+        if kind is None:
+            return  # a socket means nothing without the process that made it
+        if kind == REGULAR:
+            with contextlib.suppress(FileNotFoundError):
+                self._add_file(entry)
+            return
+        status = entry.status
+        member = _describe(entry.path, kind, status)
+        if kind == DIRECTORY:
+            member.name += b"/"
+        elif self._is_link(member, status):
+            return
+        if kind == SYMLINK:
+            member.linkname = os.readlink(entry.name, dir_fd=entry.directory)
+        elif kind in (CHAR, BLOCK_DEVICE):
+            member.major, member.minor = os.major(status.st_rdev), os.minor(status.st_rdev)
+        member.xattrs = read_xattrs(entry.place)
+        self._header(member)
+
+    def _is_link(self, member: Member, status: os.stat_result) -> bool:
+        """Add a hard link if another name of the file was added before."""
+        if status.st_nlink == 1:
+            return False
+        first = self._first_names.setdefault((status.st_dev, status.st_ino), member.name)
+        if first == member.name:
+            return False
+        member.type, member.linkname = LINK, first
+        self._header(member)
+        return True
+
+    def _add_file(self, entry: Entry) -> None:
+        fd = os.open(entry.name, _FILE, dir_fd=entry.directory)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise _changed(entry)
+            member = _describe(entry.path, REGULAR, status)
+            if self._is_link(member, status):
+                return
+            unsized = b"" if status.st_size else _read_unsized(fd, entry)
+            member.size = status.st_size or len(unsized)
+            member.xattrs = read_xattrs(fd)
+            self._header(member)
+            if unsized:
+                self._waiting += unsized
+            elif self._descriptor is not None and member.size >= _LARGE:
+                self._send(fd, entry, member.size, self._descriptor)
+            else:
+                self._copy(fd, entry, member.size)
+        finally:
+            os.close(fd)
+        self._waiting += padding(member.size)
+
+    def whiteout(self, path: bytes, status: os.stat_result | None = None) -> None:
+        """Add the member that says that a path is gone."""
+        above, slash, name = path.rpartition(b"/")
+        self.empty(above + slash + os.fsencode(whiteouts.PREFIX) + name, status)
+
+    def empty(self, name: bytes, status: os.stat_result | None = None) -> None:
+        """Add an empty file, with owner and time of a file on the disk if one is given."""
+        member = Member(name=name) if status is None else _describe(name, REGULAR, status)
+        member.mode = 0o600
+        self._header(member)
+
+    def finish(self) -> None:
+        """Add the end of the archive."""
+        self._waiting += bytes(2 * BLOCK)
+        self._flush()
+
+    def _header(self, member: Member) -> None:
+        try:
+            self._waiting += header(member)
+        except ValueError as error:
+            raise DriverError(
+                "export", os.fsdecode(member.name), errno.EINVAL, str(error)
+            ) from error
+        if len(self._waiting) >= _BUFFER:
+            self._flush()
+
+    def _copy(self, fd: int, entry: Entry, size: int) -> None:
+        while size:
+            piece = os.read(fd, min(size, _BUFFER))
+            if not piece:
+                raise _changed(entry)
+            size -= len(piece)
+            self._waiting += piece
+            if len(self._waiting) >= _BUFFER:
+                self._flush()
+
+    def _send(self, fd: int, entry: Entry, size: int, target: int) -> None:
+        """Let the kernel copy, if it can."""
+        self._flush()
+        while size:
+            try:
+                count = os.sendfile(target, fd, None, min(size, _SENDFILE_MOST))
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                    raise
+                self._copy(fd, entry, size)
+                return
+            if not count:
+                raise _changed(entry)
+            size -= count
+
+    def _flush(self) -> None:
+        with memoryview(self._waiting) as view:
+            done = 0
+            while done < len(view):
+                done += self._out.write(view[done:])
+        self._waiting.clear()
+
+
+def _read_unsized(fd: int, entry: Entry) -> bytes:
+    """Read a file that says that it is empty, as those of /proc and the like say."""
+    content = b""
+    while piece := os.read(fd, _BUFFER):
+        content += piece
+        if len(content) > _MOST_UNSIZED:
+            raise DriverError("export", os.fsdecode(entry.path), errno.EFBIG, "it has no size")
+    return content
+
+
+def _describe(name: bytes, kind: bytes, status: os.stat_result) -> Member:
+    return Member(
+        name=name,
+        type=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime=status.st_mtime_ns // 1_000_000_000,
+    )
+
+
+def _changed(entry: Entry) -> DriverError:
+    path = os.fsdecode(entry.path)
+    return DriverError("export", path, errno.EIO, "the file changed while it was read")

@@ -1,0 +1,80 @@
+"""Finding a path in a stack of layer directories, as overlayfs would show it.
+
+Owns the rules of whiteouts and opaque directories for look-ups. It changes nothing, never follows
+a symbolic link and needs no mount.
+Source: the kernel's Documentation/filesystems/overlayfs.rst.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from layerstore.drivers.model.tree import WhiteoutFormat
+from layerstore.drivers.tree.whiteouts import is_whiteout_device
+from layerstore.drivers.tree.xattrs import is_opaque
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A name as the stack shows it: its uppermost file, and for a directory all that merge."""
+
+    path: str
+    """Where the uppermost one lies on the disk."""
+    status: os.stat_result
+    merged: tuple[str, ...]
+    """For a directory: every layer's directory that is visible, nearest first. Else empty."""
+
+
+def look_up(layers: Sequence[str], path: str, whiteouts: WhiteoutFormat) -> Found | None:
+    """Find `path` (relative, or absolute in the layers) in `layers`, given nearest first.
+
+    None when no layer has it, a whiteout hides it, or something on the way is no directory.
+    Components `.` and `..` are refused with ValueError. Raises OSError for what can't be read.
+    """
+    found: Found | None = None
+    merged = tuple(layers)
+    for name in path.strip("/").split("/"):
+        if name in ("", ".", ".."):
+            raise ValueError(f"not a clean path: {path!r}")
+        found = look_up_in(merged, name, whiteouts)
+        if found is None:
+            return None
+        merged = found.merged
+    return found
+
+
+def look_up_in(directories: Sequence[str], name: str, whiteouts: WhiteoutFormat) -> Found | None:
+    """Find one name in directories that merge with each other, nearest first."""
+    top: tuple[str, os.stat_result] | None = None
+    merged: list[str] = []
+    for directory in directories:
+        path = f"{directory}/{name}"
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if is_whiteout_device(status):
+            break
+        if not stat.S_ISDIR(status.st_mode):
+            top = top or (path, status)
+            break
+        top = top or (path, status)
+        merged.append(path)
+        if is_opaque(path, whiteouts):
+            break
+    return None if top is None else Found(*top, tuple(merged))
+
+
+def names_in(directories: Sequence[str], whiteouts: WhiteoutFormat) -> Iterator[tuple[str, Found]]:
+    """Give every name that is visible in directories that merge with each other, in no order."""
+    seen: set[str] = set()
+    for directory in directories:
+        for name in os.listdir(directory):
+            if name not in seen:
+                seen.add(name)
+                found = look_up_in(directories, name, whiteouts)
+                if found is not None:
+                    yield name, found

@@ -1,0 +1,102 @@
+"""Extended attributes: which of them belong in a layer's tar, and overlayfs's opaque mark.
+
+Owns the list of what is the layer's and what is the host's. It never follows a symbolic link.
+Attributes of overlayfs itself are neither read into a tar nor taken from one: a tar that could set
+them could redirect a directory of the merged tree to any other. Nor are the labels of security
+modules: what a process may do with a file is for its host to say.
+Source of the marks: the kernel's Documentation/filesystems/overlayfs.rst.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from layerstore.drivers.model.tree import WhiteoutFormat
+
+_OVERLAY_OWN = ("trusted.overlay.", "user.overlay.")
+_LAYER_PREFIXES = ("user.", "trusted.", "system.posix_acl_")
+_LAYER_NAMES = frozenset({"security.capability", "security.ima"})
+_UNSUPPORTED = frozenset({errno.ENOTSUP, errno.ENOSYS})
+_OPAQUE_NAMES = {
+    WhiteoutFormat.OVERLAY: "trusted.overlay.opaque",
+    WhiteoutFormat.OVERLAY_USER: "user.overlay.opaque",
+}
+_OPAQUE_VALUE = b"y"
+
+
+def is_overlay_own(name: str) -> bool:
+    """Whether overlayfs keeps its own books in this attribute."""
+    return name.startswith(_OVERLAY_OWN)
+
+
+def is_hosts_own(name: str) -> bool:
+    """Whether a tar may not set an attribute: overlayfs's own, or a label of a security module."""
+    return is_overlay_own(name) or (name.startswith("security.") and name not in _LAYER_NAMES)
+
+
+def belongs_in_tar(name: str) -> bool:
+    """Whether an attribute is the layer's: not overlayfs's own, nor a label of this host.
+
+    moby's diffs hold `security.capability` only; user attributes, trusted ones and access control
+    lists are kept here too, as other builders of images do.
+    """
+    if is_overlay_own(name):
+        return False
+    return name.startswith(_LAYER_PREFIXES) or name in _LAYER_NAMES
+
+
+def list_xattrs(target: int | str | bytes) -> list[str]:
+    """Name a file's attributes; none where the file system has no attributes at all."""
+    try:
+        if isinstance(target, int):
+            return os.listxattr(target)
+        return os.listxattr(target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return []
+        raise
+
+
+def get_xattr(target: int | str | bytes, name: str) -> bytes | None:
+    """Read one attribute, None where the file hasn't got it."""
+    try:
+        if isinstance(target, int):
+            return os.getxattr(target, name)
+        return os.getxattr(target, name, follow_symlinks=False)
+    except OSError as error:
+        if error.errno == errno.ENODATA or error.errno in _UNSUPPORTED:
+            return None
+        raise
+
+
+def set_xattr(target: int | str | bytes, name: str, value: bytes) -> None:
+    """Set one attribute. Raises OSError."""
+    if isinstance(target, int):
+        os.setxattr(target, name, value)
+    else:
+        os.setxattr(target, name, value, follow_symlinks=False)
+
+
+def read_xattrs(target: int | str | bytes) -> dict[str, bytes]:
+    """Read the attributes that belong in a tar, by name, sorted. Raises OSError."""
+    found = {}
+    for name in sorted(list_xattrs(target)):
+        if belongs_in_tar(name):
+            value = get_xattr(target, name)
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def is_opaque(target: int | str | bytes, whiteouts: WhiteoutFormat) -> bool:
+    """Whether a directory of an overlay hides what lies beneath it in the lower layers."""
+    name = _OPAQUE_NAMES.get(whiteouts)
+    return name is not None and get_xattr(target, name) == _OPAQUE_VALUE
+
+
+def make_opaque(target: int | str | bytes, whiteouts: WhiteoutFormat) -> None:
+    """Make a directory hide what lies beneath it. A complete tree has no lower layers to hide."""
+    name = _OPAQUE_NAMES.get(whiteouts)
+    if name is not None:
+        set_xattr(target, name, _OPAQUE_VALUE)

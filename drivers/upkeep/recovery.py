@@ -1,0 +1,172 @@
+"""Opening a root: read what is there, and put into the trash what a crash left.
+
+Owns the decision of what is an orphan. It deletes nothing itself and changes nothing that any
+metadata names; where some metadata can't be read, driver directories that seem to be orphans are
+left alone, because the unreadable file may be what names them.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerStoreError
+from layerstore.drivers.model.ids import ChainID, chain_of, is_layer_store_id
+from layerstore.drivers.model.stored import StoredLayer, StoredMount
+from layerstore.drivers.records.buildkit import cached_layers
+from layerstore.drivers.records.containers import ContainerRecords
+from layerstore.drivers.root.disk import Disk
+from layerstore.drivers.system.durable import make_directories
+from layerstore.drivers.system.printable import escaped
+
+_log = logging.getLogger("layerstore")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What a root holds."""
+
+    layers: list[StoredLayer]
+    """Every layer that can be used, parents before their children."""
+    cached: set[ChainID]
+    """Layers that a dockerd's build cache keeps."""
+    mounts: list[StoredMount]
+    mounted: dict[str, str]
+    """Mount ID -> path of what is mounted."""
+    faults: list[InvalidMetadata]
+    """Metadata that can't be used, and why."""
+    reaped: int
+    """What a crash had left and is in the trash now."""
+
+
+def prepare_root(root: str, *, durable: bool, create: bool = True) -> None:
+    """Make the root, unless it has to be there, and the store's own directory in it."""
+    if not create and not os.path.isdir(root):
+        raise DriverError("open", root, errno.ENOENT)
+    for path, mode in ((root, 0o710), (f"{root}/layerstore", 0o700)):
+        make_directories(path, mode=mode, durable=durable)
+
+
+def recover(disk: Disk, *, reap: bool = True) -> Recovered:
+    """Read all metadata and, if wanted, reap orphans; the root's lock must be held."""
+    faults: list[InvalidMetadata] = []
+    layers = _in_order(_sorted_out(disk.metadata.layers(), faults), faults)
+    known = {layer.chain_id for layer in layers}
+    mounts = []
+    for mount in _sorted_out(disk.metadata.mounts(), faults):
+        if mount.parent is None or mount.parent in known:
+            mounts.append(mount)
+        else:
+            reason = f"its parent {mount.parent} is not there"
+            faults.append(InvalidMetadata(f"mount {mount.name}", reason))
+    if reap:
+        for fault in faults:
+            _log.warning("%s", escaped(str(fault)))
+    mounted = disk.driver.mounted()
+    reaped = _reap(disk, layers, mounts, mounted, all_read=not faults) if reap else 0
+    paths = {
+        mount.mount_id: disk.driver.metadata(mount.mount_id)["MergedDir"]
+        for mount in mounts
+        if mount.mount_id in mounted
+    }
+    return Recovered(
+        layers=layers,
+        cached=cached_layers(disk.root, layers),
+        mounts=mounts,
+        mounted=paths,
+        faults=faults,
+        reaped=reaped,
+    )
+
+
+T = TypeVar("T")
+
+
+def _sorted_out(found: Iterable[T | InvalidMetadata], faults: list[InvalidMetadata]) -> list[T]:
+    good: list[T] = []
+    for item in found:
+        if isinstance(item, InvalidMetadata):
+            faults.append(item)
+        else:
+            good.append(item)
+    return good
+
+
+def _in_order(layers: list[StoredLayer], faults: list[InvalidMetadata]) -> list[StoredLayer]:
+    """Order layers parents first, leaving out those whose parents or chain IDs don't fit."""
+    waiting: dict[ChainID | None, list[StoredLayer]] = {}
+    for layer in layers:
+        waiting.setdefault(layer.parent, []).append(layer)
+    ordered: list[StoredLayer] = []
+    parents: list[ChainID | None] = [None]
+    while parents:
+        parent = parents.pop()
+        for layer in waiting.pop(parent, []):
+            if chain_of(parent, layer.diff_id) != layer.chain_id:
+                reason = "its name is not the chain ID of its parent and diff ID"
+                faults.append(InvalidMetadata(f"layer {layer.chain_id}", reason))
+                continue
+            ordered.append(layer)
+            parents.append(layer.chain_id)
+    for parent, children in waiting.items():
+        faults.extend(
+            InvalidMetadata(f"layer {layer.chain_id}", f"its parent {parent} can't be used")
+            for layer in children
+        )
+    return ordered
+
+
+def _reap(
+    disk: Disk,
+    layers: list[StoredLayer],
+    mounts: list[StoredMount],
+    mounted: set[str],
+    *,
+    all_read: bool,
+) -> int:
+    """Move into the trash what nothing names; returns how many things that were."""
+    named = {layer.cache_id for layer in layers}
+    named.update(mount.mount_id for mount in mounts)
+    named.update(mount.init_id for mount in mounts if mount.init_id is not None)
+    orphans: set[str] = set()
+    reaped = 0
+    for path, cache_id in disk.metadata.orphans():
+        if cache_id is not None and cache_id not in named:
+            orphans.add(cache_id)
+        reaped += _tried(disk.metadata.discard_orphan, path, disk.trash)
+    for transaction in disk.metadata.transactions():
+        reaped += _tried(disk.metadata.discard, transaction, disk.trash)
+    if all_read:
+        unknown = set(disk.driver.ids()) - named
+        orphans.update(layer_id for layer_id in unknown if is_layer_store_id(layer_id))
+    for layer_id in orphans:
+        if layer_id in mounted:
+            _tried(disk.driver.put, layer_id)
+        reaped += _tried(disk.driver.remove, layer_id, disk.trash)
+    disk.driver.tidy()
+    if all_read:
+        records = ContainerRecords(disk.root, durable=disk.durable)
+        kept = {mount.mount_id for mount in mounts}
+        try:
+            records.keep_only(lambda: kept)
+        except LayerStoreError as error:
+            _log.warning("a record of a mount that is gone stays: %s", error)
+    for mount in mounts:
+        # An init layer is mounted only while its init function runs.
+        if mount.init_id is not None and mount.init_id in mounted:
+            _tried(disk.driver.put, mount.init_id)
+    return reaped
+
+
+def _tried(step: Callable[..., None], *arguments: str) -> bool:
+    """Whether the step went well; an orphan that can't be moved keeps nobody from opening."""
+    try:
+        step(*arguments)
+    except LayerStoreError as error:
+        _log.warning("an orphan could not be reaped: %s", error)
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""The jobs: everything that the store can ask of a disk, and what comes of it, as plain data.
+
+Owns what each job says and what its outcome looks like, so that it can travel to a child process.
+It never does one: that is `drivers/worker/perform`. Begin with `job`.
+"""
+
+from layerstore.drivers.work.checks import CheckJob, InspectRoot, PlanRepair, Repair, VerifyLayer
+from layerstore.drivers.work.descriptors import Descriptors, OwnedDescriptor, TarSource
+from layerstore.drivers.work.hands import Hands, Outcome, Performed
+from layerstore.drivers.work.images import DeleteImage, ImageJob, ReadConfig, WriteImage, WriteNames
+from layerstore.drivers.work.job import Job, SweepTrash
+from layerstore.drivers.work.layers import (
+    AppliedLayer,
+    ApplyLayer,
+    CommitLayer,
+    DiscardLayer,
+    DriverMetadata,
+    RemoveLayer,
+    StreamDifference,
+    StreamLayer,
+)
+from layerstore.drivers.work.mounts import (
+    MOUNT_WORK,
+    ApplyToMount,
+    CreateMount,
+    Init,
+    ListChanges,
+    MeasureMount,
+    MountLayer,
+    MountWork,
+    RemoveMount,
+    UnmountLayer,
+)
+
+HEAVY_JOBS: dict[str, type[Job]] = {
+    cls.__name__: cls
+    for cls in (
+        ApplyLayer,
+        ApplyToMount,
+        InspectRoot,
+        ListChanges,
+        MeasureMount,
+        PlanRepair,
+        StreamDifference,
+        StreamLayer,
+        SweepTrash,
+        VerifyLayer,
+    )
+}
+"""Those that a child takes, by name."""
+
+JOINING_JOBS: dict[str, type[Job]] = {cls.__name__: cls for cls in (CreateMount, RemoveMount)}
+"""Those of which a child takes many for one message."""
+
+__all__ = [
+    "HEAVY_JOBS",
+    "JOINING_JOBS",
+    "MOUNT_WORK",
+    "AppliedLayer",
+    "ApplyLayer",
+    "ApplyToMount",
+    "CheckJob",
+    "CommitLayer",
+    "CreateMount",
+    "DeleteImage",
+    "Descriptors",
+    "DiscardLayer",
+    "DriverMetadata",
+    "Hands",
+    "ImageJob",
+    "Init",
+    "InspectRoot",
+    "Job",
+    "ListChanges",
+    "MeasureMount",
+    "MountLayer",
+    "MountWork",
+    "Outcome",
+    "OwnedDescriptor",
+    "Performed",
+    "PlanRepair",
+    "ReadConfig",
+    "RemoveLayer",
+    "RemoveMount",
+    "Repair",
+    "StreamDifference",
+    "StreamLayer",
+    "SweepTrash",
+    "TarSource",
+    "UnmountLayer",
+    "VerifyLayer",
+    "WriteImage",
+    "WriteNames",
+]

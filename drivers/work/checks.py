@@ -1,0 +1,73 @@
+"""The jobs of a check and a repair, as plain data.
+
+Owns their fields only. Nothing here touches the disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from layerstore.drivers.model.faults import Fault
+from layerstore.drivers.model.ids import ChainID, DiffID
+from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.work.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckJob(Job):
+    """The root of these jobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectRoot(CheckJob):
+    """Compare the disk with the metadata; the outcome is a list of Fault."""
+
+    heavy: ClassVar[bool] = True
+    brings: ClassVar[Any] = list[Fault]
+
+    mounted: tuple[str, ...]
+    """Mount points as whoever asks sees them; a confined process sees none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyLayer(CheckJob):
+    """Read a layer back to nowhere; the outcome is a list of Fault."""
+
+    heavy: ClassVar[bool] = True
+    brings: ClassVar[Any] = list[Fault]
+
+    chain_id: ChainID
+    cache_id: str
+    diff_id: DiffID
+    size: int
+    """What its metadata says of its own files, in bytes."""
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRepair(CheckJob):
+    """Say what to do about faults; the outcome is a list of RepairStep."""
+
+    heavy: ClassVar[bool] = True
+    brings: ClassVar[Any] = list[RepairStep]
+
+    faults: tuple[Fault, ...]
+    mounted: tuple[str, ...]
+    """Mount points as whoever asks sees them; a confined process sees none."""
+    busy: tuple[str, ...] = ()
+    """IDs of what is just being made or removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair(CheckJob):
+    """Take one step of a repair, while nobody else uses the root. Idempotent."""
+
+    step: RepairStep
+
+    def summary(self) -> str:
+        """Return what is done."""
+        return self.step.action

@@ -1,0 +1,157 @@
+"""The jobs on read-write layers.
+
+Owns their fields, and what can be done to one that somebody holds (`MOUNT_WORK`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from layerstore.drivers.model.ids import ChainID
+from layerstore.drivers.model.tree import Change, ChangeKind
+from layerstore.drivers.work.descriptors import TarSource
+from layerstore.drivers.work.job import Job
+from layerstore.drivers.work.layers import DriverMetadata, StreamDifference
+
+Init = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateMount(Job):
+    """Make a read-write layer: its init layer where `init` is given, itself, its metadata."""
+
+    name: str
+    mount_id: str
+    init_id: str | None
+    parent: ChainID | None
+    parent_cache_id: str | None
+    transaction: str
+    mount_label: str = ""
+    storage_opt: Mapping[str, str] = field(default_factory=dict)
+    init: Init | None = None
+    again: bool = False
+    """Somebody who died may have begun with it, or even have done it."""
+
+    @property
+    def joins(self) -> bool:
+        """See Job; a function can't travel."""
+        return self.init is None and self.init_id is None
+
+    def summary(self) -> str:
+        """Return the name and mount ID."""
+        return f"{self.name} {self.mount_id[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveMount(Job):
+    """Move a read-write layer that is not mounted into the trash, with its init layer."""
+
+    follows: ClassVar[bool] = True
+
+    name: str
+    mount_id: str
+    init_id: str | None
+    transaction: str
+    """A new one, which its metadata is until all of it is gone."""
+    again: bool = False
+    """Somebody who died may have begun with it, or even have done it."""
+
+    @property
+    def joins(self) -> bool:
+        """See Job."""
+        return True
+
+    def summary(self) -> str:
+        """Return the name and mount ID."""
+        return f"{self.name} {self.mount_id[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountLayer(Job):
+    """Mount a read-write layer; the outcome is its path."""
+
+    mount_id: str
+    mount_label: str = ""
+
+    def summary(self) -> str:
+        """Return the mount ID."""
+        return self.mount_id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmountLayer(Job):
+    """Unmount a read-write layer."""
+
+    follows: ClassVar[bool] = True
+
+    mount_id: str
+
+    def summary(self) -> str:
+        """Return the mount ID."""
+        return self.mount_id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyToMount(Job):
+    """Unpack a tar into a read-write layer; the outcome is its unpacked size in bytes."""
+
+    heavy: ClassVar[bool] = True
+    brings: ClassVar[Any] = int
+
+    mount_id: str
+    parent_id: str | None
+    source: TarSource
+
+    def summary(self) -> str:
+        """Return the mount ID."""
+        return self.mount_id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListChanges(Job):
+    """Compare a read-write layer with its parent; the outcome is a list of Change."""
+
+    heavy: ClassVar[bool] = True
+    brings: ClassVar[Any] = list[tuple[str, ChangeKind]]
+
+    mount_id: str
+    parent_id: str | None
+
+    def outcome(self, brought: list[tuple[str, ChangeKind]]) -> list[Change]:
+        """See Job."""
+        return [Change(path, kind) for path, kind in brought]
+
+    def summary(self) -> str:
+        """Return the mount ID."""
+        return self.mount_id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureMount(Job):
+    """Add up a read-write layer's own files; the outcome is bytes."""
+
+    heavy: ClassVar[bool] = True
+    brings: ClassVar[Any] = int
+
+    mount_id: str
+    parent_id: str | None
+
+    def summary(self) -> str:
+        """Return the mount ID."""
+        return self.mount_id[:12]
+
+
+MountWork = Literal["changes", "size", "read", "apply", "inspect"]
+
+MOUNT_WORK: dict[MountWork, Callable[[str, str | None, TarSource], Job]] = {
+    "changes": lambda mount, parent, _: ListChanges(mount_id=mount, parent_id=parent),
+    "size": lambda mount, parent, _: MeasureMount(mount_id=mount, parent_id=parent),
+    "read": lambda mount, parent, _: StreamDifference(layer_id=mount, parent_id=parent),
+    "apply": lambda mount, parent, source: ApplyToMount(
+        mount_id=mount, parent_id=parent, source=source
+    ),
+    "inspect": lambda mount, _, __: DriverMetadata(layer_id=mount),
+}
+"""What can be done to a read-write layer that is held: by its ID, its parent's, and a tar."""

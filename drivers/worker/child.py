@@ -1,0 +1,142 @@
+"""The child process of a driver worker: it gets jobs as frames and answers each with frames.
+
+Owns nothing that outlives it. It confines itself before its first job and forks for each tar that
+it unpacks, so it keeps no thread between jobs. It ends with its parent, at once even in the middle
+of a job, because whoever asked is gone and the next open of the root reaps the rest.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from layerstore.drivers import work
+from layerstore.drivers.confine import seccomp
+from layerstore.drivers.confine.apart import in_own_process
+from layerstore.drivers.confine.confine import (
+    FILTER,
+    VISIBLE,
+    Confinement,
+    confine,
+    limit_resources,
+)
+from layerstore.drivers.confine.narrow import see_only_tree
+from layerstore.drivers.errors import NotConfined, to_wire
+from layerstore.drivers.model.faults import Fault
+from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.model.tree import Change, LayerTree
+from layerstore.drivers.root.disk import Disk, DiskConfig, make_disk
+from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.frames import (
+    BadFrame,
+    EndOfFrames,
+    convert,
+    receive_frame,
+    send_frame,
+)
+from layerstore.drivers.worker import together
+from layerstore.drivers.worker.perform import perform
+
+_ITEMS_PER_FRAME = 10_000
+
+
+def main(fd: int, parent: int) -> None:
+    """Serve jobs on the socket `fd` until the process with ID `parent` closes its end."""
+    _die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    sock = socket.socket(fileno=fd)
+    try:
+        hello, _ = receive_frame(sock)
+        config = convert(hello, DiskConfig)
+        disk = make_disk(config)
+        os.umask(0o022)
+        limit_resources(config.limits)
+        confinement = Confinement((), ("everything (turned off)",))
+        if config.confine != "off":
+            confinement = confine(config.root)
+            disk = replace(disk, apart=in_own_process(sock, _narrower(confinement)))
+        gc.freeze()  # what is there now stays, and a fork shares it
+        send_frame(sock, asdict(confinement))
+        while True:
+            request, descriptors = receive_frame(sock)
+            name, fields = convert(request, tuple[str, dict[str, Any]])
+            if name == together.NAME:
+                send_frame(sock, together.perform_packed(disk, fields))
+            elif config.confine == "required" and confinement.missing:
+                _refuse(sock, confinement, descriptors)
+            else:
+                _answer(sock, disk, name, fields, descriptors)
+    except (EndOfFrames, BrokenPipeError, ConnectionResetError):
+        return
+    except BadFrame as error:
+        sys.exit(f"layerstore worker: bad frame: {error}")
+
+
+def _answer(
+    sock: socket.socket, disk: Disk, name: str, fields: dict[str, Any], numbers: list[int]
+) -> None:
+    descriptors = tuple(work.OwnedDescriptor(number) for number in numbers)
+    try:
+        outcome = perform(disk, _job(name, fields), descriptors)
+    except Exception as error:  # noqa: BLE001 - every error goes to the parent
+        send_frame(sock, {"error": to_wire(error, "worker")})
+    else:
+        _send_outcome(sock, outcome)
+    finally:
+        for descriptor in descriptors:
+            descriptor.close()
+
+
+def _job(name: str, fields: dict[str, Any]) -> work.Job:
+    cls = work.HEAVY_JOBS.get(name)
+    if cls is None:
+        raise BadFrame(f"no such job: {name!r}")
+    return convert(fields, cls)
+
+
+def _send_outcome(sock: socket.socket, outcome: work.Outcome) -> None:
+    if isinstance(outcome, work.AppliedLayer):
+        send_frame(sock, {"ok": asdict(outcome)})
+    elif isinstance(outcome, list):
+        for start in range(0, len(outcome), _ITEMS_PER_FRAME):
+            part = outcome[start : start + _ITEMS_PER_FRAME]
+            send_frame(sock, {"part": [_flat(item) for item in part]})
+        send_frame(sock, {"ok": None})
+    else:
+        send_frame(sock, {"ok": outcome})
+
+
+def _flat(item: Change | Fault | RepairStep) -> object:
+    return (item.path, int(item.kind)) if isinstance(item, Change) else asdict(item)
+
+
+def _refuse(sock: socket.socket, confinement: Confinement, numbers: list[int]) -> None:
+    for number in numbers:
+        os.close(number)
+    send_frame(sock, {"error": to_wire(NotConfined(", ".join(confinement.missing)), "worker")})
+
+
+def _narrower(confinement: Confinement) -> Callable[[LayerTree], None]:
+    """Return what a fork gives up beyond what this process has given up already."""
+
+    def narrow(tree: LayerTree) -> None:
+        if VISIBLE in confinement.done:
+            see_only_tree(tree.root, tree.lowers)
+        if FILTER in confinement.done:
+            seccomp.forbid(unpacking=True)
+
+    return narrow
+
+
+def _die_with(parent: int) -> None:
+    # Not the closing of the socket, which lives on in processes that the parent has forked.
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,176 @@
+"""Several short jobs for one message: what goes to the child and what comes back.
+
+In threads of this process such jobs wait for each other at every system call (whoever made one
+needs the interpreter's lock again, which another thread has taken meanwhile); a child does them one
+after another without. Owns the form of the two frames. It knows no process and no socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from layerstore.drivers import work
+from layerstore.drivers.errors import LayerStoreError, Wire, from_wire, to_wire
+from layerstore.drivers.root.disk import Disk
+from layerstore.drivers.root.removal import remove_mounts
+from layerstore.drivers.system.frames import BadFrame, convert
+from layerstore.drivers.system.retry import retries
+from layerstore.drivers.worker.perform import perform
+
+NAME = "together"
+_log = logging.getLogger("layerstore")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What became of one job; `left` if this process must not do it."""
+
+    begun: int
+    ended: int
+    retries: int = 0
+    left: bool = False
+    error: Wire | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Replies:
+    """In the order of the jobs, and what there was to log: level and text."""
+
+    replies: list[_Reply]
+    lines: list[tuple[int, str]]
+
+
+def pack(jobs: Sequence[work.Job]) -> tuple[str, object]:
+    """Return what asks a child for jobs that join."""
+    return NAME, {"jobs": [(type(job).__name__, _fields(job)) for job in jobs]}
+
+
+def _fields(job: work.Job) -> dict[str, Any]:
+    names: tuple[str, ...] = type(job).__slots__
+    return {name: getattr(job, name) for name in names}
+
+
+def perform_packed(disk: Disk, fields: dict[str, Any]) -> dict[str, Any]:
+    """Do what `pack` asked for, and return the frame to answer with. In the child."""
+    jobs = [_job(*pair) for pair in convert(fields.get("jobs"), list[tuple[str, dict[str, Any]]])]
+    with _logged() as lines:
+        replies = _perform_jobs(disk, jobs)
+    return asdict(_Replies(replies, lines))
+
+
+def _job(name: str, fields: dict[str, Any]) -> work.Job:
+    cls = work.JOINING_JOBS.get(name)
+    if cls is None:
+        raise BadFrame(f"no such job: {name!r}")
+    return convert(fields, cls)
+
+
+def _perform_jobs(disk: Disk, jobs: Sequence[work.Job]) -> list[_Reply]:
+    replies: list[_Reply | None] = []
+    removals: list[work.RemoveMount] = []
+    for job in jobs:
+        if not isinstance(job, work.RemoveMount):
+            replies.append(_perform(disk, job))
+        elif _may_be_mounted(disk, job):
+            now = time.monotonic_ns()
+            replies.append(_Reply(now, now, left=True))
+        else:
+            replies.append(None)
+            removals.append(job)
+    removed = iter(_remove(disk, removals))
+    return [reply or next(removed) for reply in replies]
+
+
+def _may_be_mounted(disk: Disk, job: work.RemoveMount) -> bool:
+    # A confined child sees none of the mounts that it would have to undo.
+    layers = [job.mount_id, job.init_id] if job.init_id is not None else [job.mount_id]
+    return any(disk.driver.may_be_mounted(layer) for layer in layers)
+
+
+def _perform(disk: Disk, job: work.Job) -> _Reply:
+    begun, before = time.monotonic_ns(), retries()
+    error = None
+    try:
+        perform(disk, job, ())
+    except LayerStoreError as caught:
+        error = to_wire(caught, "worker")
+    return _Reply(begun, time.monotonic_ns(), retries() - before, error=error)
+
+
+def _remove(disk: Disk, removals: Sequence[work.RemoveMount]) -> list[_Reply]:
+    """Remove read-write layers; what is done for all of them at once counts as the first's."""
+    replies = []
+    begun = time.monotonic_ns()
+    for error in remove_mounts(disk, removals):
+        ended = time.monotonic_ns()
+        wire = to_wire(error, "worker") if error is not None else None
+        replies.append(_Reply(begun, ended, error=wire))
+        begun = ended
+    return replies
+
+
+def unpack(frame: object, jobs: Sequence[work.Job], child: int) -> list[work.Performed | None]:
+    """Return what became of each job; None for one that the child has left.
+
+    Logs what the child had to log. Raises BadFrame.
+    """
+    answer = convert(frame, _Replies)
+    if len(answer.replies) != len(jobs):
+        raise BadFrame(f"{len(answer.replies)} answers for {len(jobs)} jobs")
+    for level, line in answer.lines:
+        _log.log(level, "child %d: %s", child, line)
+    return [
+        None
+        if reply.left
+        else work.Performed(
+            error=from_wire(reply.error) if reply.error is not None else None,
+            begun=reply.begun,
+            ended=reply.ended,
+            retries=reply.retries,
+            child=child,
+        )
+        for reply in answer.replies
+    ]
+
+
+def perform_here(disk: Disk, job: work.Job, *, again: bool) -> work.Performed:
+    """Do a job that joins in this process; `again` if a child died that may have begun with it."""
+    if again and isinstance(job, work.CreateMount | work.RemoveMount):
+        job = replace(job, again=True)
+    begun, before = time.monotonic_ns(), retries()
+    error = None
+    try:
+        perform(disk, job, ())
+    except LayerStoreError as caught:
+        error = caught
+    return work.Performed(
+        error=error,
+        begun=begun,
+        ended=time.monotonic_ns(),
+        retries=retries() - before,
+    )
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[list[tuple[int, str]]]:
+    """Collect what is logged in a `with` block, which is for the parent to log."""
+    handler = _Collecting()
+    _log.addHandler(handler)
+    try:
+        yield handler.lines
+    finally:
+        _log.removeHandler(handler)
+
+
+class _Collecting(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.levelno, record.getMessage()))

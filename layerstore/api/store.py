@@ -1,0 +1,358 @@
+"""The front door: LayerStore."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from layerstore.actors.watching.trace import TraceRecord
+from layerstore.actors.watching.waiting import Waiting
+from layerstore.api.options import Durability, check_options
+from layerstore.asking.progress import Progress
+from layerstore.drivers.confine.confine import Confine, Confinement
+from layerstore.drivers.errors import (
+    DriverError,
+    InvalidMetadata,
+    NotConfined,
+)
+from layerstore.drivers.graph.choose import find_driver, open_driver
+from layerstore.drivers.graph.overlay2_probe import remove_trials
+from layerstore.drivers.model.faults import Fault
+from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.root.disk import DiskConfig, make_disk
+from layerstore.drivers.root.lock import RootLock
+from layerstore.drivers.upkeep.recovery import prepare_root
+from layerstore.engine import checking
+from layerstore.engine.core import Core
+from layerstore.engine.crew import Staff
+from layerstore.engine.repairing import Announce, repair
+from layerstore.engine.startup import start
+from layerstore.images.store import ImageStore
+from layerstore.observe.metrics import Metrics, measure
+from layerstore.observe.recording import Recording
+from layerstore.operations.blocking import BlockingStore
+from layerstore.operations.deferred import LaterStore
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Finalizer: TypeAlias = "weakref.finalize[..., LayerStore]"
+
+
+class LayerStore(BlockingStore):
+    """Content-addressed read-only layers and named read-write layers beneath one root.
+
+    A root is laid out as a Docker data root. One process has it open at a time; any of its threads
+    may use the store. Use it as a context manager, or close it.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        driver: str | None = None,
+        driver_options: Mapping[str, str] | None = None,
+        durability: Durability = "durable",
+        workers: int | None = None,
+        max_streams: int = 64,
+        max_queued: int = 10_000,
+        prespawn: bool = True,
+        limits: Limits | None = None,
+        confine: Confine = "auto",
+        trace_size: int = 10_000,
+        trace_file: str | os.PathLike[str] | None = None,
+        stall_after: float = 60.0,
+        recover: bool = True,
+    ) -> None:
+        """Open a root, making what is missing.
+
+        `driver` names a graph driver (`overlay2`, `vfs`); by default it is the one that the root
+        was used with, or the best one that its file system supports. `durability`: `durable` has
+        every change on the disk before its call returns, `relaxed` leaves that to the kernel.
+        `workers` is how many short jobs run at once and how many child processes are kept ready
+        (default: one for each CPU; 0 does everything in threads). `max_streams` bounds the tars
+        that are read and written at once, `max_queued` the jobs that wait. With `prespawn` the
+        children start now, else with their first job. `limits` bound what one tar may unpack to.
+        `confine`: children give up what their jobs don't need as far as the kernel lets them
+        (`auto`), or else the store isn't opened (`required`), or they don't (`off`); `confinement`
+        tells. `trace_size` is how many messages `trace` remembers (0: none), `trace_file` where a
+        journal of them is written, see `trace_to` (default: what LAYERSTORE_TRACE names, if it is
+        set). A call that has no answer after `stall_after` seconds is told of in the log, with
+        who waits for whom (0: never).
+        Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
+        crash left stays where it is, to be told by `check`.
+
+        Raises InvalidArgument, StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage,
+        DriverError, NotConfined.
+        """
+        check_options(
+            root=root,
+            durability=durability,
+            confine=confine,
+            workers=workers,
+            max_streams=max_streams,
+            max_queued=max_queued,
+            trace_size=trace_size,
+            stall_after=stall_after,
+            limits=limits,
+        )
+        self.root = os.path.realpath(root)
+        durable = durability == "durable"
+        prepare_root(self.root, durable=durable, create=recover)
+        lock = RootLock(self.root)
+        try:
+            if recover:
+                remove_trials(self.root)
+                graph_driver, self.driver_reason = open_driver(
+                    driver, self.root, durable=durable, options=driver_options
+                )
+            else:
+                graph_driver, self.driver_reason = find_driver(driver, self.root, durable=durable)
+            config = DiskConfig(
+                root=self.root,
+                driver=graph_driver.name,
+                durable=durable,
+                limits=limits or Limits(),
+                confine=confine,
+            )
+            self._recording = Recording(trace_size, root=self.root, driver=graph_driver.name)
+            staff = Staff(
+                workers=workers if workers is not None else os.cpu_count() or 1,
+                max_heavy=max_streams,
+                max_queued=max_queued,
+                prespawn=prespawn,
+                tracer=self._recording.tracer,
+                stall_after=stall_after,
+            )
+            disk = make_disk(config, graph_driver)
+            self._recording.begin(trace_file)
+            try:
+                self._core = start(disk, config, staff, recovering=recover)
+            except BaseException:
+                self._recording.close()
+                raise
+        except OSError as error:
+            lock.release()
+            raise DriverError.from_os_error_in("open the store", self.root, error) from error
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
+        self._finalizer = self._close_in_the_end()
+        if confine == "required":
+            self._require_confinement()
+
+    def _require_confinement(self) -> None:
+        try:
+            missing = self.confinement().missing
+            if missing:
+                raise NotConfined(", ".join(missing))
+        except BaseException:
+            self.close(keep_mounts=True)
+            raise
+
+    @property
+    def faults(self) -> list[InvalidMetadata]:
+        """The metadata on the disk that can't be used, and why."""
+        return self._core.faults
+
+    @property
+    def driver_name(self) -> str:
+        """Name of the graph driver. moby: Store.DriverName."""
+        return self._core.disk.driver.name
+
+    def driver_status(self) -> list[tuple[str, str]]:
+        """Return pairs of what the graph driver says of itself. moby: Store.DriverStatus."""
+        return self._core.disk.driver.status()
+
+    def confinement(self) -> Confinement:
+        """Return how the processes that unpack tars are confined, and what is missing, with why.
+
+        A process is spawned for the first call. Raises StoreClosed, WorkerDied, DriverError.
+        """
+        return self._core.confinement()
+
+    # Other ways in
+
+    @property
+    def later(self) -> LaterStore:
+        """The same calls for actors, and whoever else must not wait: each returns a future.
+
+        `store.later.create_rw_layer(...).tell(self.actor_ref, tag)` has an Outcome told to a Pykka
+        actor. AsyncLayerStore is for asyncio.
+        """
+        return LaterStore(self)
+
+    @property
+    def core(self) -> Core:
+        """The actors behind the store, for its other faces."""
+        return self._core
+
+    # Images
+
+    @property
+    def images(self) -> ImageStore:
+        """The images, which keep their layers."""
+        return ImageStore(self)
+
+    # The store itself
+
+    def trace(self) -> list[TraceRecord]:
+        """Return the newest messages between the actors, in the order they were sent."""
+        return self._core.tracer.records()
+
+    def waiting(self) -> Waiting:
+        """Return every call without an answer and what it waits for, and what each actor is at.
+
+        Looks at the actors from outside, so it answers even where they don't. Calls are known only
+        while the store is traced. Raises StoreClosed.
+        """
+        self._core.check_open()
+        return self._core.waiting()
+
+    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
+        """Write what is traced from now on to a journal for `layerstore trace`, or to none.
+
+        `path` is a file, or a directory to make one in. A file that is there is moved to `path.1`,
+        what is there to `path.2`, and so on, as when it has grown to 8 MiB; at most 8 are kept. It
+        ends with the store. Where the disk is full, records are lost and nothing else. For one
+        thread at a time. Raises DriverError, StoreClosed.
+        """
+        self._core.check_open()
+        self._recording.write_to(path)
+
+    def metrics(self) -> Metrics:
+        """Return a snapshot of what the store holds, has done and is doing.
+
+        `layerstore.prometheus` serves it. Raises StoreClosed, DriverError.
+        """
+        return measure(self._core)
+
+    @contextlib.contextmanager
+    def trace_into(self, take: Callable[[TraceRecord], None]) -> Iterator[None]:
+        """Have `take` called with each message, job and answer once it is done, in a `with` block.
+
+        It is called in the actors' threads, so it must not wait, nor use the store.
+        `layerstore.otel` makes spans of them.
+        """
+        with self._recording.also_into(take):
+            yield
+
+    def check(self, *, full: bool = False, progress: Progress | None = None) -> list[Fault]:
+        """Compare the disk with the metadata and return what is wrong; nothing is changed.
+
+        With `full` every layer's files are read, and must give the tar that was registered;
+        `progress` is called with the bytes of the layers done. The store may be used meanwhile:
+        what is just being made or removed is no fault. Raises CallTimeout, WorkerDied, DriverError
+        where the disk can't be looked at.
+        """
+        return checking.check(self._core, full=full, progress=progress)
+
+    def repair(
+        self,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        announce: Announce | None = None,
+        progress: Progress | None = None,
+    ) -> list[RepairStep]:
+        """Remove what nothing names and make again what follows from the rest; returns all steps.
+
+        Without `force` nothing is lost, and steps whose `force` is set are only told. With it every
+        layer is verified first, and layers, mounts and images that aren't whole go, with all that
+        is made on them; layers beneath them stay. `announce` is called with the steps before the
+        first is taken; `dry_run` takes none.
+
+        A repair has the store to itself: where there is something to do, it lets go of all
+        references, as closing does, keeps mounts (found again by get_rw_layer, and no longer
+        unmounted by `close`), and opens the store anew. Waits until what was removed is deleted.
+        Raises DriverError where a step fails; those before it are done, and it may be tried again.
+        """
+        faults = self.check(full=force, progress=progress)
+        steps = checking.plan(self._core, faults) if faults else []
+        if not dry_run and any(force or not step.force for step in steps):
+            steps = self._repair(faults, force=force, announce=announce)
+        elif announce is not None:
+            announce(steps)
+        if not dry_run:
+            self.drain()
+        return steps
+
+    def _repair(
+        self, faults: list[Fault], *, force: bool, announce: Announce | None
+    ) -> list[RepairStep]:
+        core = self._core
+        core.check_open()
+        self._finalizer.detach()
+        try:
+            core.close(keep_mounts=True, timeout=10.0)
+            children = core.staff.workers > 0
+            return repair(
+                core.disk, core.config, faults, force=force, children=children, announce=announce
+            )
+        finally:
+            try:
+                self._core = start(core.disk, core.config, core.staff, recovering=True)
+            except BaseException:
+                self._recording.close()
+                self._lock.release()
+                raise
+            self._finalizer = self._close_in_the_end()
+
+    def _close_in_the_end(self) -> Finalizer:
+        """Have whoever forgets to close leave no child, no mount and no thread at exit."""
+        return weakref.finalize(
+            self,
+            _close,
+            self._core,
+            self._recording,
+            self._lock,
+            keep_mounts=False,
+            timeout=10.0,
+        )
+
+    def close(self, *, keep_mounts: bool = False, timeout: float = 10.0) -> None:
+        """Unmount what was mounted through this store, finish what was begun, end all of it.
+
+        With `keep_mounts` mounts stay, to be found by whoever opens the root next. What isn't
+        finished some time before `timeout` seconds are over (a fifth of them) is cut off and
+        undone. Calls under way have their results or errors then, unless they wait for code of
+        their caller's. Nothing is released: read-write layers and their changes stay in the store.
+        Raises DriverError where something can't be unmounted; the store is closed all the same.
+        Idempotent.
+        """
+        if self._finalizer.detach() is not None:
+            recording = self._recording
+            _close(self._core, recording, self._lock, keep_mounts=keep_mounts, timeout=timeout)
+
+    def cleanup(self) -> None:
+        """Close the store under moby's name for it. moby: Store.Cleanup."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<LayerStore {self.root} {self.driver_name}>"
+
+
+def _close(
+    core: Core, recording: Recording, lock: RootLock, *, keep_mounts: bool, timeout: float
+) -> None:
+    try:
+        core.close(keep_mounts=keep_mounts, timeout=timeout)
+    finally:
+        recording.close()
+        lock.release()

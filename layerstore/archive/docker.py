@@ -1,0 +1,58 @@
+"""Reading what `docker save` writes, of all ages, and what other tools write in its format.
+
+Owns `manifest.json`: a list of images with `Config`, `RepoTags` and `Layers`, the last in the order
+of the configuration's diff IDs. moby: image/tarexport.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from layerstore.archive.archive import Archive, read_blob
+from layerstore.archive.image import ArchivedImage, layer_of, make_image, read_verified
+from layerstore.drivers.errors import InvalidImage, LimitExceeded
+from layerstore.drivers.model.image_config import MAX_CONFIG, parse_json
+
+MANIFEST = "manifest.json"
+_MAX_IMAGES = 1000
+_BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})\Z")
+_NAMED_BY_ID = re.compile(r"(?:blobs/sha256/|sha256:)?([0-9a-f]{64})(?:\.json)?\Z")
+
+
+class _Entry(msgspec.Struct, rename="pascal"):
+    config: str
+    layers: list[str] | None = None
+    repo_tags: list[str] | None = None
+
+
+def read_docker_archive(archive: Archive) -> list[ArchivedImage]:
+    """Read every image of the archive.
+
+    Raises InvalidImage, IntegrityError where a blob isn't what its name promises, LimitExceeded.
+    """
+    what = f"{MANIFEST} of {archive.label}"
+    document = parse_json(read_blob(archive, MANIFEST, MAX_CONFIG), what)
+    try:
+        entries = msgspec.convert(document, list[_Entry])
+    except msgspec.ValidationError as error:
+        raise InvalidImage(what, str(error)) from error
+    if not entries:
+        raise InvalidImage(what, "it lists no image")
+    if len(entries) > _MAX_IMAGES:
+        raise LimitExceeded(f"the number of images of {archive.label}", _MAX_IMAGES)
+    return [_read_image(archive, entry) for entry in entries]
+
+
+def _read_image(archive: Archive, entry: _Entry) -> ArchivedImage:
+    named = _NAMED_BY_ID.match(entry.config)
+    if named:
+        config = read_verified(archive, entry.config, f"sha256:{named[1]}")
+    else:
+        config = read_blob(archive, entry.config, MAX_CONFIG)
+    layers = []
+    for name in entry.layers or []:
+        blob = _BLOB.match(name)
+        layers.append(layer_of(archive, name, f"sha256:{blob[1]}" if blob else None, None))
+    return make_image(archive, config, layers, entry.repo_tags or [], entry.config)

@@ -1,0 +1,26 @@
+"""Reading an archive whatever its kind.
+
+Owns the choice: a `manifest.json` is docker's, and has the names where both are there; else an
+`index.json` is an OCI layout's.
+"""
+
+from __future__ import annotations
+
+from layerstore.archive.archive import Archive
+from layerstore.archive.docker import MANIFEST, read_docker_archive
+from layerstore.archive.image import ArchivedImage
+from layerstore.archive.oci import INDEX, read_oci_layout
+from layerstore.drivers.errors import InvalidImage
+from layerstore.images.platform import Platform
+
+
+def read_images(
+    archive: Archive, platform: Platform | None = None, name: str | None = None
+) -> list[ArchivedImage]:
+    """Read every image; see read_docker_archive and read_oci_layout."""
+    if archive.size(MANIFEST) is not None:
+        return read_docker_archive(archive)
+    if archive.size(INDEX) is not None:
+        return read_oci_layout(archive, platform, name)
+    reason = f"neither {MANIFEST} of docker nor {INDEX} of an OCI layout is in it"
+    raise InvalidImage(archive.label, reason)

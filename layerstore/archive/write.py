@@ -1,0 +1,159 @@
+"""Writing image archives: an OCI image layout and docker's `manifest.json` in one tar.
+
+Owns the members, their order and their headers, which are the same for equal images. `docker load`
+and every reader of OCI layouts take it. moby: image/tarexport.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from dataclasses import dataclass, field
+from typing import IO, Any, Protocol
+
+import msgspec
+
+from layerstore.drivers.model.ids import DiffID, hex_of
+from layerstore.drivers.model.image_config import ImageFacts
+from layerstore.images.reference import parse_reference
+
+_CHUNK = 1 << 20
+_BLOCK = 512
+_RECORD = 20 * _BLOCK
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+class Tar(Protocol):
+    """A layer's tar to be read to its end."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return at most `size` bytes, none at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedImage:
+    """One image to be written: its configuration's bytes and the names to write it under."""
+
+    config: bytes
+    facts: ImageFacts
+    names: list[str]
+
+
+@dataclass(slots=True)
+class ArchiveWriter:
+    """Writes one archive into a file that can seek; add layers and images, then finish."""
+
+    out: IO[bytes]
+    _sizes: dict[str, int] = field(default_factory=dict)
+    _descriptors: list[dict[str, Any]] = field(default_factory=list)
+    _entries: list[dict[str, Any]] = field(default_factory=list)
+    _repositories: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Write the directories of the layout."""
+        for name in ("blobs/", "blobs/sha256/"):
+            self.out.write(_header(name, 0, tarfile.DIRTYPE))
+
+    def has(self, diff: DiffID) -> bool:
+        """Whether a layer is in the archive already."""
+        return _blob(diff) in self._sizes
+
+    def add_layer(self, diff: DiffID, tar: Tar) -> None:
+        """Write a layer's tar, whose size is known only at its end."""
+        start = self.out.tell()
+        self.out.write(bytes(_BLOCK))
+        size = 0
+        while chunk := tar.read(_CHUNK):
+            self.out.write(chunk)
+            size += len(chunk)
+        self.out.write(bytes(-size % _BLOCK))
+        end = self.out.tell()
+        header = _header(_blob(diff), size, tarfile.REGTYPE)
+        self.out.seek(start)
+        self.out.write(header)
+        self.out.seek(end)
+        self._sizes[_blob(diff)] = size
+
+    def add_image(self, image: SavedImage) -> None:
+        """Write an image whose layers are in the archive."""
+        layers = [self._descriptor(_LAYER, diff) for diff in image.facts.diff_ids]
+        config = self._blob_of(image.config, _CONFIG)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": config,
+            "layers": layers,
+        }
+        described = self._blob_of(msgspec.json.encode(manifest), _MANIFEST)
+        described["platform"] = _platform(image.facts)
+        self._descriptors.extend(_named(described, name) for name in image.names or [""])
+        self._entries.append(
+            {
+                "Config": _blob(config["digest"]),
+                "RepoTags": image.names or None,
+                "Layers": [_blob(diff) for diff in image.facts.diff_ids],
+            }
+        )
+        if image.facts.diff_ids:
+            for name in image.names:
+                reference = parse_reference(name).tagged()
+                tags = self._repositories.setdefault(reference.repository, {})
+                tags[str(reference.tag)] = hex_of(image.facts.diff_ids[-1])
+
+    def finish(self) -> None:
+        """Write what lists the images, and the end of the tar."""
+        index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": self._descriptors}
+        self._small("index.json", msgspec.json.encode(index))
+        self._small("manifest.json", msgspec.json.encode(self._entries))
+        self._small("oci-layout", msgspec.json.encode({"imageLayoutVersion": "1.0.0"}))
+        if self._repositories:
+            self._small("repositories", msgspec.json.encode(self._repositories, order="sorted"))
+        self.out.write(bytes(2 * _BLOCK))
+        self.out.write(bytes(-self.out.tell() % _RECORD))
+
+    def _blob_of(self, content: bytes, media_type: str) -> dict[str, Any]:
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        if _blob(digest) not in self._sizes:
+            self._small(_blob(digest), content)
+        return self._descriptor(media_type, digest)
+
+    def _small(self, name: str, content: bytes) -> None:
+        self.out.write(_header(name, len(content), tarfile.REGTYPE))
+        self.out.write(content + bytes(-len(content) % _BLOCK))
+        self._sizes[name] = len(content)
+
+    def _descriptor(self, media_type: str, digest: str) -> dict[str, Any]:
+        return {"mediaType": media_type, "digest": digest, "size": self._sizes[_blob(digest)]}
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/sha256/{hex_of(digest)}"
+
+
+def _header(name: str, size: int, kind: bytes) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.type = kind
+    info.mode = 0o755 if kind == tarfile.DIRTYPE else 0o644
+    return info.tobuf(tarfile.GNU_FORMAT)  # one block, whatever the size
+
+
+def _platform(facts: ImageFacts) -> dict[str, str]:
+    platform = {"architecture": facts.architecture, "os": facts.os or "linux"}
+    if facts.variant:
+        platform["variant"] = facts.variant
+    return platform
+
+
+def _named(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
+    if not name:
+        return descriptor
+    reference = parse_reference(name).tagged()
+    annotations = {
+        "io.containerd.image.name": name,
+        "org.opencontainers.image.ref.name": reference.tag,
+    }
+    return {**descriptor, "annotations": annotations}

@@ -1,0 +1,56 @@
+"""The kinds of request, and how far each goes: a question, a tar handed in, a tar that comes out.
+
+A request names the actor, the message and what is made of the answer. Who waits for that, and how
+(a thread, an event loop, another actor), is the faces' affair; what can be asked for is declared in
+the room `operations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NewType, TypeVar
+
+from layerstore.actors import messages as m
+from layerstore.asking.source import Handover, Source
+from layerstore.drivers.work import Descriptors, TarSource
+
+T = TypeVar("T")
+Made = TypeVar("Made")
+
+Compression = Literal["auto", "none"]
+Number = NewType("Number", int)
+"""A fresh number, by which work that nobody wants any more is stopped."""
+Asked = Literal["layers", "mounts", "images", "reaper"]
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """A question with a plain answer."""
+
+    actor: Asked
+    message: m.Message
+    take: Callable[[Any], T] = _as_it_is
+
+
+@dataclass(frozen=True, slots=True)
+class HandIn(Generic[T]):
+    """A request that a tar is handed in with."""
+
+    actor: Asked
+    source: Source
+    how: TarSource
+    make_message: Callable[[Handover], m.Message]
+    take: Callable[[Any], T] = _as_it_is
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A request that a tar comes out for."""
+
+    actor: Asked
+    make_message: Callable[[Descriptors], m.Message]

@@ -1,0 +1,119 @@
+"""What the grammar of every verb is made of: its help, in the form of a manual page, and options.
+
+Owns how help looks. Which verbs there are is others' business.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from layerstore.command.output.filters import filter_of
+
+Verb = Callable[..., int]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+EXAMPLES = "examples:\n"
+_WIDTH = 78
+_MOST_SECONDS = 1e9
+
+
+def add_verb(
+    commands: Commands,
+    name: str,
+    run: Verb,
+    about: str,
+    *,
+    details: str = "",
+    examples: str = "",
+    opens: bool = True,
+) -> argparse.ArgumentParser:
+    """Add a verb. `run` gets the open store and the options, without `opens` the options alone.
+
+    `details` are paragraphs of its manual page; `examples` are lines for a shell.
+    """
+    paragraphs = [f"{about}.", *textwrap.dedent(details).strip().split("\n\n")]
+    wrapped = [textwrap.fill(" ".join(paragraph.split()), _WIDTH) for paragraph in paragraphs]
+    epilog = EXAMPLES + textwrap.indent(textwrap.dedent(examples).strip(), "  ")
+    parser = commands.add_parser(
+        name,
+        help=about,
+        description="\n\n".join(paragraph for paragraph in wrapped if paragraph),
+        epilog=epilog if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, recover=True, opens=opens)
+    return parser
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds, 0 to 10^9."""
+    try:
+        found = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from error
+    if not 0 <= found <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} seconds are not between 0 and 10^9")
+    return found
+
+
+def whole_number(text: str) -> int:
+    """Read a decimal number, 0 or more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
+
+
+def add_format(parser: argparse.ArgumentParser, fields: Sequence[str]) -> None:
+    """Add --format, with the fields that a template may name."""
+    parser.add_argument(
+        "--format",
+        metavar="FORM",
+        help="'table', 'table TEMPLATE', 'json' or a TEMPLATE with {{.FIELD}} and {{json .FIELD}}; "
+        f"fields: {', '.join(fields)}",
+    )
+
+
+def add_filter(parser: argparse.ArgumentParser, known: Sequence[str]) -> None:
+    """Add --filter with these keys."""
+    parser.add_argument(
+        "-f",
+        "--filter",
+        dest="filters",
+        action="append",
+        default=[],
+        type=filter_of(known),
+        metavar="KEY=VALUE",
+        help=f"only those for which it holds; keys: {', '.join(known)}",
+    )
+
+
+def add_ids(parser: argparse.ArgumentParser, what: str = "IDs") -> None:
+    """Add --quiet and --no-trunc."""
+    parser.add_argument("-q", "--quiet", action="store_true", help=f"print {what} only")
+    parser.add_argument("--no-trunc", action="store_true", help="cut nothing short")
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Add --quiet for work that takes long."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="draw no progress bars")
+
+
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    """Add --change."""
+    parser.add_argument(
+        "-c",
+        "--change",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="INSTRUCTION",
+        help="of a Dockerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, "
+        "WORKDIR",
+    )

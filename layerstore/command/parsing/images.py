@@ -1,0 +1,208 @@
+"""The verbs about images, with their arguments and help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from layerstore.command.output.filters import IMAGE_FILTERS
+from layerstore.command.parsing import grammar
+from layerstore.command.parsing.grammar import Commands, add_verb
+from layerstore.command.verbs import history, listings, pruning, transport, verbs
+
+
+def add_images(commands: Commands) -> None:
+    """Add every verb about images."""
+    _add_load(commands)
+    _add_save(commands)
+    _add_import(commands)
+    _add_export(commands)
+    _add_images(commands)
+    _add_history(commands)
+    _add_tag(commands)
+    _add_rmi(commands)
+    _add_prune(commands)
+
+
+def _add_load(commands: Commands) -> None:
+    load = add_verb(
+        commands,
+        "load",
+        verbs.load,
+        "Load images from a docker archive or an OCI layout",
+        details="""
+        The archive is what docker save writes, or an OCI image layout: a tar, which may be
+        compressed, or a directory. Every blob is checked against its digest. Layers that are in
+        the store already aren't unpacked again. A load that fails leaves nothing.
+        """,
+        examples="""
+        layerstore load image.tar
+        layerstore load < image.tar
+        """,
+    )
+    load.add_argument("archive", nargs="?", help="a tar, or a directory (default: standard input)")
+    load.add_argument("-i", "--input", dest="archive_option", metavar="FILE", help="the same")
+    load.add_argument("--name", help="repository for images that the archive names by a tag only")
+    load.add_argument("--platform", help="os/architecture[/variant] to choose (default: this one)")
+    grammar.add_quiet(load)
+
+
+def _add_save(commands: Commands) -> None:
+    save = add_verb(
+        commands,
+        "save",
+        verbs.save,
+        "Write images to a tar, for docker and OCI tools",
+        details="""
+        The tar is an OCI image layout and a docker archive in one. An image that is asked for by
+        its ID is written without a name. Equal images give equal bytes.
+        """,
+        examples="""
+        layerstore save app:1 -o saved.tar
+        layerstore save app:1 | gzip > saved.tar.gz
+        """,
+    )
+    save.add_argument("images", nargs="+", metavar="IMAGE")
+    save.add_argument("-o", "--output", metavar="FILE", help="(default: standard output)")
+    grammar.add_quiet(save)
+
+
+def _add_import(commands: Commands) -> None:
+    parser = add_verb(
+        commands,
+        "import",
+        transport.import_tar,
+        "Make an image of one layer from a root file system's tar",
+        details="The tar may be compressed. Prints the image's ID.",
+        examples="""
+        layerstore import rootfs.tar base:1
+        layerstore import -c 'CMD ["/bin/sh"]' -c 'ENV LANG=C.UTF-8' - base:2 < rootfs.tar
+        """,
+    )
+    parser.add_argument("tar", metavar="FILE", help="the tar, or - for standard input")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="repository[:tag] of the image")
+    grammar.add_changes(parser)
+    parser.add_argument("-m", "--message", default="", help="comment in the image's history")
+    parser.add_argument("--platform", help="os/architecture[/variant] (default: this machine's)")
+    grammar.add_quiet(parser)
+
+
+def _add_export(commands: Commands) -> None:
+    export = add_verb(
+        commands,
+        "export",
+        transport.export,
+        "Write a whole root file system as a plain tar",
+        details="""
+        Of a read-write layer (by name, or start of its ID), or of an image with its layers put
+        together. Unlike save it keeps no layers, history or configuration.
+        """,
+        examples="""
+        layerstore export web -o web.tar
+        layerstore export app:1 | tar -t
+        """,
+    )
+    export.add_argument("name", metavar="NAME", help="a read-write layer or an image")
+    export.add_argument("-o", "--output", metavar="FILE", help="(default: standard output)")
+    grammar.add_quiet(export)
+
+
+def _add_images(commands: Commands) -> None:
+    images = add_verb(
+        commands,
+        "images",
+        listings.images,
+        "List images",
+        details="A line for each name; the newest image comes first.",
+        examples="""
+        layerstore images
+        layerstore images --format '{{.ID}}\\t{{.Repository}}:{{.Tag}}'
+        layerstore images --filter dangling=true -q
+        """,
+    )
+    images.add_argument("reference", nargs="?", metavar="PATTERN", help="names with * and ?")
+    grammar.add_ids(images)
+    grammar.add_filter(images, IMAGE_FILTERS)
+    _add_forms(images, listings.IMAGES.titles)
+
+
+def _add_forms(parser: argparse.ArgumentParser, fields: Iterable[str]) -> None:
+    grammar.add_format(parser, list(fields))
+    grammar.add_json(parser)
+
+
+def _add_history(commands: Commands) -> None:
+    parser = add_verb(
+        commands,
+        "history",
+        history.history,
+        "List the steps that made an image",
+        details="The newest step comes first, with what it was made by and its layer's size.",
+        examples="""
+        layerstore history app:1
+        layerstore history --no-trunc --format '{{.Size}}\\t{{.CreatedBy}}' app:1
+        """,
+    )
+    parser.add_argument("image", metavar="IMAGE")
+    grammar.add_ids(parser)
+    parser.add_argument(
+        "-H",
+        "--human",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="print sizes for people",
+    )
+    _add_forms(parser, history.HISTORY.titles)
+
+
+def _add_tag(commands: Commands) -> None:
+    tag = add_verb(
+        commands,
+        "tag",
+        verbs.tag,
+        "Give an image one more name",
+        details="An image that had the name loses it.",
+        examples="layerstore tag app:1 app:stable",
+    )
+    tag.add_argument("image", metavar="IMAGE")
+    tag.add_argument("name", metavar="NAME")
+
+
+def _add_rmi(commands: Commands) -> None:
+    rmi = add_verb(
+        commands,
+        "rmi",
+        verbs.remove_images,
+        "Remove images",
+        details="""
+        Takes a name away; the last one takes the image, and the layers that nothing else keeps. By
+        ID an image goes with all its names.
+        """,
+        examples="""
+        layerstore create base --image app:1 && layerstore commit base old && layerstore rm base
+        layerstore rmi old
+        """,
+    )
+    rmi.add_argument("images", nargs="+", metavar="IMAGE")
+    rmi.add_argument("-f", "--force", action="store_true", help="even if it is in use")
+
+
+def _add_prune(commands: Commands) -> None:
+    prune = add_verb(
+        commands,
+        "prune",
+        pruning.prune,
+        "Remove what nobody needs",
+        details="""
+        Images without a name that no read-write layer is made from, and layers that no image,
+        read-write layer or build keeps, as a supervisor that was killed may leave them. Asks first;
+        exits with 1 where the answer isn't y. Prints what goes and the space that it took.
+        """,
+        examples="""
+        layerstore prune -f
+        layerstore umount web && layerstore prune --all --rw --force
+        """,
+    )
+    prune.add_argument("-a", "--all", action="store_true", help="also unused images with names")
+    prune.add_argument("--rw", action="store_true", help="also read-write layers not mounted")
+    prune.add_argument("-f", "--force", action="store_true", help="don't ask")

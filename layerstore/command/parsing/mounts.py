@@ -1,0 +1,177 @@
+"""The verbs about read-write layers, with their arguments and help."""
+
+from __future__ import annotations
+
+from layerstore.command.output.filters import MOUNT_FILTERS
+from layerstore.command.parsing import grammar
+from layerstore.command.parsing.grammar import Commands, add_verb
+from layerstore.command.verbs import inspecting, listings, transport, verbs
+
+
+def add_mounts(commands: Commands) -> None:
+    """Add every verb about read-write layers."""
+    _add_create(commands)
+    _add_mount(commands)
+    _add_remove(commands)
+    _add_diff(commands)
+    _add_commit(commands)
+    _add_copy(commands)
+    _add_list(commands)
+    _add_inspect(commands)
+
+
+def _add_create(commands: Commands) -> None:
+    create = add_verb(
+        commands,
+        "create",
+        verbs.create,
+        "Make a read-write layer and print its ID",
+        details="It takes a moment, however large the image is: nothing is copied.",
+        examples="""
+        layerstore create job-1 --image app:1
+        layerstore create empty
+        """,
+    )
+    create.add_argument("name", metavar="NAME")
+    create.add_argument("--image", metavar="IMAGE", help="what it is made from (default: nothing)")
+    create.add_argument("--mount-label", default="", help="SELinux context")
+    create.add_argument("--storage-opt", action="append", default=[], metavar="KEY=VALUE")
+
+
+def _add_mount(commands: Commands) -> None:
+    mount = add_verb(
+        commands,
+        "mount",
+        verbs.mount,
+        "Mount a read-write layer and print the path",
+        details="""
+        The mount stays until umount or rm, whichever command is run. One that is there already is
+        only shown.
+        """,
+        examples='ls "$(layerstore mount web)"',
+    )
+    mount.add_argument("name", metavar="NAME")
+    mount.add_argument("--mount-label", default="", help="SELinux context")
+
+
+def _add_remove(commands: Commands) -> None:
+    for name, run, about in (
+        ("umount", verbs.unmount, "Unmount read-write layers"),
+        ("rm", verbs.remove, "Remove read-write layers, unmounting them first"),
+    ):
+        parser = add_verb(
+            commands,
+            name,
+            run,
+            about,
+            details="NAME may be the start of an ID. Bad names don't keep the others.",
+            examples=f"layerstore {name} web",
+        )
+        parser.add_argument("names", nargs="+", metavar="NAME")
+
+
+def _add_diff(commands: Commands) -> None:
+    diff = add_verb(
+        commands,
+        "diff",
+        listings.diff,
+        "List what is changed: Added, Changed, Deleted",
+        details="A line for each path that differs from the image, as docker diff.",
+        examples="""
+        layerstore diff web
+        layerstore diff web --format '{{.Path}}'
+        """,
+    )
+    diff.add_argument("name", metavar="NAME")
+    grammar.add_format(diff, list(listings.CHANGES.titles))
+    grammar.add_json(diff)
+
+
+def _add_commit(commands: Commands) -> None:
+    commit = add_verb(
+        commands,
+        "commit",
+        verbs.commit,
+        "Make an image of a read-write layer's changes",
+        details="On the image it was made from, whose configuration it gets. Prints the image ID.",
+        examples="""
+        layerstore commit web app:2 -m "what changed"
+        layerstore commit -c 'WORKDIR /srv' web app:3
+        """,
+    )
+    commit.add_argument("name", metavar="NAME")
+    commit.add_argument("image", nargs="?", metavar="IMAGE", help="name of the new image")
+    commit.add_argument("-a", "--author", default="")
+    commit.add_argument("-m", "--message", default="", help="comment in the image's history")
+    grammar.add_changes(commit)
+
+
+def _add_copy(commands: Commands) -> None:
+    copy = add_verb(
+        commands,
+        "cp",
+        transport.copy_files,
+        "Copy files into or out of a read-write layer",
+        details="""
+        One of the two is NAME:PATH. Into a directory that is there a file or directory goes under
+        its own name; SOURCE/. stands for what is in a directory. With - for the other one, a tar
+        (plain, gzip or zstd) is read from standard input, or one is written to standard output.
+
+        Symbolic links in the read-write layer are resolved inside of it. What is copied out belongs
+        to whoever runs this, what is copied in to root, unless --archive keeps the owners. Other
+        file systems mounted beneath a directory aren't copied.
+        """,
+        examples="""
+        layerstore cp rootfs.tar web:/srv/
+        layerstore cp web:/etc/hostname name
+        layerstore cp web:/etc - | tar -x
+        """,
+    )
+    copy.add_argument("source", metavar="SOURCE")
+    copy.add_argument("target", metavar="TARGET")
+    copy.add_argument("-a", "--archive", action="store_true", help="keep users and groups")
+    copy.add_argument(
+        "-L", "--follow-link", action="store_true", help="copy what a link SOURCE leads to"
+    )
+
+
+def _add_list(commands: Commands) -> None:
+    ls = add_verb(
+        commands,
+        "ls",
+        listings.mounts,
+        "List read-write layers",
+        details="With the image each was made from and, where it is mounted, the path.",
+        examples="""
+        layerstore ls
+        layerstore ls --filter status=mounted --format 'table {{.Name}}\\t{{.Path}}'
+        layerstore ls --filter name=job- -q
+        """,
+    )
+    grammar.add_ids(ls, "names")
+    grammar.add_filter(ls, MOUNT_FILTERS)
+    grammar.add_format(ls, list(listings.MOUNTS.titles))
+    grammar.add_json(ls)
+
+
+def _add_inspect(commands: Commands) -> None:
+    inspect = add_verb(
+        commands,
+        "inspect",
+        inspecting.inspect,
+        "Print all that is known of read-write layers, images and layers",
+        details="""
+        A JSON array, with docker's keys where docker has the fact. A name is looked for among
+        read-write layers, then images, then layers (by chain ID, or its start).
+        """,
+        examples="""
+        layerstore inspect web app:1
+        layerstore inspect --format '{{json .Config.Cmd}}' app:1
+        layerstore inspect --type mount --format '{{.Path}}' web
+        """,
+    )
+    inspect.add_argument("names", nargs="+", metavar="NAME")
+    inspect.add_argument("--type", choices=("mount", "image", "layer"), help="look for this only")
+    inspect.add_argument(
+        "--format", metavar="TEMPLATE", help="text with {{.Key}}, {{.Key.Key}} and {{json .Key}}"
+    )

@@ -1,0 +1,168 @@
+"""All that is known of images, read-write layers and layers, as JSON or through a template.
+
+Owns the keys, which are docker's where docker has the fact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from layerstore.actors.messages import LayerMetadata
+from layerstore.api.store import LayerStore
+from layerstore.command.output.templates import Template
+from layerstore.command.verbs.listings import mount_facts, print_json
+from layerstore.command.verbs.verbs import find
+from layerstore.drivers.errors import (
+    ImageDoesNotExist,
+    InvalidName,
+    LayerDoesNotExist,
+    LayerStoreError,
+    MountDoesNotExist,
+)
+from layerstore.drivers.model.ids import ChainID
+
+Facts = dict[str, Any]
+_MIN_ID = 4
+
+
+def inspect(store: LayerStore, options: argparse.Namespace) -> int:
+    """Print everything about each name; the bad ones don't keep the others."""
+    found, status = [], 0
+    for name in options.names:
+        try:
+            found.append(_inspected(store, name, options.type))
+        except LayerStoreError as error:
+            print(f"layerstore: {error}", file=sys.stderr)
+            status = 1
+    if options.format in (None, "json"):
+        print_json(found)
+        return status
+    template = Template(options.format)
+    for facts in found:
+        print(template.fill(facts, terminal=sys.stdout.isatty()))
+    return status
+
+
+def _inspected(store: LayerStore, name: str, kind: str | None) -> Facts:
+    """Return the facts of what has this name: a read-write layer, else an image, else a layer."""
+    kinds: dict[str, Callable[[LayerStore, str], Facts]] = {
+        "mount": _mount,
+        "image": _image,
+        "layer": _layer,
+    }
+    if kind is not None:
+        return kinds[kind](store, name)
+    for look in kinds.values():
+        try:
+            return look(store, name)
+        except (MountDoesNotExist, ImageDoesNotExist, LayerDoesNotExist):
+            continue
+        except InvalidName as error:
+            if "several" in error.grammar:
+                raise
+    raise NothingNamed(name)
+
+
+class NothingNamed(LayerStoreError):
+    """Neither a read-write layer nor an image nor a layer has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"there is no read-write layer, image or layer {self.name}"
+
+
+def _mount(store: LayerStore, name: str) -> Facts:
+    rw = find(store, name)
+    (metadata,) = (mount for mount in store.mounts() if mount.name == rw.name)
+    facts = mount_facts(store, metadata)
+    return {
+        "Id": facts["id"],
+        "Name": facts["name"],
+        "Created": facts["created"],
+        "Image": facts["image_id"],
+        "ImageName": facts["image"],
+        "Parent": facts["parent"],
+        "InitId": facts["init_id"],
+        "State": {"Status": facts["state"], "Mounted": facts["path"] is not None},
+        "Path": facts["path"],
+        "SizeRw": rw.size(),
+        "GraphDriver": {"Name": store.driver_name, "Data": rw.metadata()},
+    }
+
+
+def _image(store: LayerStore, name: str) -> Facts:
+    image = store.images.get(name)
+    document = store.images.config(image.id)
+    driver: Facts = {"Name": store.driver_name, "Data": None}
+    if image.chain_id is not None and image.missing is None:
+        driver["Data"] = _driver_data(store, image.chain_id)
+    return {
+        "Id": image.id,
+        "RepoTags": [name for name in image.names if "@" not in name],
+        "RepoDigests": [name for name in image.names if "@" in name],
+        "Parent": image.parent or "",
+        "Comment": (image.history[-1].comment or "") if image.history else "",
+        "Created": image.created,
+        "Author": document.get("author") or "",
+        "Config": document.get("config") or {},
+        "Architecture": image.architecture,
+        "Variant": document.get("variant") or "",
+        "Os": image.os,
+        "Size": image.size,
+        "GraphDriver": driver,
+        "RootFS": {
+            "Type": "layers",
+            "Layers": (document.get("rootfs") or {}).get("diff_ids") or [],
+            "ChainIDs": list(image.layers),
+        },
+        "Missing": image.missing,
+    }
+
+
+def _layer(store: LayerStore, name: str) -> Facts:
+    layer = _find_layer(store, name)
+    return {
+        "Id": layer.chain_id,
+        "DiffId": layer.diff_id,
+        "Parent": layer.parent or "",
+        "CacheId": layer.cache_id,
+        "Size": layer.diff_size,
+        "ChainSize": layer.size,
+        "Depth": layer.depth,
+        "References": layer.references,
+        "Descriptor": json.loads(layer.descriptor) if layer.descriptor else None,
+        "GraphDriver": {
+            "Name": store.driver_name,
+            "Data": _driver_data(store, layer.chain_id),
+        },
+    }
+
+
+def _find_layer(store: LayerStore, name: str) -> LayerMetadata:
+    """Return a layer by its chain ID, or by the start of that."""
+    digits = name.removeprefix("sha256:")
+    fitting = [
+        layer
+        for chain, layer in store.map().items()
+        if len(digits) >= _MIN_ID and chain.removeprefix("sha256:").startswith(digits)
+    ]
+    if len(fitting) > 1:
+        raise InvalidName(name, "several layers have IDs that start so")
+    if not fitting:
+        raise LayerDoesNotExist(name)
+    return fitting[0]
+
+
+def _driver_data(store: LayerStore, chain: ChainID) -> dict[str, str]:
+    layer = store.get(chain)
+    try:
+        return layer.metadata()
+    finally:
+        layer.release()

@@ -1,0 +1,178 @@
+"""What the command's verbs print that list images, read-write layers and changes.
+
+Owns the fields of `--format` and the keys of `--json`; each verb returns the exit status. Sizes in
+JSON are bytes, times RFC 3339.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from layerstore.actors.messages import MountMetadata
+from layerstore.api.store import LayerStore
+from layerstore.command.output.filters import chosen, filtered_images, fits
+from layerstore.command.output.rows import Listing
+from layerstore.command.output.tables import human_age, human_size, printable, short
+from layerstore.command.verbs.verbs import find
+from layerstore.images.image import Image
+from layerstore.images.reference import parse_reference
+
+_NONE = "<none>"
+_KINDS = {"MODIFY": "C", "ADD": "A", "DELETE": "D"}
+
+IMAGES = Listing(
+    {
+        "Repository": "REPOSITORY",
+        "Tag": "TAG",
+        "Digest": "DIGEST",
+        "ID": "IMAGE ID",
+        "CreatedSince": "CREATED",
+        "CreatedAt": "CREATED AT",
+        "Size": "SIZE",
+    },
+    ("Repository", "Tag", "ID", "CreatedSince", "Size"),
+)
+MOUNTS = Listing(
+    {
+        "ID": "ID",
+        "Image": "IMAGE",
+        "CreatedSince": "CREATED",
+        "CreatedAt": "CREATED AT",
+        "Status": "STATUS",
+        "Name": "NAME",
+        "Path": "PATH",
+        "Parent": "PARENT",
+    },
+    ("ID", "Image", "CreatedSince", "Status", "Name", "Path"),
+)
+CHANGES = Listing({"Kind": "KIND", "Path": "PATH"}, ("Kind", "Path"))
+
+
+def print_json(found: Any) -> int:
+    """Print a document; returns the exit status."""
+    json.dump(found, sys.stdout, indent=2)
+    print()
+    return 0
+
+
+def images(store: LayerStore, options: argparse.Namespace) -> int:
+    """List images, a line for each name."""
+    found = filtered_images(store, store.images.list(), options.filters)
+    if options.reference is not None:
+        found = [i for i in found if any(fits(name, options.reference) for name in i.names)]
+    if options.json:
+        return print_json([_image_facts(image) for image in found])
+    if options.quiet:
+        for image in found:
+            print(image.id if options.no_trunc else short(image.id))
+        return 0
+    rows = [row for image in found for row in _image_rows(image, options)]
+    IMAGES.show(rows, options.format)
+    return 0
+
+
+def _image_rows(image: Image, options: argparse.Namespace) -> Iterator[dict[str, str]]:
+    for name in image.names or (None,):
+        if name is not None and options.reference and not fits(name, options.reference):
+            continue
+        reference = parse_reference(name) if name is not None else None
+        yield {
+            "Repository": reference.repository if reference is not None else _NONE,
+            "Tag": (reference.tag if reference is not None else None) or _NONE,
+            "Digest": (reference.digest if reference is not None else None) or _NONE,
+            "ID": image.id if options.no_trunc else short(image.id),
+            "CreatedSince": human_age(image.created),
+            "CreatedAt": image.created or "N/A",
+            "Size": human_size(image.size) if image.missing is None else "broken",
+        }
+
+
+def _image_facts(image: Image) -> dict[str, Any]:
+    return {
+        "id": image.id,
+        "names": list(image.names),
+        "parent": image.parent,
+        "created": image.created,
+        "os": image.os,
+        "architecture": image.architecture,
+        "size": image.size,
+        "layers": list(image.layers),
+        "missing": image.missing,
+    }
+
+
+def mounts(store: LayerStore, options: argparse.Namespace) -> int:
+    """List read-write layers."""
+    found = _filtered_mounts(store, options)
+    if options.quiet and not options.json:
+        for mount in found:
+            print(mount.name)
+        return 0
+    facts = [mount_facts(store, mount) for mount in found]
+    if options.json:
+        return print_json(facts)
+    MOUNTS.show([_mount_row(fact, options) for fact in facts], options.format)
+    return 0
+
+
+def _filtered_mounts(store: LayerStore, options: argparse.Namespace) -> list[MountMetadata]:
+    def is_made_from(mount: MountMetadata, name: str) -> bool:
+        image = store.images.image_of(mount.mount_id, mount.parent)
+        return image is not None and image.id == store.images.get(name).id
+
+    return chosen(
+        store.mounts(),
+        options.filters,
+        {
+            "ancestor": is_made_from,
+            "id": lambda mount, value: mount.mount_id.startswith(value),
+            "name": lambda mount, value: value in mount.name,
+            "status": lambda mount, value: (mount.path is not None) == (value == "mounted"),
+        },
+    )
+
+
+def _mount_row(fact: dict[str, Any], options: argparse.Namespace) -> dict[str, str]:
+    def shown(identity: str) -> str:
+        return identity if options.no_trunc else short(identity)
+
+    return {
+        "ID": shown(fact["id"]),
+        "Image": fact["image"] or _NONE,
+        "CreatedSince": human_age(fact["created"] or ""),
+        "CreatedAt": fact["created"] or "N/A",
+        "Status": "mounted" if fact["path"] is not None else "not mounted",
+        "Name": fact["name"],
+        "Path": printable(fact["path"] or "", terminal=sys.stdout.isatty()),
+        "Parent": shown(fact["parent"] or _NONE),
+    }
+
+
+def mount_facts(store: LayerStore, mount: MountMetadata) -> dict[str, Any]:
+    """Return what is known of a read-write layer, by the keys of the JSON."""
+    record = store.images.record_of(mount.mount_id)
+    return {
+        "name": mount.name,
+        "id": mount.mount_id,
+        "init_id": mount.init_id,
+        "parent": mount.parent,
+        "image": record.image if record is not None else None,
+        "image_id": record.image_id if record is not None else None,
+        "created": record.created if record is not None else None,
+        "path": mount.path,
+        "state": mount.state,
+    }
+
+
+def diff(store: LayerStore, options: argparse.Namespace) -> int:
+    """List changes as docker diff does."""
+    changes = find(store, options.name).changes()
+    if options.json:
+        return print_json([{"path": c.path, "kind": c.kind.name.lower()} for c in changes])
+    rows = [{"Kind": _KINDS[change.kind.name], "Path": change.path} for change in changes]
+    CHANGES.show(rows, options.format or "{{.Kind}} {{.Path}}")
+    return 0

@@ -1,0 +1,91 @@
+"""Removing what nobody needs: nameless or unused images, layers that nothing keeps, idle mounts.
+
+Owns the choice, the question before it and the report after it. The removal is LayerStore's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from layerstore.api.store import LayerStore
+from layerstore.command.output.tables import human_size
+from layerstore.command.verbs.verbs import find
+from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, LayerDoesNotExist
+from layerstore.images.image import Image
+
+
+def prune(store: LayerStore, options: argparse.Namespace) -> int:
+    """Ask, remove, and tell how many bytes that gave back."""
+    if not options.force and not _agreed(options):
+        return 1
+    before = _bytes(store)
+    if options.rw:
+        for mount in store.mounts():
+            if mount.path is None:
+                rw = find(store, mount.name)
+                before += rw.size()
+                rw.release()
+                print(f"Deleted mount: {mount.name}")
+    for image in _unneeded(store, every=options.all):
+        _remove(store, image)
+    for chain in _unkept(store):
+        print(f"Deleted: {chain}")
+    store.drain()
+    print(f"Total reclaimed space: {human_size(max(before - _bytes(store), 0))}")
+    return 0
+
+
+def _agreed(options: argparse.Namespace) -> bool:
+    what = ["all images without a name", "all layers that nothing keeps"]
+    if options.all:
+        what[0] = "all images that no read-write layer is made from"
+    if options.rw:
+        what.insert(0, "all read-write layers that are not mounted, with their changes")
+    print("This removes", *(f"  - {line}" for line in what), sep="\n", file=sys.stderr)
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _bytes(store: LayerStore) -> int:
+    return sum(layer.diff_size for layer in store.map().values())
+
+
+def _unneeded(store: LayerStore, *, every: bool) -> Iterator[Image]:
+    """Give the images to be removed, an image before the one it was made from."""
+    images = store.images.list()
+    used = set()
+    for mount in store.mounts():
+        image = store.images.image_of(mount.mount_id, mount.parent)
+        if image is not None:
+            used.add(image.id)
+    for image in images:
+        if image.id not in used and (every or not image.names):
+            yield image
+
+
+def _remove(store: LayerStore, image: Image) -> None:
+    """Remove an image, unless another is made from it, or it went with another already."""
+    try:
+        removed = store.images.remove(image.id, force=True)
+    except (ImageInUse, ImageDoesNotExist):
+        return
+    for untagged in removed.untagged:
+        print(f"Untagged: {untagged}")
+    if removed.deleted is not None:
+        print(*(f"Deleted: {gone}" for gone in (removed.deleted, *removed.parents)), sep="\n")
+    for layer in removed.layers:
+        print(f"Deleted: {layer.chain_id}")
+
+
+def _unkept(store: LayerStore) -> Iterator[str]:
+    """Remove the layers that nothing keeps, with those beneath that only they kept."""
+    for chain, layer in store.map().items():
+        if layer.references:
+            continue
+        try:
+            held = store.get(chain)
+        except LayerDoesNotExist:
+            continue
+        yield from (gone.chain_id for gone in held.release())

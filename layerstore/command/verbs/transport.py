@@ -1,0 +1,106 @@
+"""The verbs that move files in and out: cp, import and export; each returns the exit status.
+
+Owns how their arguments are read. The work is LayerStore's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+from typing import cast
+
+from layerstore.api.store import LayerStore
+from layerstore.command.output.progress import progress
+from layerstore.command.verbs.verbs import find
+from layerstore.drivers.errors import InvalidArgument, MountDoesNotExist
+from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.tar.source import open_source
+from layerstore.drivers.work import OwnedDescriptor, TarSource
+from layerstore.images.export import export as export_tar
+from layerstore.sandbox.copying import Place, copy, copy_in, copy_out
+
+_IN_LAYER = re.compile(r"([^/:.][^/:]*):(.*)", re.DOTALL)
+_STREAM = "-"
+
+
+def copy_files(store: LayerStore, options: argparse.Namespace) -> int:
+    """Copy between a read-write layer and the machine, or a tar."""
+    source, target = _IN_LAYER.match(options.source), _IN_LAYER.match(options.target)
+    if (source is None) == (target is None):
+        raise InvalidArgument(
+            f"{options.source} {options.target}", "one of the two is NAME:PATH, the other is not"
+        )
+    if source is not None:
+        _copy_out(store, source[1], source[2], options)
+    elif target is not None:
+        _copy_in(store, target[1], target[2], options)
+    return 0
+
+
+def _copy_out(store: LayerStore, name: str, path: str, options: argparse.Namespace) -> None:
+    if options.target == _STREAM and sys.stdout.isatty():
+        raise InvalidArgument(_STREAM, "a tar is not for a terminal: redirect the output")
+    with find(store, name).mounted() as root:
+        source = Place(root, path)
+        if options.target == _STREAM:
+            copy_out(source, sys.stdout.buffer, follow=options.follow_link)
+        else:
+            owner = None if options.archive else (os.geteuid(), os.getegid())
+            copy(source, _local(options.target), follow=options.follow_link, owner=owner)
+
+
+def _copy_in(store: LayerStore, name: str, path: str, options: argparse.Namespace) -> None:
+    owner = None if options.archive else (0, 0)
+    limits = Limits(**dict(options.limits))
+    with find(store, name).mounted() as root:
+        target = Place(root, path)
+        if options.source == _STREAM:
+            # docker keeps the owners of a tar.
+            with (
+                contextlib.closing(OwnedDescriptor(os.dup(sys.stdin.fileno()))) as given,
+                open_source(TarSource(inflate=True), (given,), limits) as tar,
+            ):
+                copy_in(tar.stream, target, limits=limits)
+        else:
+            source = _local(options.source)
+            copy(source, target, follow=options.follow_link, owner=owner, limits=limits)
+
+
+def _local(path: str) -> Place:
+    joined = os.path.join(os.getcwd(), path) if path not in (".", "") else f"{os.getcwd()}/."
+    return Place("/", joined)
+
+
+def import_tar(store: LayerStore, options: argparse.Namespace) -> int:
+    """Make an image of a root file system's tar."""
+    if options.tar == _STREAM and sys.stdin.isatty():
+        raise InvalidArgument(_STREAM, "name a tar to import, or redirect standard input from one")
+    source = sys.stdin.buffer if options.tar == _STREAM else options.tar
+    with progress(quiet=options.quiet) as report:
+        image = store.images.import_tar(
+            source,
+            options.name,
+            changes=options.changes,
+            comment=options.message or f"Imported from {options.tar}",
+            platform=options.platform,
+            progress=report,
+        )
+    print(image.id)
+    return 0
+
+
+def export(store: LayerStore, options: argparse.Namespace) -> int:
+    """Write a whole root file system as a tar."""
+    if options.output is None and sys.stdout.isatty():
+        raise InvalidArgument(_STREAM, "a tar is not for a terminal: use -o, or redirect it")
+    target = sys.stdout.buffer if options.output in (None, _STREAM) else options.output
+    try:
+        what = find(store, options.name)
+    except MountDoesNotExist:
+        what = store.images.get(options.name)  # type: ignore[assignment]
+    with progress(quiet=options.quiet) as report:
+        export_tar(store, what, cast("str", target), progress=report)
+    return 0

@@ -1,0 +1,172 @@
+"""What the command's verbs do that change something; each returns the exit status.
+
+Owns what is printed about it. The work is LayerStore's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from layerstore.api.store import LayerStore
+from layerstore.command.output.progress import progress
+from layerstore.drivers.errors import (
+    InvalidArgument,
+    InvalidName,
+    LayerStoreError,
+    MountDoesNotExist,
+    NotMounted,
+)
+from layerstore.operations.blocking import RWLayer
+
+_MIN_ID = 4
+
+
+def find(store: LayerStore, name: str) -> RWLayer:
+    """Return a read-write layer by its name, or by the start of its ID.
+
+    Raises MountDoesNotExist, and InvalidName for the start of several IDs.
+    """
+    mounts = store.mounts()
+    if all(mount.name != name for mount in mounts) and len(name) >= _MIN_ID:
+        fitting = [mount.name for mount in mounts if mount.mount_id.startswith(name)]
+        if len(fitting) > 1:
+            raise InvalidName(name, f"several read-write layers' IDs begin so: {fitting}")
+        if fitting:
+            return store.get_rw_layer(fitting[0])
+    try:
+        return store.get_rw_layer(name)
+    except InvalidName as error:
+        raise MountDoesNotExist(name) from error
+
+
+def load(store: LayerStore, options: argparse.Namespace) -> int:
+    """Load an archive."""
+    archive = options.archive if options.archive is not None else options.archive_option
+    if archive is None and sys.stdin.isatty():
+        raise InvalidArgument("-", "name an archive to load, or redirect standard input from one")
+    with progress(quiet=options.quiet) as report:
+        source = sys.stdin.buffer if archive in (None, "-") else archive
+        images = store.images.load(
+            source, progress=report, platform=options.platform, name=options.name
+        )
+    for image in images:
+        for name in image.loaded_as:
+            print(f"Loaded image: {name}")
+        if not image.loaded_as:
+            print(f"Loaded image ID: {image.id}")
+    return 0
+
+
+def save(store: LayerStore, options: argparse.Namespace) -> int:
+    """Write an archive."""
+    if options.output is None and sys.stdout.isatty():
+        raise InvalidArgument("-", "an archive is not for a terminal: use -o, or redirect it")
+    target = sys.stdout.buffer if options.output in (None, "-") else options.output
+    with progress(quiet=options.quiet) as report:
+        store.images.save(options.images, target, progress=report)
+    return 0
+
+
+def tag(store: LayerStore, options: argparse.Namespace) -> int:
+    """Name an image."""
+    store.images.tag(options.image, options.name)
+    return 0
+
+
+def remove_images(store: LayerStore, options: argparse.Namespace) -> int:
+    """Remove images."""
+
+    def remove_one(name: str) -> None:
+        removed = store.images.remove(name, force=options.force)
+        for untagged in removed.untagged:
+            print(f"Untagged: {untagged}")
+        if removed.deleted is not None:
+            print(*(f"Deleted: {image}" for image in (removed.deleted, *removed.parents)), sep="\n")
+        for layer in removed.layers:
+            print(f"Deleted: {layer.chain_id}")
+
+    return _each(store, options.images, remove_one)
+
+
+def create(store: LayerStore, options: argparse.Namespace) -> int:
+    """Make a read-write layer."""
+    storage = {}
+    for pair in options.storage_opt:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InvalidArgument(pair, "a storage option is KEY=VALUE")
+        storage[key] = value
+    if options.image is None:
+        rw = store.create_rw_layer(
+            options.name, mount_label=options.mount_label, storage_opt=storage
+        )
+    else:
+        rw = store.images.create(
+            options.name, options.image, mount_label=options.mount_label, storage_opt=storage
+        )
+    print(rw.mount_id)
+    return 0
+
+
+def mount(store: LayerStore, options: argparse.Namespace) -> int:
+    """Mount; a mount that is there already is shown again."""
+    print(find(store, options.name).mount(options.mount_label))
+    return 0
+
+
+def unmount(store: LayerStore, options: argparse.Namespace) -> int:
+    """Unmount."""
+
+    def unmount_one(name: str) -> None:
+        rw = find(store, name)
+        try:
+            rw.unmount()
+        except NotMounted:
+            # A tree that is whole by itself (vfs, or without a parent) is shown where it lies.
+            if "LowerDir" in rw.metadata():
+                raise
+        print(name)
+
+    return _each(store, options.names, unmount_one, drain=False)
+
+
+def remove(store: LayerStore, options: argparse.Namespace) -> int:
+    """Remove read-write layers."""
+
+    def remove_one(name: str) -> None:
+        find(store, name).release()
+        print(name)
+
+    return _each(store, options.names, remove_one)
+
+
+def commit(store: LayerStore, options: argparse.Namespace) -> int:
+    """Commit."""
+    rw = find(store, options.name)
+    image = store.images.commit(
+        rw,
+        options.image,
+        author=options.author,
+        comment=options.message,
+        changes=options.changes,
+    )
+    print(image.id)
+    return 0
+
+
+def _each(
+    store: LayerStore, names: Sequence[str], act: Callable[[str], None], *, drain: bool = True
+) -> int:
+    """Do it for every name, whatever becomes of the others; then wait for the disk to be free."""
+    status = 0
+    for name in names:
+        try:
+            act(name)
+        except LayerStoreError as error:
+            print(f"layerstore: {error}", file=sys.stderr)
+            status = 1
+    if drain:
+        store.drain()
+    return status

@@ -1,0 +1,5 @@
+"""The inside of an open store: its actors from launch to end, and asking them whatever happens.
+
+Owns starting, making anew what died, checking, repairing and closing. It decides nothing about
+layers, mounts or images; the registries do. Begin with `core`.
+"""

@@ -1,0 +1,49 @@
+"""Repairing a store that nobody uses: planning and taking the steps.
+
+Owns the order: first the plan is told, then every step is taken, and the first that fails ends the
+repair, because later ones rely on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from layerstore.drivers.model.faults import Fault
+from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.root.disk import Disk, DiskConfig
+from layerstore.drivers.root.trash import prepare_trash
+from layerstore.drivers.system.mountinfo import mount_paths
+from layerstore.drivers.work import PlanRepair, Repair
+from layerstore.drivers.worker.hands import WorkerHands
+
+Announce = Callable[[list[RepairStep]], None]
+"""Called with all steps, those that need force among them, before the first is taken."""
+
+
+def repair(
+    disk: Disk,
+    config: DiskConfig,
+    faults: Iterable[Fault],
+    *,
+    force: bool,
+    children: bool,
+    announce: Announce | None,
+) -> list[RepairStep]:
+    """Plan and take the steps, those that need it only with `force`; returns all of them.
+
+    Raises what a step fails with.
+    """
+    hands = WorkerHands(disk, config, children=children)
+    try:
+        job = PlanRepair(faults=tuple(faults), mounted=mount_paths())
+        steps = cast("list[RepairStep]", hands.perform(job, ()))
+        if announce is not None:
+            announce(steps)
+        prepare_trash(disk.trash)
+        for step in steps:
+            if force or not step.force:
+                hands.perform(Repair(step=step), ())
+    finally:
+        hands.close()
+    return steps

@@ -1,0 +1,102 @@
+"""An image as seen from outside, and how one is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from layerstore.actors.messages import ImageMetadata, ImageQuery
+from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.model.ids import ChainID
+from layerstore.drivers.model.image_config import HistoryEntry
+from layerstore.images.reference import parse_reference
+
+_DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})\Z")
+
+
+class Image:
+    """One image of a store, as it was when it was asked for."""
+
+    __slots__ = ("_loaded_as", "_metadata")
+
+    def __init__(self, metadata: ImageMetadata, loaded_as: Iterable[str] = ()) -> None:
+        self._metadata = metadata
+        self._loaded_as = tuple(sorted(loaded_as))
+
+    @property
+    def id(self) -> str:
+        """`sha256:<hex>` of its configuration."""
+        return self._metadata.facts.image_id
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its names (`repository:tag`, `repository@sha256:...`), ordered."""
+        return self._metadata.names
+
+    @property
+    def loaded_as(self) -> tuple[str, ...]:
+        """The names that it got from the archive; empty where it is no answer to a load."""
+        return self._loaded_as
+
+    @property
+    def parent(self) -> str | None:
+        """ID of the image it was made from, where that is recorded."""
+        return self._metadata.parent
+
+    @property
+    def created(self) -> str:
+        """When it was made, RFC 3339; empty where its configuration doesn't say."""
+        return self._metadata.facts.created
+
+    @property
+    def os(self) -> str:
+        """Operating system, as in `linux`."""
+        return self._metadata.facts.os
+
+    @property
+    def architecture(self) -> str:
+        """Architecture, as in `amd64`."""
+        return self._metadata.facts.architecture
+
+    @property
+    def chain_id(self) -> ChainID | None:
+        """Its top layer, to make read-write layers on; None for an image without layers."""
+        return self._metadata.facts.chain_id
+
+    @property
+    def layers(self) -> list[ChainID]:
+        """The chain ID of every layer, the base first."""
+        return self._metadata.facts.chain_ids()
+
+    @property
+    def history(self) -> tuple[HistoryEntry, ...]:
+        """The steps that made it, the first one first."""
+        return self._metadata.facts.history
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its layers."""
+        return self._metadata.size
+
+    @property
+    def missing(self) -> ChainID | None:
+        """Its top layer where that is not in the store; then only `remove` and a load help."""
+        return self._metadata.missing
+
+    def __repr__(self) -> str:
+        return f"<Image {self.names[0] if self.names else self.id}>"
+
+
+Images = list[Image]
+
+
+def make_query(text: str) -> ImageQuery:
+    """Say what `text` may mean: a name, the start of an ID, or either. Raises InvalidName."""
+    digits = _DIGITS.match(text)
+    try:
+        name = str(parse_reference(text).tagged())
+    except InvalidName:
+        if digits is None:
+            raise
+        name = None
+    return ImageQuery(asked=text, name=name, digits=digits[1] if digits else None)

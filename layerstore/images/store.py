@@ -1,0 +1,327 @@
+"""The front door to images: ImageStore, the `images` of a LayerStore.
+
+Owns turning names into queries and putting the steps of each operation in order. The books are the
+ImageRegistry's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from layerstore.actors import messages as m
+from layerstore.actors.books.images import names_meant
+from layerstore.archive.open import ArchiveSource, open_archive, spool_directory
+from layerstore.archive.read import read_images
+from layerstore.archive.write import SavedImage
+from layerstore.asking.progress import Progress
+from layerstore.drivers.errors import (
+    ImageDoesNotExist,
+    ImageInUse,
+    InvalidArgument,
+    InvalidImage,
+    LayerDoesNotExist,
+)
+from layerstore.drivers.model.image_config import HistoryEntry, ImageID, parse_config
+from layerstore.drivers.records.containers import ContainerRecord, ContainerRecords
+from layerstore.drivers.work import Init
+from layerstore.images.changes import changed_config
+from layerstore.images.commit import committed_config, committed_layer
+from layerstore.images.image import Image, Images, make_query
+from layerstore.images.importing import imported_config, imported_layer
+from layerstore.images.load import LayerLoader
+from layerstore.images.platform import host_platform, parse_platform
+from layerstore.images.reference import parse_reference, parse_tag, repository_of
+from layerstore.images.save import ArchiveTarget, save_images
+from layerstore.images.times import now
+from layerstore.operations.blocking import BlockingStore, RWLayer
+
+
+class ImageStore:
+    """The images of a store. Every image keeps its layers; a name keeps its image.
+
+    Images are named as with docker: by `repository[:tag]`, by ID, or by the start of an ID. Where a
+    name was loaded with the host it is from, it is found without that too, if only one fits.
+    """
+
+    __slots__ = ("_core", "_store")
+
+    def __init__(self, store: BlockingStore) -> None:
+        self._store = store
+        self._core = store.core
+
+    def list(self) -> Images:
+        """Return every image, the newest first, those with missing layers included."""
+        found: list[m.ImageMetadata] = self._ask(m.ListImages())
+        images = [Image(metadata) for metadata in found]
+        return sorted(images, key=lambda image: (image.created, image.id), reverse=True)
+
+    def get(self, name: str) -> Image:
+        """Return one image. Raises ImageDoesNotExist, InvalidName where an ID is ambiguous."""
+        return Image(self._ask(m.FindImage(query=make_query(name))))
+
+    def config(self, name: str) -> dict[str, Any]:
+        """Return an image's configuration. Raises ImageDoesNotExist, IntegrityError."""
+        document: dict[str, Any] = msgspec.json.decode(self._config(self.get(name)))
+        return document
+
+    def history(self, name: str) -> tuple[HistoryEntry, ...]:
+        """Return the steps that made an image, the first one first."""
+        return self.get(name).history
+
+    def load(
+        self,
+        source: ArchiveSource,
+        *,
+        progress: Progress | None = None,
+        platform: str | None = None,
+        name: str | None = None,
+    ) -> Images:
+        """Load every image of an archive and return them.
+
+        `source` is the path of a docker archive or an OCI image layout (a directory, or a tar,
+        which may be compressed), or a binary file with such a tar. Layers that are there already
+        aren't unpacked again. `platform` (`os/architecture[/variant]`, by default this machine's)
+        chooses from multi-platform images. `name` is a repository for images that an OCI layout
+        names by a mere tag.
+
+        Raises InvalidImage, IntegrityError where a blob isn't what its digest says, LimitExceeded,
+        and what LayerStore.register raises. After any of them nothing of the archive is left.
+        """
+        wanted = parse_platform(platform) if platform is not None else None
+        base = str(parse_reference(name)) if name is not None else None
+        spool = spool_directory(self._store.core.disk.root)
+        archive = open_archive(source, spool, self._core.disk.limits, progress)
+        loader = LayerLoader(self._store, archive, progress)
+        try:
+            images = read_images(archive, wanted, base)
+            for image in images:
+                loader.load(image)
+            return [self._add(image.config, image.names, parent=None) for image in images]
+        finally:
+            loader.close()
+            archive.close()
+
+    def _add(self, config: bytes, names: Sequence[str], parent: ImageID | None) -> Image:
+        message = m.AddImage(
+            facts=parse_config(config, "the configuration"),
+            config=config,
+            parent=parent,
+            names={name: repository_of(name) for name in names},
+            last_updated=now(),
+        )
+        return Image(self._ask(message), names)
+
+    def save(
+        self,
+        names: Sequence[str],
+        target: ArchiveTarget,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write images to a path or a binary file, as one tar for docker and OCI tools alike.
+
+        An image that is asked for by ID is written without a name. Equal images give equal bytes.
+
+        Raises InvalidArgument for no names, ImageDoesNotExist, LayerDoesNotExist for a broken
+        image, IntegrityError where a layer's files are no longer those that were registered,
+        DriverError, StorageFull. After any of them a path is as it was.
+        """
+        if not names:
+            raise InvalidArgument("", "at least one image is saved")
+        saved: dict[str, SavedImage] = {}
+        for name in names:
+            image = self.get(name)
+            if image.missing is not None:
+                raise LayerDoesNotExist(image.missing)
+            if image.id not in saved:
+                config = self._config(image)
+                facts = parse_config(config, image.id)
+                saved[image.id] = SavedImage(config=config, facts=facts, names=[])
+            query = make_query(name)
+            for meant in names_meant(query.name, image.names) if query.name is not None else ():
+                if meant not in saved[image.id].names:
+                    saved[image.id].names.append(meant)
+        save_images(self._store, saved.values(), target, progress)
+
+    def import_tar(
+        self,
+        source: ArchiveSource,
+        name: str | None = None,
+        *,
+        changes: Sequence[str] = (),
+        comment: str = "",
+        created: str | None = None,
+        platform: str | None = None,
+        progress: Progress | None = None,
+    ) -> Image:
+        """Make an image of one layer from a plain tar of a root file system, as `docker import`.
+
+        `source` is a path or a binary file; the tar may be compressed. `changes` are instructions
+        of a Dockerfile such as `CMD ["sh"]` and `ENV A=1`. Raises InvalidName, and what
+        LayerStore.register raises.
+        """
+        tags = [parse_tag(name)] if name is not None else []
+        wanted = parse_platform(platform) if platform is not None else host_platform()
+        changed_config(b"{}", changes)  # a bad one is told before anything is read
+        with imported_layer(self._store, source, progress) as diff:
+            config = imported_config(
+                diff, changes=changes, comment=comment, created=created or now(), platform=wanted
+            )
+            return self._add(config, tags, parent=None)
+
+    def tag(self, image: str, name: str) -> Image:
+        """Give an image one more name, taking it from another that has it.
+
+        Raises ImageDoesNotExist, InvalidName.
+        """
+        tag = parse_tag(name)
+        message = m.TagImage(query=make_query(image), name=tag, repository=repository_of(tag))
+        return Image(self._ask(message))
+
+    def remove(self, name: str, *, force: bool = False) -> m.RemovedImage:
+        """Take a name away; the last one takes the image, and the layers that nothing else keeps.
+
+        By ID an image goes with all its names. With it go the nameless images it was made from, if
+        nothing else needs them; an image that others are made from loses its name only. Raises
+        ImageDoesNotExist, and ImageInUse where the ID is that of such a one, and without `force`
+        where a read-write layer is made from it or the ID stands for names of several repositories.
+        moby: ImageDelete.
+        """
+        image = self.get(name)
+        removed = self._remove(image, make_query(name), force=force)
+        if removed.deleted is None:
+            return removed
+        gone = list(self._remove_nameless(image.parent))
+        return replace(
+            removed,
+            parents=tuple(parent.deleted for parent in gone if parent.deleted is not None),
+            layers=tuple(layer for part in (removed, *gone) for layer in part.layers),
+        )
+
+    def _remove_nameless(self, parent: str | None) -> Iterator[m.RemovedImage]:
+        """Remove an image and those that it was made from, up to one that has a name or a use."""
+        while parent is not None:
+            try:
+                image = self.get(parent)
+                yield self._remove(image, make_query(image.id), nameless=True)
+            except (ImageDoesNotExist, ImageInUse):
+                return  # it is needed, or gone already: that is no failure
+            parent = image.parent
+
+    def _remove(
+        self, image: Image, query: m.ImageQuery, *, force: bool = False, nameless: bool = False
+    ) -> m.RemovedImage:
+        users = tuple(self._users_of(image))
+        message = m.RemoveImage(query=query, force=force, used_by=users, nameless=nameless)
+        removed: m.RemovedImage = self._ask(message)
+        return removed
+
+    # Read-write layers and the images they are made from
+
+    def create(
+        self,
+        name: str,
+        image: str,
+        *,
+        mount_label: str = "",
+        storage_opt: Mapping[str, str] | None = None,
+        init: Init | None = None,
+    ) -> RWLayer:
+        """Make a read-write layer on an image, and record which; see LayerStore.create_rw_layer.
+
+        Raises ImageDoesNotExist, LayerDoesNotExist for a broken image, and what that raises.
+        """
+        found = self.get(image)
+        if found.missing is not None:
+            raise LayerDoesNotExist(found.missing)
+        rw = self._store.create_rw_layer(
+            name,
+            found.chain_id,
+            mount_label=mount_label,
+            storage_opt=storage_opt,
+            init=init,
+        )
+        try:
+            records = self._records()
+            records.keep_only(lambda: {mount.mount_id for mount in self._store.mounts()})
+            records.write(
+                rw.mount_id, ContainerRecord(image_id=found.id, image=image, created=now())
+            )
+        except BaseException:
+            rw.release()
+            raise
+        return rw
+
+    def record_of(self, mount_id: str) -> ContainerRecord | None:
+        """Return what was recorded when a read-write layer was made from an image."""
+        return self._records().read(mount_id)
+
+    def image_of(self, mount_id: str, parent: str | None) -> Image | None:
+        """Return the image that a read-write layer was made from.
+
+        Where that isn't recorded, or the image is gone, it is one whose top layer is `parent`.
+        """
+        images = self.list()
+        record = self.record_of(mount_id)
+        for image in images:
+            if record is not None and image.id == record.image_id:
+                return image
+        fitting = [image for image in images if parent is not None and image.chain_id == parent]
+        return max(fitting, key=lambda image: bool(image.names), default=None)
+
+    def _users_of(self, image: Image) -> Iterator[str]:
+        for mount in self._store.mounts():
+            found = self.image_of(mount.mount_id, mount.parent)
+            if found is not None and found.id == image.id:
+                yield mount.name
+
+    def commit(
+        self,
+        rw: RWLayer,
+        name: str | None = None,
+        *,
+        author: str = "",
+        comment: str = "",
+        created: str | None = None,
+        changes: Sequence[str] = (),
+    ) -> Image:
+        """Make an image of a read-write layer's changes on the image it was made from.
+
+        `created` is RFC 3339, by default now. `changes` are as for `import_tar`. A layer without
+        changes gives the image a step of history but no layer. Writers should be quiet meanwhile.
+        moby: CreateImageFromContainer.
+
+        Raises InvalidName, InvalidImage where the layer has a parent but no image to go on from,
+        and what LayerStore.register raises.
+        """
+        tags = [parse_tag(name)] if name is not None else []
+        base = self.image_of(rw.mount_id, rw.parent)
+        if base is None and rw.parent is not None:
+            reason = "no image in the store has the layers that it was made from"
+            raise InvalidImage(f"of {rw.name}", reason)
+        parent = self._config(base) if base is not None else None
+        with committed_layer(self._store, rw) as diff:
+            config = committed_config(
+                parent,
+                diff,
+                name=rw.name,
+                created=created or now(),
+                author=author,
+                comment=comment,
+            )
+            config = changed_config(config, changes) if changes else config
+            return self._add(config, tags, ImageID(base.id) if base is not None else None)
+
+    def _records(self) -> ContainerRecords:
+        return ContainerRecords(self._store.core.disk.root, durable=self._core.disk.durable)
+
+    def _config(self, image: Image) -> bytes:
+        config: str = self._ask(m.ReadImageConfig(image_id=ImageID(image.id)))
+        return config.encode()
+
+    def _ask(self, message: Any) -> Any:
+        return self._core.call(self._core.actors.images, message)

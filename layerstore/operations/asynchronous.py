@@ -1,0 +1,249 @@
+"""The face for asyncio: a store whose methods are awaited.
+
+Answers reach the event loop by one callback each; no thread waits for them and nothing polls. A
+task that is cancelled in a call has that call undone: nothing half-made stays, no reference that
+nobody has.
+"""
+
+# Written by `python -m tools.faces`; edit what it is made from instead.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from layerstore.actors.messages import LayerMetadata, MountMetadata
+from layerstore.asking.requests import Compression
+from layerstore.asking.source import Source
+from layerstore.drivers.model.ids import ChainID
+from layerstore.drivers.model.tree import Change
+from layerstore.drivers.work import Init
+from layerstore.operations.aio_answers import answer_of, hand_in
+from layerstore.operations.aio_stream import AsyncTarStream
+from layerstore.operations.blocks import AsyncBlocks
+from layerstore.operations.declared import layer as layer_operations
+from layerstore.operations.declared import rwlayer as rwlayer_operations
+from layerstore.operations.declared import store as store_operations
+from layerstore.operations.face import Face
+from layerstore.operations.handles import LayerHandle
+
+
+class AsyncLayer(LayerHandle):
+    """A retained read-only layer; see Layer."""
+
+    __slots__ = ()
+
+    def tar_stream(self) -> AsyncTarStream:
+        """Stream the tar that was registered, to the bit.
+
+        Its last read raises IntegrityError where the disk no longer holds what was registered.
+        moby: TarStreamer.TarStream.
+        """
+        return AsyncTarStream(self._core, layer_operations.tar_stream(self))
+
+    def tar_stream_from(self, ancestor: str | None) -> AsyncTarStream:
+        """Stream the difference to an ancestor's chain ID, or to nothing.
+
+        Raises LayerDoesNotExist where that is no ancestor. moby: Layer.TarStreamFrom.
+        """
+        return AsyncTarStream(self._core, layer_operations.tar_stream_from(self, ancestor))
+
+    async def metadata(self) -> dict[str, str]:
+        """Return the graph driver's own facts of the layer. moby: Layer.Metadata."""
+        return await answer_of(self._core.begin(layer_operations.metadata(self)))
+
+    async def release(self) -> list[LayerMetadata]:
+        """Give the reference back; see LayerStore.release."""
+        return await answer_of(self._core.begin(layer_operations.release(self)))
+
+
+class AsyncRWLayer(AsyncBlocks):
+    """A held read-write layer; see RWLayer. An `async with` block over it releases it."""
+
+    __slots__ = ()
+
+    async def mount(self, mount_label: str = "") -> str:
+        """Mount it once more and return its path; each mount wants one unmount.
+
+        `mount_label` is an SELinux context. Raises NotPermitted without the privilege to mount.
+        moby: RWLayer.Mount.
+        """
+        return await answer_of(self._core.begin(rwlayer_operations.mount(self, mount_label)))
+
+    async def unmount(self) -> None:
+        """Undo one mount; the last one unmounts. Raises NotMounted. moby: RWLayer.Unmount."""
+        await answer_of(self._core.begin(rwlayer_operations.unmount(self)))
+
+    async def changes(self, *, timeout: float | None = None) -> list[Change]:
+        """Return every path that differs from the parent (from the init layer, if there is one).
+
+        Ordered by path, as `docker diff`. `timeout` is in seconds; raises CallTimeout.
+        moby: RWLayer.Changes.
+        """
+        return await answer_of(
+            self._core.begin(rwlayer_operations.changes(self, self._number())), timeout
+        )
+
+    async def size(self, *, timeout: float | None = None) -> int:
+        """Return the bytes of its own files, each inode counted once.
+
+        `timeout` is in seconds; raises CallTimeout. moby: RWLayer.Size.
+        """
+        return await answer_of(
+            self._core.begin(rwlayer_operations.size(self, self._number())), timeout
+        )
+
+    async def apply_diff(self, source: Source, *, timeout: float | None = None) -> int:
+        """Unpack a layer tar (plain, gzip or zstd) over it and return its size in bytes.
+
+        `timeout` is in seconds. Raises InvalidTar, CallTimeout, WorkerDied; what was unpacked until
+        then stays, and soon nothing more is. moby: RWLayer.ApplyDiff.
+
+        A `source` with a `read` is read in a thread.
+        """
+        return await hand_in(
+            self._core, rwlayer_operations.apply_diff(self, self._number(), source), timeout
+        )
+
+    def tar_stream(self) -> AsyncTarStream:
+        """Stream its changes as a layer tar. moby: TarStreamer.TarStream."""
+        return AsyncTarStream(self._core, rwlayer_operations.tar_stream(self, self._number()))
+
+    async def metadata(self) -> dict[str, str]:
+        """Return the graph driver's own facts of it. moby: RWLayer.Metadata."""
+        return await answer_of(self._core.begin(rwlayer_operations.metadata(self, self._number())))
+
+    async def release(self) -> list[LayerMetadata]:
+        """Give the reference back; see LayerStore.release_rw_layer."""
+        return await answer_of(self._core.begin(rwlayer_operations.release(self)))
+
+
+class AsyncStore(Face):
+    """What can be asked of an open store in an event loop."""
+
+    async def register(
+        self,
+        source: Source,
+        parent: str | None = None,
+        *,
+        descriptor: str | None = None,
+        expected_diff_id: str | None = None,
+        expected_digest: str | None = None,
+        compression: Compression = "none",
+        timeout: float | None = None,
+    ) -> AsyncLayer:
+        """Make a layer from a tar on `parent`'s chain ID, and retain it. moby: Store.Register.
+
+        `source` is a path, a descriptor, a Region of a file, bytes or any binary file; it is read
+        to its end. With compression `auto`, gzip, zstd, bzip2 and xz are inflated. The digests are
+        `sha256:<hex>`: `expected_digest` of the bytes as given, `expected_diff_id` of the tar.
+        `descriptor` is JSON to be kept with the layer. If the layer is there already, the existing
+        one is returned and the new copy thrown away. `timeout` is in seconds.
+
+        Raises LayerDoesNotExist for an unknown parent, MaxDepthExceeded, InvalidTar,
+        IntegrityError for an unexpected digest, LimitExceeded, CallerError where `source` raises,
+        CallTimeout, WorkerDied, StoreBusy, StorageFull, DriverError, StoreRestarted. After any of
+        them, or an interrupt, nothing of the layer is left; what is under way when the caller gives
+        up is stopped, or undone where it comes too late.
+
+        A `source` with a `read` is read in a thread.
+        """
+        return await hand_in(
+            self.core,
+            store_operations.register(
+                self._new(AsyncLayer),
+                source,
+                parent,
+                descriptor=descriptor,
+                expected_diff_id=expected_diff_id,
+                expected_digest=expected_digest,
+                compression=compression,
+            ),
+            timeout,
+        )
+
+    async def get(self, chain: str) -> AsyncLayer:
+        """Retain a layer by its chain ID. Raises LayerDoesNotExist. moby: Store.Get."""
+        return await answer_of(self.core.begin(store_operations.get(self._new(AsyncLayer), chain)))
+
+    async def release(self, layer: AsyncLayer) -> list[LayerMetadata]:
+        """Give a reference back, and remove what nothing keeps any more. moby: Store.Release.
+
+        Returns the metadata of every layer that was removed, the top one first; nothing for a layer
+        that was gone already. Raises LayerNotRetained for a reference that was given back before,
+        and DriverError where a removal fails. If that was the layer's own, the reference is held
+        again; if it was that of one beneath, which nobody has, it is tried again at the next
+        release of a layer that is gone, and when the store is closed.
+        """
+        return await answer_of(self.core.begin(store_operations.release(self._mine(layer))))
+
+    async def map(self) -> dict[ChainID, LayerMetadata]:
+        """Return every layer by its chain ID. moby: Store.Map."""
+        return await answer_of(self.core.begin(store_operations.map()))
+
+    async def create_rw_layer(
+        self,
+        name: str,
+        parent: str | None = None,
+        *,
+        mount_label: str = "",
+        storage_opt: Mapping[str, str] | None = None,
+        init: Init | None = None,
+        timeout: float | None = None,
+    ) -> AsyncRWLayer:
+        """Make a read-write layer on `parent`'s chain ID and hold it. moby: Store.CreateRWLayer.
+
+        `init` is called with the path of an init layer, mounted between the parent and the new
+        layer: what it makes there is seen in the layer but isn't among its changes. It runs in a
+        worker's thread and must not use the store. `timeout` is in seconds.
+
+        Raises InvalidName, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
+        CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError, StoreRestarted. After any of
+        them, or an interrupt, the name is free and nothing of the layer is left, as soon as what is
+        under way (`init`, which nothing can stop) has ended.
+        """
+        return await answer_of(
+            self.core.begin(
+                store_operations.create_rw_layer(
+                    self._new(AsyncRWLayer),
+                    name,
+                    parent,
+                    mount_label=mount_label,
+                    storage_opt=storage_opt,
+                    init=init,
+                )
+            ),
+            timeout,
+        )
+
+    async def get_rw_layer(self, name: str) -> AsyncRWLayer:
+        """Hold a read-write layer once more. Raises MountDoesNotExist. moby: Store.GetRWLayer."""
+        return await answer_of(
+            self.core.begin(store_operations.get_rw_layer(self._new(AsyncRWLayer), name))
+        )
+
+    async def get_mount_id(self, name: str) -> str:
+        """Return the graph driver's ID of a read-write layer. moby: Store.GetMountID."""
+        return await answer_of(self.core.begin(store_operations.get_mount_id(name)))
+
+    async def release_rw_layer(self, layer: AsyncRWLayer) -> list[LayerMetadata]:
+        """Give a reference back; the last one removes the layer. moby: Store.ReleaseRWLayer.
+
+        A layer that is mounted is unmounted first. Returns the metadata of the read-only layers
+        that went with it, the top one first; nothing for a layer that was gone already. Raises
+        LayerNotRetained for a reference that was given back before, and DriverError where the
+        removal fails: then the reference is held again.
+        """
+        return await answer_of(
+            self.core.begin(store_operations.release_rw_layer(self._mine(layer)))
+        )
+
+    async def mounts(self) -> list[MountMetadata]:
+        """Return every read-write layer, ordered by name, with those being made or removed."""
+        return await answer_of(self.core.begin(store_operations.mounts()))
+
+    async def drain(self, *, timeout: float | None = None) -> None:
+        """Wait until everything removed is deleted from the disk; `timeout` in seconds.
+
+        Raises CallTimeout, or DriverError where something can't be deleted.
+        """
+        await answer_of(self.core.begin(store_operations.drain()), timeout)

@@ -1,0 +1,101 @@
+"""What can be asked of a read-write layer that somebody holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerstore.actors import messages as m
+from layerstore.actors.messages import LayerMetadata
+from layerstore.asking.requests import HandIn, Number, Reading, Request
+from layerstore.asking.source import Source
+from layerstore.drivers.model.tree import Change
+from layerstore.drivers.work import MountWork, TarSource
+from layerstore.operations.declared import store
+from layerstore.operations.declared.terms import RWLayer, timed
+
+
+def mount(layer: RWLayer, mount_label: str = "") -> Request[str]:
+    """Mount it once more and return its path; each mount wants one unmount.
+
+    `mount_label` is an SELinux context. Raises NotPermitted without the privilege to mount.
+    moby: RWLayer.Mount.
+    """
+    message = m.Mount(reference=layer.reference, name=layer.name, mount_label=mount_label)
+    return Request("mounts", message)
+
+
+def unmount(layer: RWLayer) -> Request[None]:
+    """Undo one mount; the last one unmounts. Raises NotMounted. moby: RWLayer.Unmount."""
+    return Request("mounts", m.Unmount(reference=layer.reference, name=layer.name))
+
+
+@timed
+def changes(layer: RWLayer, number: Number) -> Request[list[Change]]:
+    """Return every path that differs from the parent (from the init layer, if there is one).
+
+    Ordered by path, as `docker diff`. `timeout` is in seconds; raises CallTimeout.
+    moby: RWLayer.Changes.
+    """
+    return _work(layer, number, "changes")
+
+
+@timed
+def size(layer: RWLayer, number: Number) -> Request[int]:
+    """Return the bytes of its own files, each inode counted once.
+
+    `timeout` is in seconds; raises CallTimeout. moby: RWLayer.Size.
+    """
+    return _work(layer, number, "size")
+
+
+@timed
+def apply_diff(layer: RWLayer, number: Number, source: Source) -> HandIn[int]:
+    """Unpack a layer tar (plain, gzip or zstd) over it and return its size in bytes.
+
+    `timeout` is in seconds. Raises InvalidTar, CallTimeout, WorkerDied; what was unpacked until
+    then stays, and soon nothing more is. moby: RWLayer.ApplyDiff.
+    """
+    reference, name = layer.reference, layer.name
+    return HandIn(
+        "mounts",
+        source,
+        TarSource(inflate=True),
+        lambda given: m.WorkOnMount(
+            reference=reference,
+            request=number,
+            name=name,
+            what="apply",
+            source=given.source,
+            descriptors=given.descriptors,
+        ),
+    )
+
+
+def tar_stream(layer: RWLayer, number: Number) -> Reading:
+    """Stream its changes as a layer tar. moby: TarStreamer.TarStream."""
+    reference, name = layer.reference, layer.name
+    return Reading(
+        "mounts",
+        lambda descriptors: m.WorkOnMount(
+            reference=reference,
+            request=number,
+            name=name,
+            what="read",
+            descriptors=descriptors,
+        ),
+    )
+
+
+def metadata(layer: RWLayer, number: Number) -> Request[dict[str, str]]:
+    """Return the graph driver's own facts of it. moby: RWLayer.Metadata."""
+    return _work(layer, number, "inspect")
+
+
+def release(layer: RWLayer) -> Request[list[LayerMetadata]]:
+    """Give the reference back; see LayerStore.release_rw_layer."""
+    return store.release_rw_layer(layer)
+
+
+def _work(layer: RWLayer, number: Number, what: MountWork) -> Request[Any]:
+    message = m.WorkOnMount(reference=layer.reference, request=number, name=layer.name, what=what)
+    return Request("mounts", message)

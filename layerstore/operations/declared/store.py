@@ -1,0 +1,158 @@
+"""What can be asked of a store itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from layerstore.actors import messages as m
+from layerstore.actors.messages import LayerMetadata, MountMetadata
+from layerstore.asking.requests import Compression, HandIn, Request
+from layerstore.asking.source import Source
+from layerstore.drivers.model.ids import ChainID, chain_id, diff_id
+from layerstore.drivers.work import Init, TarSource
+from layerstore.operations.declared.terms import Layer, New, RWLayer, text_of, timed
+
+# Read-only layers
+
+
+@timed
+def register(
+    new: New[Layer],
+    source: Source,
+    parent: str | None = None,
+    *,
+    descriptor: str | None = None,
+    expected_diff_id: str | None = None,
+    expected_digest: str | None = None,
+    compression: Compression = "none",
+) -> HandIn[Layer]:
+    """Make a layer from a tar on `parent`'s chain ID, and retain it. moby: Store.Register.
+
+    `source` is a path, a descriptor, a Region of a file, bytes or any binary file; it is read
+    to its end. With compression `auto`, gzip, zstd, bzip2 and xz are inflated. The digests are
+    `sha256:<hex>`: `expected_digest` of the bytes as given, `expected_diff_id` of the tar.
+    `descriptor` is JSON to be kept with the layer. If the layer is there already, the existing
+    one is returned and the new copy thrown away. `timeout` is in seconds.
+
+    Raises LayerDoesNotExist for an unknown parent, MaxDepthExceeded, InvalidTar,
+    IntegrityError for an unexpected digest, LimitExceeded, CallerError where `source` raises,
+    CallTimeout, WorkerDied, StoreBusy, StorageFull, DriverError, StoreRestarted. After any of
+    them, or an interrupt, nothing of the layer is left; what is under way when the caller gives
+    up is stopped, or undone where it comes too late.
+    """
+    how = TarSource(
+        inflate=compression == "auto",
+        expected_digest=diff_id(expected_digest) if expected_digest else None,
+        expected_diff_id=diff_id(expected_diff_id) if expected_diff_id else None,
+    )
+    parent_id = chain_id(parent) if parent else None
+    return HandIn(
+        "layers",
+        source,
+        how,
+        lambda given: m.Register(
+            reference=new.reference,
+            parent=parent_id,
+            descriptor=descriptor,
+            source=given.source,
+            descriptors=given.descriptors,
+        ),
+        new.take,
+    )
+
+
+def get(new: New[Layer], chain: str) -> Request[Layer]:
+    """Retain a layer by its chain ID. Raises LayerDoesNotExist. moby: Store.Get."""
+    message = m.GetLayer(reference=new.reference, chain_id=chain_id(chain))
+    return Request("layers", message, new.take)
+
+
+def release(layer: Layer) -> Request[list[LayerMetadata]]:
+    """Give a reference back, and remove what nothing keeps any more. moby: Store.Release.
+
+    Returns the metadata of every layer that was removed, the top one first; nothing for a layer
+    that was gone already. Raises LayerNotRetained for a reference that was given back before,
+    and DriverError where a removal fails. If that was the layer's own, the reference is held
+    again; if it was that of one beneath, which nobody has, it is tried again at the next
+    release of a layer that is gone, and when the store is closed.
+    """
+    message = m.ReleaseLayer(reference=layer.reference, chain_id=layer.chain_id)
+    return Request("layers", message)
+
+
+def map() -> Request[dict[ChainID, LayerMetadata]]:
+    """Return every layer by its chain ID. moby: Store.Map."""
+    return Request("layers", m.MapLayers())
+
+
+# Read-write layers
+
+
+@timed
+def create_rw_layer(
+    new: New[RWLayer],
+    name: str,
+    parent: str | None = None,
+    *,
+    mount_label: str = "",
+    storage_opt: Mapping[str, str] | None = None,
+    init: Init | None = None,
+) -> Request[RWLayer]:
+    """Make a read-write layer on `parent`'s chain ID and hold it. moby: Store.CreateRWLayer.
+
+    `init` is called with the path of an init layer, mounted between the parent and the new
+    layer: what it makes there is seen in the layer but isn't among its changes. It runs in a
+    worker's thread and must not use the store. `timeout` is in seconds.
+
+    Raises InvalidName, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
+    CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError, StoreRestarted. After any of
+    them, or an interrupt, the name is free and nothing of the layer is left, as soon as what is
+    under way (`init`, which nothing can stop) has ended.
+    """
+    message = m.CreateRWLayer(
+        reference=new.reference,
+        name=text_of(name),
+        parent=chain_id(parent) if parent else None,
+        mount_label=mount_label,
+        storage_opt=dict(storage_opt or {}),
+        init=init,
+    )
+    return Request("mounts", message, new.take)
+
+
+def get_rw_layer(new: New[RWLayer], name: str) -> Request[RWLayer]:
+    """Hold a read-write layer once more. Raises MountDoesNotExist. moby: Store.GetRWLayer."""
+    return Request("mounts", m.GetRWLayer(reference=new.reference, name=text_of(name)), new.take)
+
+
+def get_mount_id(name: str) -> Request[str]:
+    """Return the graph driver's ID of a read-write layer. moby: Store.GetMountID."""
+    return Request("mounts", m.GetMountID(name=text_of(name)))
+
+
+def release_rw_layer(layer: RWLayer) -> Request[list[LayerMetadata]]:
+    """Give a reference back; the last one removes the layer. moby: Store.ReleaseRWLayer.
+
+    A layer that is mounted is unmounted first. Returns the metadata of the read-only layers
+    that went with it, the top one first; nothing for a layer that was gone already. Raises
+    LayerNotRetained for a reference that was given back before, and DriverError where the
+    removal fails: then the reference is held again.
+    """
+    return Request("mounts", m.ReleaseRWLayer(reference=layer.reference, name=layer.name))
+
+
+def mounts() -> Request[list[MountMetadata]]:
+    """Return every read-write layer, ordered by name, with those being made or removed."""
+    return Request("mounts", m.ListMounts())
+
+
+# The whole store
+
+
+@timed
+def drain() -> Request[None]:
+    """Wait until everything removed is deleted from the disk; `timeout` in seconds.
+
+    Raises CallTimeout, or DriverError where something can't be deleted.
+    """
+    return Request("reaper", m.Drain(), lambda _deleted: None)

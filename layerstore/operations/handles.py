@@ -1,0 +1,116 @@
+"""References to layers, and what they know without asking anybody.
+
+The faces' classes add how the store is asked.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from layerstore.actors import messages as m
+from layerstore.asking.requests import Number
+from layerstore.drivers.model.ids import ChainID, DiffID
+from layerstore.engine.core import Core
+
+H = TypeVar("H", bound="RWLayerHandle")
+
+
+class LayerHandle:
+    """One reference to a read-only layer."""
+
+    __slots__ = ("_core", "_facts", "_owner", "_reference")
+
+    def __init__(self, core: Core, facts: m.LayerMetadata, reference: int, owner: object) -> None:
+        self._core = core
+        self._owner = owner  # a store is closed when nobody has it any more
+        self._facts = facts
+        self._reference = reference
+
+    @property
+    def reference(self) -> int:
+        """Number of this reference, by which the store knows it."""
+        return self._reference
+
+    @property
+    def chain_id(self) -> ChainID:
+        """`sha256:<hex>` that names the layer and all beneath it."""
+        return self._facts.chain_id
+
+    @property
+    def diff_id(self) -> DiffID:
+        """`sha256:<hex>` of the layer's own tar."""
+        return self._facts.diff_id
+
+    @property
+    def parent(self) -> ChainID | None:
+        """Chain ID of the layer beneath, None for a base layer."""
+        return self._facts.parent
+
+    @property
+    def size(self) -> int:
+        """Bytes of the layer and all its parents."""
+        return self._facts.size
+
+    @property
+    def diff_size(self) -> int:
+        """Bytes of the layer alone."""
+        return self._facts.diff_size
+
+    @property
+    def descriptor(self) -> str | None:
+        """JSON of the descriptor that the layer was registered with."""
+        return self._facts.descriptor
+
+    def belongs_to(self, core: Core) -> bool:
+        """Whether the reference is one of this open store's."""
+        return self._core is core
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.chain_id}>"
+
+
+class RWLayerHandle:
+    """One reference to a named read-write layer."""
+
+    __slots__ = ("_core", "_facts", "_owner", "_reference")
+
+    def __init__(self, core: Core, facts: m.MountMetadata, reference: int, owner: object) -> None:
+        self._core = core
+        self._owner = owner  # a store is closed when nobody has it any more
+        self._facts = facts
+        self._reference = reference
+
+    @property
+    def reference(self) -> int:
+        """Number of this reference, by which the store knows it."""
+        return self._reference
+
+    @property
+    def name(self) -> str:
+        """The name it was created under."""
+        return self._facts.name
+
+    @property
+    def mount_id(self) -> str:
+        """The graph driver's ID of it."""
+        return self._facts.mount_id
+
+    @property
+    def parent(self) -> ChainID | None:
+        """Chain ID of the layer beneath, None where there is none."""
+        return self._facts.parent
+
+    def belongs_to(self, core: Core) -> bool:
+        """Whether the reference is one of this open store's."""
+        return self._core is core
+
+    def _number(self) -> Number:
+        """Return what work is abandoned by."""
+        return Number(self._core.new_reference())
+
+    def as_handle(self, kind: type[H]) -> H:
+        """Return the same reference as another face has it; it still is only one."""
+        return kind(self._core, self._facts, self._reference, self._owner)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"

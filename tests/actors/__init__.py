@@ -1,0 +1,1 @@
+"""Closing, supervision, waiting, and actors that die."""

@@ -1,0 +1,1 @@
+"""Roots shared with dockerd, and other engines."""

@@ -1,0 +1,1 @@
+"""Graph drivers: the conformance suite that every driver passes."""

@@ -1,0 +1,1 @@
+"""Images: loading, saving, importing, committing, and bad ones."""

@@ -1,0 +1,1 @@
+"""Trials by number and by chance: crash points, histories, hostile input, fuzzing."""

@@ -1,0 +1,1 @@
+"""Killing, cutting the power, and failing each call."""

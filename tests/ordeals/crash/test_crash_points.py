@@ -1,0 +1,46 @@
+"""SIGKILL to the whole process group before each call that changes the disk, then a new open."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.ordeals.crash.rig import seam
+from tests.ordeals.crash.rig.harness import Case, Harness, Try, spread
+from tests.support.figures import Tell
+
+SCENARIOS = ("layers", "mounts", "images", "reopening", "repairing", "forcing")
+CASES = [
+    Case(scenario, driver, workers)
+    for driver in ("overlay2", "vfs")
+    for workers in (0, 1)
+    for scenario in (SCENARIOS if workers == 0 else ("layers",))
+]
+SECONDS_EACH = {0: math.inf, 1: 8.0}
+"""By the number of workers: with a child a try takes long."""
+
+
+def _killed_before(attempt: Try, number: int) -> str:
+    outcome = attempt.run(seam.Plan(seam.Mode.KILL, number))
+    seen = attempt.seen()
+    if outcome.status != (-9 if seen.hits else 0):
+        return f"call {number}: exit status {outcome.status}: {outcome.told}"
+    after = attempt.verify()
+    if after.status:
+        return f"killed before call {number}, {seen.kind} {seen.path}: {after.told}"
+    return ""
+
+
+@pytest.mark.root
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_kill_before_any_call_leaves_what_was_answered(
+    case: Case, harness: Harness, all_points: bool, tell: Tell
+) -> None:
+    points = harness.count(case)
+    seconds = math.inf if all_points else SECONDS_EACH[case.workers]
+    tried, wrong = harness.each(case, spread(points), _killed_before, seconds)
+    tell(f"{case}: killed at {tried} of {points} points")
+    assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
+    assert tried > 10

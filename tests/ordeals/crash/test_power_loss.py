@@ -1,0 +1,57 @@
+"""The power goes at any call: what had been answered is there, of the rest all or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.ordeals.crash.rig import power, seam
+from tests.ordeals.crash.rig.harness import Case, Harness, Try, spread
+from tests.support.figures import Tell
+
+CASES = [
+    Case(scenario, driver, durability="durable")
+    for driver in ("overlay2", "vfs")
+    for scenario in ("layers", "mounts", "images", "reopening", "repairing", "forcing")
+]
+ADVERSARIES = {
+    "nothing that was not synced": power.nothing,
+    "names without content": power.names_only,
+    "a part of it": power.by_chance(1),
+    "another part of it": power.by_chance(2),
+}
+SECONDS_EACH = 2.0
+
+
+def _recorded(attempt: Try) -> tuple[power.Recording, int, str]:
+    outcome = attempt.run(seam.Plan(), log=True)
+    assert outcome.status == 0, outcome.told
+    recording = power.Recording(attempt.root, seam.events(attempt.log))
+    return recording, attempt.seen().count, Path(attempt.answers).read_text()
+
+
+@pytest.mark.root
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_power_loss_before_any_call_leaves_what_was_answered(
+    case: Case, harness: Harness, all_points: bool, tell: Tell
+) -> None:
+    recording, count, answers = harness.attempt(case, _recorded)
+    names = list(ADVERSARIES)
+    points = [(number, name) for number in range(2, count + 2) for name in names]
+    order = [points[place - 1] for place in spread(len(points))]
+
+    def lost(attempt: Try, point: tuple[int, str]) -> str:
+        before, name = point
+        Path(attempt.answers).write_text(answers)
+        root = attempt.directory / "disk"
+        power.write_out(recording.left(before, ADVERSARIES[name]), root)
+        after = attempt.verify_power_loss(str(root), before)
+        return f"before call {before}, left {name}: {after.told}" if after.status else ""
+
+    seconds = float("inf") if all_points else SECONDS_EACH
+    tried, wrong = harness.each(case, order, lost, seconds)
+    tell(f"{case}: power lost at {tried} of {len(points)} points")
+    assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
+    assert tried > 10

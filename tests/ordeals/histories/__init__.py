@@ -1,0 +1,1 @@
+"""Random histories of operations beside a model, and concurrent ones."""

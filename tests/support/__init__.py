@@ -1,0 +1,1 @@
+"""What tests of several rooms use: file systems, trees, tars, images, programs, figures."""

@@ -1,0 +1,1 @@
+"""Reading, unpacking, recording and writing tars."""

@@ -1,0 +1,1 @@
+"""Traces, journals, their command and their page."""

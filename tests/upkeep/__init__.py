@@ -1,0 +1,1 @@
+"""Recovery, the trash, check and repair."""

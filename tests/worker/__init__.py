@@ -1,0 +1,1 @@
+"""Workers, their children, frames and confinement."""
