@@ -18,12 +18,12 @@ from layerstore.drivers.model.faults import Fault, FaultKind
 from layerstore.drivers.model.ids import check_layer_id
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.tree import Applied, Change, ChangeKind, LayerTree, WhiteoutFormat
-from layerstore.drivers.root.trash import delete_tree
 from layerstore.drivers.system.durable import make_directories, sync_file_system
 from layerstore.drivers.tar import write as tar_write
 from layerstore.drivers.tar.unpack import apply as tar_apply
 from layerstore.drivers.tree import changes
 from layerstore.drivers.tree.copy import copy_tree
+from layerstore.drivers.tree.delete import delete_tree
 
 
 class VfsDriver:

@@ -9,16 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
-import stat
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.system import syscalls
 from layerstore.drivers.system.mountinfo import mount_points
+from layerstore.drivers.tree.delete import DIRECTORY, delete_entry
 
 _FEW_INODES = 100_000
-_DEPTH = 64
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def trash_path(root: str) -> str:
@@ -49,11 +46,11 @@ def sweep(trash: str) -> int:
         unmount_beneath(trash, itself=False)
     except OSError as error:
         raise DriverError.from_os_error("unmount what is mounted in", trash, error) from error
-    top = os.open(trash, _DIRECTORY)
+    top = os.open(trash, DIRECTORY)
     try:
         for name in os.listdir(top):
             try:
-                _delete(top, name)
+                delete_entry(top, name)
             except OSError as error:
                 first = first or (f"{trash}/{name}", error)
             else:
@@ -91,44 +88,3 @@ def make_room(root: str, trash: str, wanted: int) -> None:
     status = os.statvfs(root)
     if status.f_bavail * status.f_frsize < wanted or status.f_favail < _FEW_INODES:
         sweep(trash)
-
-
-def delete_tree(path: str) -> None:
-    """Delete a directory that nothing names and nothing is mounted in. Raises OSError."""
-    top = os.open(path, _DIRECTORY)
-    try:
-        for name in os.listdir(top):
-            _delete(top, name)
-    finally:
-        os.close(top)
-    os.rmdir(path)
-
-
-def _delete(top: int, name: str) -> None:
-    """Delete what is in a directory by some name, however deep a tree it is."""
-    waiting = [name]
-    while waiting:
-        _delete_in(top, waiting.pop(), _DEPTH, top, waiting)
-
-
-def _delete_in(at: int, name: str, depth: int, top: int, waiting: list[str]) -> None:
-    """Delete a name; directories that lie deeper than `depth` are moved up and added to `waiting`.
-
-    What is gone already, another sweep has deleted.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-            os.unlink(name, dir_fd=at)
-            return
-        if not depth:
-            moved = secrets.token_hex(16)
-            os.rename(name, moved, src_dir_fd=at, dst_dir_fd=top)
-            waiting.append(moved)
-            return
-        fd = os.open(name, _DIRECTORY, dir_fd=at)
-        try:
-            for child in os.listdir(fd):
-                _delete_in(fd, child, depth - 1, top, waiting)
-        finally:
-            os.close(fd)
-        os.rmdir(name, dir_fd=at)

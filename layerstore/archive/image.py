@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
 from layerstore.drivers.model.image_config import MAX_CONFIG, ImageFacts, parse_config
-from layerstore.images.reference import parse_tag
+from layerstore.drivers.model.reference import parse_tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

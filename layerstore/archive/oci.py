@@ -16,8 +16,8 @@ from layerstore.archive.archive import Archive, read_blob
 from layerstore.archive.image import ArchivedImage, layer_of, make_image, read_verified
 from layerstore.drivers.errors import InvalidImage, LimitExceeded
 from layerstore.drivers.model.image_config import MAX_CONFIG, MAX_LAYERS, parse_json
-from layerstore.images.platform import Platform, host_platform
-from layerstore.images.reference import is_bare_word
+from layerstore.drivers.model.platform import Platform, host_platform
+from layerstore.drivers.model.reference import is_bare_word
 
 INDEX = "index.json"
 _MAX_DEPTH = 8

@@ -11,7 +11,7 @@ from layerstore.archive.docker import MANIFEST, read_docker_archive
 from layerstore.archive.image import ArchivedImage
 from layerstore.archive.oci import INDEX, read_oci_layout
 from layerstore.drivers.errors import InvalidImage
-from layerstore.images.platform import Platform
+from layerstore.drivers.model.platform import Platform
 
 
 def read_images(

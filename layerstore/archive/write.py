@@ -15,7 +15,7 @@ import msgspec
 
 from layerstore.drivers.model.ids import DiffID, hex_of
 from layerstore.drivers.model.image_config import ImageFacts
-from layerstore.images.reference import parse_reference
+from layerstore.drivers.model.reference import parse_reference
 
 _CHUNK = 1 << 20
 _BLOCK = 512

@@ -39,7 +39,7 @@ from layerstore.drivers.worker.process import ChildProcess
 from layerstore.engine.closing import unmount_by_hand, wind_up
 from layerstore.engine.crew import Found, Staff
 from layerstore.engine.generations import Generations
-from layerstore.observe.watchdog import Watchdog
+from layerstore.engine.watchdog import Watchdog
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from layerstore.drivers.root.removal import remove_mount
 from layerstore.drivers.upkeep.recovery import Recovered
 from layerstore.drivers.work import RemoveMount
 from layerstore.drivers.worker.hands import WorkerHands
-from layerstore.observe.stacks import stack_of
+from layerstore.engine.stacks import stack_of
 
 _REAPER_NICENESS = 10
 _LOOK_UP = 0.1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from layerstore.drivers.errors import CallerError, LayerStoreError
 from layerstore.drivers.model.ids import DiffID
 from layerstore.drivers.model.image_config import EMPTY_LAYER, child_config
-from layerstore.images.platform import host_platform
+from layerstore.drivers.model.platform import host_platform
 from layerstore.operations.blocking import BlockingStore, RWLayer
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from layerstore.actors.messages import ImageMetadata, ImageQuery
 from layerstore.drivers.errors import InvalidName
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import HistoryEntry
-from layerstore.images.reference import parse_reference
+from layerstore.drivers.model.reference import parse_reference
 
 _DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})\Z")
 

@@ -16,8 +16,8 @@ from layerstore.asking.source import Readable
 from layerstore.drivers.errors import CallerError, DriverError, LayerStoreError
 from layerstore.drivers.model.ids import DiffID
 from layerstore.drivers.model.image_config import child_config
+from layerstore.drivers.model.platform import Platform
 from layerstore.images.changes import changed_config
-from layerstore.images.platform import Platform
 from layerstore.operations.blocking import BlockingStore
 
 _WHAT = "Importing"

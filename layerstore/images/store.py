@@ -26,6 +26,8 @@ from layerstore.drivers.errors import (
     LayerDoesNotExist,
 )
 from layerstore.drivers.model.image_config import HistoryEntry, ImageID, parse_config
+from layerstore.drivers.model.platform import host_platform, parse_platform
+from layerstore.drivers.model.reference import parse_reference, parse_tag, repository_of
 from layerstore.drivers.records.containers import ContainerRecord, ContainerRecords
 from layerstore.drivers.work import Init
 from layerstore.images.changes import changed_config
@@ -33,8 +35,6 @@ from layerstore.images.commit import committed_config, committed_layer
 from layerstore.images.image import Image, Images, make_query
 from layerstore.images.importing import imported_config, imported_layer
 from layerstore.images.load import LayerLoader
-from layerstore.images.platform import host_platform, parse_platform
-from layerstore.images.reference import parse_reference, parse_tag, repository_of
 from layerstore.images.save import ArchiveTarget, save_images
 from layerstore.images.times import now
 from layerstore.operations.blocking import BlockingStore, RWLayer

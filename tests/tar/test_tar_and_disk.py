@@ -18,11 +18,11 @@ from fastcrc import crc64
 from layerstore import DriverError, IntegrityError, InvalidMetadata, InvalidTar, StorageFull
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.tree import WhiteoutFormat
-from layerstore.drivers.root.trash import delete_tree
 from layerstore.drivers.tar.split.records import file_line
 from layerstore.drivers.tar.split.replay_bytes import assemble
 from layerstore.drivers.tar.unpack.apply import apply_tar
 from layerstore.drivers.tree.copy import copy_tree
+from layerstore.drivers.tree.delete import delete_tree
 from tests.ordeals.hostile.attacks import raw
 from tests.tar.corpus.builder import Layer, directory, file, link, symlink, tar
 

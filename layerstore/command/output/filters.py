@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from layerstore.api.store import LayerStore
+from layerstore.drivers.model.reference import repository_of
 from layerstore.images.image import Image
-from layerstore.images.reference import repository_of
 
 IMAGE_FILTERS = ("before", "dangling", "label", "reference", "since")
 MOUNT_FILTERS = ("ancestor", "id", "name", "status")

@@ -18,8 +18,8 @@ from layerstore.command.tracing import stand_ins
 from layerstore.drivers.errors import InvalidName
 from layerstore.drivers.model.ids import ChainID, chain_id, chain_of, diff_id
 from layerstore.drivers.model.image_config import ImageID, parse_config
+from layerstore.drivers.model.reference import parse_tag, repository_of
 from layerstore.drivers.work import Descriptors, MountWork, TarSource
-from layerstore.images.reference import parse_tag, repository_of
 from layerstore.images.times import now
 
 Facts = Mapping[str, Any]

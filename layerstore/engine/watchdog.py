@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from layerstore.actors.watching.waiting import Waiting, described
-from layerstore.observe.stacks import stack_of
+from layerstore.engine.stacks import stack_of
 
 log = logging.getLogger("layerstore")
 
