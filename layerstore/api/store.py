@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from layerstore.actors.watching.trace import TraceRecord
-from layerstore.actors.watching.waiting import Waiting
+from layerstore.api.observing import Observing
 from layerstore.api.options import Durability, check_options
 from layerstore.asking.progress import Progress
-from layerstore.drivers.confine.confine import Confine, Confinement
+from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.errors import (
     DriverError,
-    InvalidMetadata,
     NotConfined,
 )
 from layerstore.drivers.graph.choose import find_driver, open_driver
@@ -32,7 +29,6 @@ from layerstore.engine.crew import Staff
 from layerstore.engine.repairing import Announce, repair
 from layerstore.engine.startup import start
 from layerstore.images.store import ImageStore
-from layerstore.observe.metrics import Metrics, measure
 from layerstore.observe.recording import Recording
 from layerstore.operations.blocking import BlockingStore
 from layerstore.operations.deferred import LaterStore
@@ -43,7 +39,7 @@ if TYPE_CHECKING:
 Finalizer: TypeAlias = "weakref.finalize[..., LayerStore]"
 
 
-class LayerStore(BlockingStore):
+class LayerStore(BlockingStore, Observing):
     """Content-addressed read-only layers and named read-write layers beneath one root.
 
     A root is laid out as a Docker data root. One process has it open at a time; any of its threads
@@ -155,27 +151,6 @@ class LayerStore(BlockingStore):
             self.close(keep_mounts=True)
             raise
 
-    @property
-    def faults(self) -> list[InvalidMetadata]:
-        """The metadata on the disk that can't be used, and why."""
-        return self._core.faults
-
-    @property
-    def driver_name(self) -> str:
-        """Name of the graph driver. moby: Store.DriverName."""
-        return self._core.disk.driver.name
-
-    def driver_status(self) -> list[tuple[str, str]]:
-        """Return pairs of what the graph driver says of itself. moby: Store.DriverStatus."""
-        return self._core.disk.driver.status()
-
-    def confinement(self) -> Confinement:
-        """Return how the processes that unpack tars are confined, and what is missing, with why.
-
-        A process is spawned for the first call. Raises StoreClosed, WorkerDied, DriverError.
-        """
-        return self._core.confinement()
-
     # Other ways in
 
     @property
@@ -200,47 +175,6 @@ class LayerStore(BlockingStore):
         return ImageStore(self)
 
     # The store itself
-
-    def trace(self) -> list[TraceRecord]:
-        """Return the newest messages between the actors, in the order they were sent."""
-        return self._core.tracer.records()
-
-    def waiting(self) -> Waiting:
-        """Return every call without an answer and what it waits for, and what each actor is at.
-
-        Looks at the actors from outside, so it answers even where they don't. Calls are known only
-        while the store is traced. Raises StoreClosed.
-        """
-        self._core.check_open()
-        return self._core.waiting()
-
-    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
-        """Write what is traced from now on to a journal for `layerstore trace`, or to none.
-
-        `path` is a file, or a directory to make one in. A file that is there is moved to `path.1`,
-        what is there to `path.2`, and so on, as when it has grown to 8 MiB; at most 8 are kept. It
-        ends with the store. Where the disk is full, records are lost and nothing else. For one
-        thread at a time. Raises DriverError, StoreClosed.
-        """
-        self._core.check_open()
-        self._recording.write_to(path)
-
-    def metrics(self) -> Metrics:
-        """Return a snapshot of what the store holds, has done and is doing.
-
-        `layerstore.prometheus` serves it. Raises StoreClosed, DriverError.
-        """
-        return measure(self._core)
-
-    @contextlib.contextmanager
-    def trace_into(self, take: Callable[[TraceRecord], None]) -> Iterator[None]:
-        """Have `take` called with each message, job and answer once it is done, in a `with` block.
-
-        It is called in the actors' threads, so it must not wait, nor use the store.
-        `layerstore.otel` makes spans of them.
-        """
-        with self._recording.also_into(take):
-            yield
 
     def check(self, *, full: bool = False, progress: Progress | None = None) -> list[Fault]:
         """Compare the disk with the metadata and return what is wrong; nothing is changed.

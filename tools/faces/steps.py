@@ -10,22 +10,26 @@ def steps() -> str:
     """Return the module of what an event loop does in a thread."""
     store = HERE / "api" / "store.py"
     images = HERE / "images" / "store.py"
-    told = {"check", "repair", "metrics"}
+    observing = HERE / "api" / "observing.py"
     parts = [
         '"""What asyncio does in a thread: rows of many steps, as the blocking face takes them.\n\n'
         "A task that is cancelled doesn't wait for them; they go on to their end, and what comes of"
         ' them\nis undone where it can be.\n"""\n\n' + NOTE,
         "from __future__ import annotations\n",
-        imports([store, images]) + "from layerstore.api.store import LayerStore\n"
+        imports([store, observing, images]) + "from layerstore.api.store import LayerStore\n"
         "from layerstore.api.threads import InThread\n"
         "from layerstore.operations.asynchronous import AsyncRWLayer\n",
         "\nclass AsyncSteps(InThread):\n"
         '    """The steps of a store; what they call back is called in their thread."""\n',
     ]
     owner = "self.blocking"
-    for op in read(store, "steps", "LayerStore"):
-        if op.name in told:
-            parts.append(_in_thread(op, "self.in_thread", owner))
+    for path, within, name in (
+        (observing, "Observing", "metrics"),
+        (store, "LayerStore", "check"),
+        (store, "LayerStore", "repair"),
+    ):
+        (op,) = (op for op in read(path, "steps", within) if op.name == name)
+        parts.append(_in_thread(op, "self.in_thread", owner))
     parts.append(
         "\nclass AsyncImageStore:\n"
         '    """The images of a store; see ImageStore. Its steps run in a thread.\n\n'
