@@ -34,8 +34,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from layerstore import LayerStore, LayerStoreError, RWLayer, StoreRestarted, WorkerDied
-from layerstore.sandbox.running import Finished, mount_points, start
+from layerstore import (
+    Finished,
+    LayerStore,
+    LayerStoreError,
+    RWLayer,
+    StoreRestarted,
+    WorkerDied,
+    mount_points,
+    start,
+)
 
 _PREFIX = "job-"
 _ATTEMPTS = 5

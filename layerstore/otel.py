@@ -46,7 +46,7 @@ class _Spans:
                 "layerstore.sender": record.sender,
                 "layerstore.receiver": record.receiver,
                 "layerstore.summary": record.summary,
-                "layerstore.asking.outcome": record.outcome,
+                "layerstore.outcome": record.outcome,
                 "layerstore.waited_ns": record.started - record.enqueued,
             },
             kind=SpanKind.INTERNAL if parent else SpanKind.SERVER,

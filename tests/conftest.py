@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from layerstore import LayerStore
 from layerstore.drivers.system.mountinfo import mount_points
@@ -28,6 +27,7 @@ pytest_plugins = [
     "tests.command.fixtures",
     "tests.ordeals.crash.rig.fixtures",
     "tests.support.figures",
+    "tests.support.options",
 ]
 
 DRIVERS = ("overlay2", "vfs")
@@ -40,54 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="fail, rather than skip, the tests that need root, overlay mounts or other programs",
     )
     parser.addoption(
-        "--stress-rounds", type=int, default=1, help="how often to run the stress test"
-    )
-    parser.addoption(
-        "--dying-rounds", type=int, default=1, help="how often parts die at random under load"
-    )
-    parser.addoption(
-        "--all-points",
-        action="store_true",
-        help="kill and fail calls at every point, however long that takes",
-    )
-    parser.addoption(
-        "--examples", type=int, default=300, help="how many tars each property is tried on"
-    )
-    parser.addoption(
-        "--docker-seed", type=int, default=1, help="seed of the operations in turn with dockerd"
-    )
-    parser.addoption(
-        "--history-steps", type=int, default=2_000, help="steps of random histories, all in all"
-    )
-    parser.addoption(
-        "--history-rounds", type=int, default=10, help="concurrent histories of each kind"
-    )
-    parser.addoption(
         "--install-examples", action="store_true", help="execute the README's way to install"
     )
-    parser.addoption(
-        "--fuzz-seconds", type=int, default=10, help="for how long each target is fuzzed"
-    )
-    parser.addoption(
-        "--hostile-entries", type=int, default=50_000, help="entries of a layer with very many"
-    )
-    parser.addoption(
-        "--leak-cycles", type=int, default=1_000, help="cycles after which nothing may have grown"
-    )
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     # A shell has what it runs in the background ignore this, and all that is started from there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # What a change is judged by should not hang on luck; elsewhere every run looks at others.
-    settings.register_profile(
-        "examples",
-        max_examples=config.getoption("--examples"),
-        derandomize="CI" in os.environ,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    settings.load_profile("examples")
 
 
 def why_no_root_tests() -> str:
@@ -134,12 +93,6 @@ def _skip_without_programs(config: pytest.Config, items: list[pytest.Item]) -> N
 
 
 @pytest.fixture(scope="session")
-def all_points(request: pytest.FixtureRequest) -> bool:
-    """Whether to try every point, not only as many as the time allows."""
-    return bool(request.config.getoption("--all-points"))
-
-
-@pytest.fixture(scope="session")
 def base_directory() -> Iterator[Path]:
     """A directory on a real file system (not an overlay), for store roots."""
     place = Path(tempfile.mkdtemp(prefix="layerstore-test-", dir="/var/tmp"))
@@ -172,12 +125,19 @@ OpenStore = Callable[..., LayerStore]
 
 
 @pytest.fixture
-def open_store(root_dir: Path, driver_name: str) -> Iterator[OpenStore]:
+def prespawn() -> bool:
+    """Whether stores spawn their children ahead: most tests need one at most."""
+    return False
+
+
+@pytest.fixture
+def open_store(root_dir: Path, driver_name: str, prespawn: bool) -> Iterator[OpenStore]:
     """A function that opens the test's store with every driver in turn; closed at the end."""
     opened: list[LayerStore] = []
 
     def open_it(**options: object) -> LayerStore:
         options.setdefault("driver", driver_name)
+        options.setdefault("prespawn", prespawn)
         store = LayerStore(root_dir, **options)  # type: ignore[arg-type]
         opened.append(store)
         return store

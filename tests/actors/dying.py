@@ -14,7 +14,7 @@ def ref_of(store: LayerStore, actor: str) -> Ref:
     if actor == "worker":
         refs = list(store._core.actors.crew._actors)
         return next(ref for ref in refs if "worker" in ref.name and ref.alive)
-    ref: Ref = getattr(store._core, actor)
+    ref: Ref = getattr(store._core.actors, actor)
     return ref
 
 

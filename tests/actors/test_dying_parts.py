@@ -43,7 +43,7 @@ _TROUBLES = {"SIGKILL", "SIGSTOP", *ACTORS}
 _TOLD = (StoreRestarted, WorkerDied, CallTimeout)
 """What a call may say while parts of the store die."""
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1800)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -21,8 +21,9 @@ from tests.ordeals.crash.rig.repair_scenarios import REPAIRS
 from tests.ordeals.crash.rig.scenarios import SCENARIOS
 from tests.ordeals.crash.rig.state import State, listed, read_answers
 from tests.support.figures import Tell
+from tests.support.options import Points
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.thorough, pytest.mark.timeout(600)]
 CASES = [
     Case(scenario, driver) for driver in ("overlay2", "vfs") for scenario in SCENARIOS | REPAIRS
 ]
@@ -39,14 +40,15 @@ def groups(request: pytest.FixtureRequest, base_directory: Path) -> Iterator[Non
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_dockerd_opens_what_a_kill_left(
-    case: Case, harness: Harness, all_points: bool, tell: Tell
+    case: Case, harness: Harness, points: Points, tell: Tell
 ) -> None:
-    points = harness.count(case)
+    existing = harness.count(case)
     chance = random.Random(str(case))  # noqa: S311
-    numbers = chance.sample(range(points // 4, points + 1), STARTS if all_points else 1)
+    some = range(existing // 4, existing + 1)
+    numbers = chance.sample(some, STARTS if points == "all" else 1)
     for number in numbers:
         harness.attempt(case, partial(_killed, number))
-    tell(f"{case}: killed at {numbers} of {points} points and opened by dockerd")
+    tell(f"{case}: killed at {numbers} of {existing} points and opened by dockerd")
 
 
 def _killed(number: int, attempt: Try) -> None:

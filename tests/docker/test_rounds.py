@@ -23,7 +23,6 @@ from tests.tar.corpus.builder import directory, file, link, tar
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
-ROUNDS = 10
 STEPS = 4
 MAX_LAYERS = 20
 SCRIPTS = (
@@ -261,7 +260,7 @@ def test_both_agree_after_every_turn_on_one_root(
         docker.import_tar(base_tar(), "base:1")
     try:
         before = None
-        for _ in range(ROUNDS):
+        for _ in range(request.config.getoption("--docker-rounds")):
             with root.docker() as docker:
                 if before is not None:
                     check_same(ask_docker(docker, save=True), before)

@@ -20,7 +20,7 @@ from layerstore.drivers.upkeep.recovery import prepare_root
 from tests.support.tars import Content, layer_tar
 from tests.support.trees import in_whole_seconds, read_tree
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.each_driver]
 
 FILE_SYSTEMS = ("ext4", "xfs", "btrfs", "tmpfs")
 

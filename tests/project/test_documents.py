@@ -16,6 +16,8 @@ from tests.project.documents import DOCUMENTS, HERE, BadDocument, Block, blocks,
 from tests.support.busybox import image_tar, rootfs_tar
 
 _HELP = re.compile(r"^examples:\n((?:  .*\n|\n)+)", re.MULTILINE)
+_PARTS = 4
+"""Of the help, so that they are tried side by side."""
 _RESET = """
 layerdb=/var/lib/layerstore/image/overlay2
 cd "$place"; rm -rf *
@@ -149,9 +151,12 @@ def help_pages(capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 @pytest.mark.root
 @pytest.mark.needs("/bin/busybox", "unshare")
-def test_the_examples_of_the_help_run(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_the_examples_of_the_help_run(
+    part: int, place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     script = [f"set -euo pipefail\nplace=$PWD kept={place}/kept"]
-    for verb, page in help_pages(capfd).items():
+    for verb, page in list(help_pages(capfd).items())[part::_PARTS]:
         found = _HELP.search(page)
         assert found is not None, verb
         script += [_RESET, f"echo {verb} >&2", found[1]]

@@ -23,8 +23,7 @@ from tests.support.processes import ends
 from tests.support.tars import Content, layer_tar
 
 _SUPERVISOR = Path(__file__).parents[2] / "examples" / "supervisor.py"
-_JOBS = 200
-_KILLED_RUNS = 6
+_JOBS_PER_RUN = 33
 _KILLED_CHILDREN = 3
 """Fewer in a run than a job is tried times in it."""
 _BUSYBOX = Path("/bin/busybox")
@@ -117,23 +116,24 @@ def test_sigterm_ends_it_in_good_order(runs: Runs) -> None:
     assert runs.done() == {"short"}
 
 
-def test_two_hundred_jobs_are_done_whatever_is_killed(runs: Runs) -> None:
+def test_all_jobs_are_done_whatever_is_killed(runs: Runs, request: pytest.FixtureRequest) -> None:
+    killed_runs = request.config.getoption("--killed-runs")
     dice = random.Random(20)  # noqa: S311 - the same numbers in each run
-    names = [f"job{number}" for number in range(_JOBS)]
+    names = [f"job{number}" for number in range((killed_runs + 1) * _JOBS_PER_RUN)]
     jobs = [job(name, f"echo {name} > /made; cat /made") for name in names]
     # One job outlasts each run but the last: no run can be done before it is killed.
     lasts = f"sleep 6{os.getpid()}"
-    for _ in range(_KILLED_RUNS):
+    for _ in range(killed_runs):
         runs.write(job("held", lasts, time_limit=600), *jobs)
         with _started(runs) as process:
-            _kill_children(runs, dice, process)
-            _wait_for_more(runs, dice, process)
+            _kill_children(runs, dice, process, len(names))
+            _wait_for_more(runs, dice, process, len(names))
             assert process.poll() is None, process.communicate()[0]
             process.kill()
             assert process.wait() == -signal.SIGKILL
     runs.write(*jobs)
     with _started(runs) as process:
-        _kill_children(runs, dice, process)
+        _kill_children(runs, dice, process, len(names))
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert runs.done() == set(names)
@@ -165,9 +165,11 @@ def _commands() -> Iterator[str]:
             yield b" ".join(words).decode(errors="replace")
 
 
-def _kill_children(runs: Runs, dice: random.Random, process: subprocess.Popen[str]) -> None:
+def _kill_children(
+    runs: Runs, dice: random.Random, process: subprocess.Popen[str], jobs: int
+) -> None:
     for _ in range(_KILLED_CHILDREN):
-        _wait_for_more(runs, dice, process)
+        _wait_for_more(runs, dice, process, jobs)
         _wait_for(lambda: _kill_one_child(process.pid, dice), process)
 
 
@@ -179,9 +181,11 @@ def _kill_one_child(pid: int, dice: random.Random) -> bool:
     return True
 
 
-def _wait_for_more(runs: Runs, dice: random.Random, process: subprocess.Popen[str]) -> None:
+def _wait_for_more(
+    runs: Runs, dice: random.Random, process: subprocess.Popen[str], jobs: int
+) -> None:
     """Wait until some more jobs are done, or all."""
-    target = min(len(runs.done()) + dice.randint(1, 12), _JOBS)
+    target = min(len(runs.done()) + dice.randint(1, 12), jobs)
     _wait_for(lambda: len(runs.done()) >= target, process)
 
 

@@ -82,7 +82,7 @@ def test_spans_are_the_tree_of_what_a_call_led_to(store: LayerStore) -> None:
     assert made.start_time < made.end_time  # type: ignore[operator]
     failed = only(finished, "ApplyLayer")
     assert failed.attributes is not None
-    assert failed.attributes["layerstore.asking.outcome"] == "InvalidTar"
+    assert failed.attributes["layerstore.outcome"] == "InvalidTar"
     assert not failed.status.is_ok
     assert len({span.context.trace_id for span in finished}) >= 3
     store.create_rw_layer("unseen")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.ordeals.crash.rig import power, seam
 from tests.ordeals.crash.rig.harness import Case, Harness, Try, spread
 from tests.support.figures import Tell
+from tests.support.options import Points
 
 CASES = [
     Case(scenario, driver, durability="durable")
@@ -21,7 +23,6 @@ ADVERSARIES = {
     "a part of it": power.by_chance(1),
     "another part of it": power.by_chance(2),
 }
-SECONDS_EACH = 2.0
 
 
 def _recorded(attempt: Try) -> tuple[power.Recording, int, str]:
@@ -35,12 +36,12 @@ def _recorded(attempt: Try) -> tuple[power.Recording, int, str]:
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_power_loss_before_any_call_leaves_what_was_answered(
-    case: Case, harness: Harness, all_points: bool, tell: Tell
+    case: Case, harness: Harness, points: Points, tell: Tell
 ) -> None:
     recording, count, answers = harness.attempt(case, _recorded)
     names = list(ADVERSARIES)
-    points = [(number, name) for number in range(2, count + 2) for name in names]
-    order = [points[place - 1] for place in spread(len(points))]
+    existing = [(number, name) for number in range(2, count + 2) for name in names]
+    order = [existing[place - 1] for place in spread(len(existing))]
 
     def lost(attempt: Try, point: tuple[int, str]) -> str:
         before, name = point
@@ -50,8 +51,8 @@ def test_a_power_loss_before_any_call_leaves_what_was_answered(
         after = attempt.verify_power_loss(str(root), before)
         return f"before call {before}, left {name}: {after.told}" if after.status else ""
 
-    seconds = float("inf") if all_points else SECONDS_EACH
+    seconds = {"few": 0.5, "many": 2.0, "all": math.inf}[points]
     tried, wrong = harness.each(case, order, lost, seconds)
-    tell(f"{case}: power lost at {tried} of {len(points)} points")
+    tell(f"{case}: power lost at {tried} of {len(existing)} points")
     assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
-    assert tried > 10
+    assert tried > (10 if points != "few" else 2)

@@ -15,7 +15,7 @@ import pytest
 from tests.ordeals.fuzz import FAST, PLANTED, TARGETS
 
 pytest.importorskip("atheris", reason="needs atheris, which the extra `dev` brings")
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.thorough]
 _START = 120
 """Seconds for starting and the last input."""
 _LINES = 30

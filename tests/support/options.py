@@ -1,0 +1,112 @@
+"""How much is tried: every behaviour once, or (`--thorough`) by number, by chance and everywhere.
+
+Owns the options for it, what they are by default, and which tests of a kind are left out when not
+all of them are wanted. Left out are those marked `thorough`, and all but one of a test's variants
+that differ only by the graph driver (and by confinement), unless they are marked `each_driver`;
+which one stays differs from test to test, and is the same in every run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections import defaultdict
+from typing import Literal, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+Points = Literal["few", "many", "all"]
+_VARIANT = re.compile(r"(overlay2|vfs)(-confined|-free)?(?![\w.])")
+
+
+class Amount(NamedTuple):
+    """How many there are of something."""
+
+    by_default: int
+    thorough: int
+    what: str
+
+
+AMOUNTS = {
+    "--docker-rounds": Amount(2, 10, "turns of dockerd and layerstore on one root"),
+    "--dying-rounds": Amount(1, 3, "rounds in which parts die at random under load"),
+    "--examples": Amount(30, 500, "tars that each property is tried on"),
+    "--fuzz-seconds": Amount(10, 10, "seconds for which each target is fuzzed"),
+    "--history-rounds": Amount(2, 10, "concurrent histories of each kind"),
+    "--history-steps": Amount(320, 10_000, "steps of random histories, all in all"),
+    "--hostile-entries": Amount(5_000, 1_000_000, "entries of a layer with very many"),
+    "--killed-runs": Amount(1, 6, "runs of the example supervisor that are killed"),
+    "--leak-cycles": Amount(200, 10_000, "cycles after which nothing may have grown"),
+    "--stress-rounds": Amount(1, 20, "rounds of the stress test"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("layerstore's own tests")
+    group.addoption(
+        "--thorough", action="store_true", help="all that there is, as CI does: some 15 minutes"
+    )
+    group.addoption(
+        "--all-points",
+        action="store_true",
+        help="kill and fail calls at every point, however long that takes",
+    )
+    group.addoption("--docker-seed", type=int, default=1, help="seed of the turns with dockerd")
+    for name, amount in AMOUNTS.items():
+        group.addoption(
+            name,
+            type=int,
+            metavar="N",
+            help=f"{amount.what} ({amount.by_default}; thorough: {amount.thorough})",
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    thorough = is_thorough(config)
+    for name, amount in AMOUNTS.items():
+        if config.getoption(name) is None:
+            value = amount.thorough if thorough else amount.by_default
+            setattr(config.option, name.removeprefix("--").replace("-", "_"), value)
+    # What a change is judged by should not hang on luck; elsewhere every run looks at others.
+    settings.register_profile(
+        "examples",
+        max_examples=config.getoption("--examples"),
+        derandomize="CI" in os.environ,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    settings.load_profile("examples")
+
+
+def is_thorough(config: pytest.Config) -> bool:
+    """Whether everything is wanted."""
+    return bool(config.getoption("--thorough") or config.getoption("--all-points"))
+
+
+@pytest.fixture(scope="session")
+def points(request: pytest.FixtureRequest) -> Points:
+    """How many of the points at which something can go wrong are tried."""
+    if request.config.getoption("--all-points"):
+        return "all"
+    return "many" if is_thorough(request.config) else "few"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    named = any("::" in argument for argument in config.args)  # whoever wants just these gets them
+    if named or is_thorough(config):
+        return
+    left_out = {item for item in items if item.get_closest_marker("thorough")}
+    variants: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item not in left_out and not item.get_closest_marker("each_driver"):
+            variants[_VARIANT.sub("*", item.nodeid)].append(item)
+    for name, group in variants.items():
+        runnable = [item for item in group if not item.get_closest_marker("skip")] or group
+        kept = runnable[zlib.crc32(name.encode()) % len(runnable)]
+        left_out.update(item for item in group if item is not kept)
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
