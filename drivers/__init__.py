@@ -1,5 +1,6 @@
-"""Hands on the disk: graph drivers, metadata store, tar, whiteouts and the worker process.
+"""Hands on the disk: graph drivers, metadata, tar, worker processes, the sandbox of a run.
 
-Nothing here knows actors or the front door. Every function blocks its caller and keeps no state
-beyond paths, so the same code runs in a worker's thread or in its child process.
+Owns what is done to files, and knows no actors. Its rooms, from the top down: `worker`, `upkeep`,
+`root`, `graph`, then `tar` and `sandbox`, `confine`, `records`, `tree` and `work`, `model` and
+`system`, `errors`. Begin with `graph/protocol`.
 """

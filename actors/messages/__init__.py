@@ -1,9 +1,9 @@
 """The protocol: every message that travels between the front door and the actors.
 
-Reading this room is reading what can happen: a module for each receiver. Requests are verbs and are
-asked; the replies that actors send each other are in the past tense and are told. A message carries
-IDs and plain data, never a reference to somebody's books. It owns shapes and words; it never
-decides anything. Begin with `mounts`; others import messages from here.
+Owns their shapes and words; reading this room is reading what can happen: a module for each
+receiver. Requests are verbs and are asked; the replies that actors send each other are in the past
+tense and are told. A message carries IDs and plain data, never a reference to somebody's books.
+Others import messages from here. Begin with `mounts`.
 """
 
 from layerstore.actors.messages.images import (

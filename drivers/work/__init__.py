@@ -33,19 +33,9 @@ from layerstore.drivers.work.mounts import (
 )
 
 HEAVY_JOBS: dict[str, type[Job]] = {
-    cls.__name__: cls
-    for cls in (
-        ApplyLayer,
-        ApplyToMount,
-        InspectRoot,
-        ListChanges,
-        MeasureMount,
-        PlanRepair,
-        StreamDifference,
-        StreamLayer,
-        SweepTrash,
-        VerifyLayer,
-    )
+    name: job
+    for name, job in globals().items()
+    if isinstance(job, type) and issubclass(job, Job) and job.heavy
 }
 """Those that a child takes, by name."""
 
