@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.system import syscalls
@@ -16,6 +17,9 @@ from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.tree.delete import DIRECTORY, delete_entry
 
 _FEW_INODES = 100_000
+_FEW_NAMES = 200
+_FEW_BLOCKS = 128 * 1024
+"""Of 512 bytes."""
 
 
 def trash_path(root: str) -> str:
@@ -61,6 +65,52 @@ def sweep(trash: str) -> int:
         path, cause = first
         raise DriverError.from_os_error("delete", path, cause) from cause
     return swept
+
+
+def holds_little(trash: str) -> bool:
+    """Whether deleting what the trash holds takes no time worth mentioning.
+
+    Looks at few names only. What can't be looked at is said to be much.
+    """
+    try:
+        top = os.open(trash, DIRECTORY)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        return _Little().holds(top)
+    except OSError:
+        return False
+    finally:
+        os.close(top)
+
+
+class _Little:
+    """What may still be found for it to be little."""
+
+    def __init__(self) -> None:
+        self._names = _FEW_NAMES
+        self._blocks = _FEW_BLOCKS
+
+    def holds(self, directory: int) -> bool:
+        """Whether a directory, with all beneath it, has no more than that."""
+        with os.scandir(directory) as entries:
+            return all(self._takes(directory, entry) for entry in entries)
+
+    def _takes(self, directory: int, entry: os.DirEntry[str]) -> bool:
+        status = entry.stat(follow_symlinks=False)
+        self._names -= 1
+        self._blocks -= status.st_blocks
+        if self._names < 0 or self._blocks < 0:
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            return True
+        below = os.open(entry.name, DIRECTORY, dir_fd=directory)
+        try:
+            return self.holds(below)
+        finally:
+            os.close(below)
 
 
 def unmount_beneath(directory: str, *, itself: bool = True) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from layerstore.drivers import work
 from layerstore.drivers.errors import JobCancelled, WorkerDied
 from layerstore.drivers.root.disk import Disk, DiskConfig
+from layerstore.drivers.root.trash import holds_little
 from layerstore.drivers.system.retry import retries
 from layerstore.drivers.worker.perform import perform
 from layerstore.drivers.worker.process import ChildProcess
@@ -46,13 +47,18 @@ class WorkerHands:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""
         before = retries()
         try:
-            if not (job.heavy and self._children):
-                return perform(self._disk, job, descriptors)
-            return self._perform_in_child(job, descriptors)
+            if job.heavy and self._children and not self._is_soon_done(job):
+                return self._perform_in_child(job, descriptors)
+            return perform(self._disk, job, descriptors)
         finally:
             self.retries = retries() - before
             for descriptor in descriptors:
                 descriptor.close()
+
+    def _is_soon_done(self, job: work.Job) -> bool:
+        """Whether a heavy job takes less time than it takes to spawn a child for it."""
+        sweeps = isinstance(job, work.SweepTrash) and self._child is None
+        return sweeps and holds_little(self._disk.trash)
 
     @property
     def takes_many(self) -> bool:

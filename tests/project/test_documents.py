@@ -16,6 +16,8 @@ from tests.project.documents import DOCUMENTS, HERE, BadDocument, Block, blocks,
 from tests.support.busybox import image_tar, rootfs_tar
 
 _HELP = re.compile(r"^examples:\n((?:  .*\n|\n)+)", re.MULTILINE)
+_LONG = {"command.md"}
+"""Documents whose examples take more than a few seconds."""
 _PARTS = 4
 """Of the help, so that they are tried side by side."""
 _RESET = """
@@ -89,7 +91,13 @@ def executed(path: Path) -> list[Block]:
 @pytest.mark.root
 @pytest.mark.needs("/bin/busybox", "unshare")
 @pytest.mark.parametrize(
-    "path", [path for path in DOCUMENTS if executed(path)], ids=lambda path: path.name
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.thorough] if path.name in _LONG else [])
+        for path in DOCUMENTS
+        if executed(path)
+    ],
+    ids=lambda path: path.name,
 )
 def test_the_examples_of_a_document_run(path: Path, place: Path) -> None:
     setup = f"cp {place}/kept/* ."
@@ -150,6 +158,7 @@ def help_pages(capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 
 @pytest.mark.root
+@pytest.mark.thorough
 @pytest.mark.needs("/bin/busybox", "unshare")
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_the_examples_of_the_help_run(

@@ -3,7 +3,8 @@
 Owns the options for it, what they are by default, and which tests of a kind are left out when not
 all of them are wanted. Left out are those marked `thorough`, and all but one of a test's variants
 that differ only by the graph driver (and by confinement), unless they are marked `each_driver`;
-which one stays differs from test to test, and is the same in every run.
+which one stays differs from test to test, and is the same in every run. Of what is marked
+`sampled(n)` about one in n is tried.
 """
 
 from __future__ import annotations
@@ -104,6 +105,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item not in left_out and not item.get_closest_marker("each_driver"):
             variants[_VARIANT.sub("*", item.nodeid)].append(item)
     for name, group in variants.items():
+        sampled = group[0].get_closest_marker("sampled")
+        if sampled is not None and zlib.crc32(name.encode()) % sampled.args[0]:
+            left_out.update(group)
+            continue
         runnable = [item for item in group if not item.get_closest_marker("skip")] or group
         kept = runnable[zlib.crc32(name.encode()) % len(runnable)]
         left_out.update(item for item in group if item is not kept)

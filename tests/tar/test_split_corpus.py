@@ -33,6 +33,7 @@ def parametrized() -> pytest.MarkDecorator:
     )
 
 
+@pytest.mark.sampled(3)
 @parametrized()
 @pytest.mark.parametrize("whiteouts", list(WhiteoutFormat))
 @pytest.mark.parametrize("on_parent", [False, True])

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from layerstore.drivers.root.trash import sweep
+from layerstore.drivers.root.trash import holds_little, sweep
 
 DEEP = 3000
 
@@ -41,3 +41,21 @@ def test_links_are_deleted_and_what_they_lead_to_is_not(tmp_path: Path) -> None:
     assert sweep(str(trash)) == 2
     assert list(trash.iterdir()) == []
     assert (kept / "file").read_text() == "kept"
+
+
+def test_little_is_told_from_much_without_following_links(tmp_path: Path) -> None:
+    trash = tmp_path / "trash"
+    assert holds_little(str(trash))
+    (trash / "layer/below").mkdir(parents=True)
+    (trash / "layer/out").symlink_to("/usr")
+    (trash / "layer/below/file").write_bytes(b"1")
+    assert holds_little(str(trash))
+    for number in range(250):
+        (trash / f"layer/below/{number}").touch()
+    assert not holds_little(str(trash))
+
+
+def test_a_large_file_is_much(tmp_path: Path) -> None:
+    with open(tmp_path / "large", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 100 << 20)
+    assert not holds_little(str(tmp_path))

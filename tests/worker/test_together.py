@@ -93,7 +93,7 @@ def site(store: LayerStore) -> Site:
 @pytest.fixture
 def hands(site: Site) -> Iterator[WorkerHands]:
     made = WorkerHands(site.disk, site.store._core.config)
-    made.perform(work.SweepTrash(), ())  # its child is there after that
+    made.perform(work.InspectRoot(mounted=()), ())  # its child is there after that
     yield made
     made.close()
 

@@ -91,6 +91,7 @@ def _by_strace(output: Path, root: str) -> Counter[str]:
 
 @pytest.mark.root
 @pytest.mark.timeout(0)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
 @pytest.mark.parametrize("scenario", ["layers", "mounts", "images", "reopening"])
 @pytest.mark.parametrize("workers", [0, 1])

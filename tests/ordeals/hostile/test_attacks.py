@@ -13,6 +13,7 @@ from tests.ordeals.hostile.attacks.corpus import CORPUS
 pytestmark = pytest.mark.root
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("attack", CORPUS, ids=lambda attack: attack.name)
 def test_an_attack_is_applied_inside_the_root_or_refused(attack: Attack, arena: Arena) -> None:
     place = arena.limited(attack.limits)

@@ -27,6 +27,7 @@ def arena(request: pytest.FixtureRequest, watched: Path) -> Iterator[Arena]:
         yield made
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("attack", ARCHIVES, ids=lambda attack: attack.name)
 def test_an_archive_that_attacks_is_refused(attack: Attack, arena: Arena) -> None:
     arena.limited(attack.limits).loaded(attack)

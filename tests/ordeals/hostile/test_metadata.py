@@ -151,12 +151,14 @@ def _original(path: Path, template: Template, place: Place) -> bytes:
     return first.read_bytes() if first.is_file() else b"x"
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("file", [file for file in FILES if file not in _OVERLAY_ONLY])
 def test_an_edited_file_leads_nowhere(file: str, edit: str, template: Template) -> None:
     _leads_nowhere(file, edit, template)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("file", sorted(_OVERLAY_ONLY))
 @pytest.mark.parametrize("template", ["overlay2"], indirect=True)
