@@ -261,7 +261,7 @@ def test_a_signal_just_before_the_command_is_there_ends_it(
 def wait_for_the_process_beside(pid: int) -> None:
     """Wait until a command has started the process that waits for what it runs."""
     deadline = time.monotonic() + 60
-    while not any(b"run_child" in command_line(child) for child in children_of(pid)):
+    while not any(b"sandbox.child" in command_line(child) for child in children_of(pid)):
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
