@@ -1,0 +1,85 @@
+"""Volumes of a command: what it sees of them, and where their targets may not lead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from layerstore import (
+    DriverError,
+    InvalidName,
+    LayerStore,
+    RWLayer,
+    Volume,
+    mount_points,
+    run,
+    start,
+)
+from tests.sandbox.conftest import Runs, lines
+from tests.support.busybox import NAME
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("/bin/busybox")]
+
+
+def test_volumes(sh: Runs, tmp_path: Path) -> None:
+    (tmp_path / "inner").write_text("content")
+    rw_, ro, file = (
+        Volume(source=str(tmp_path), target="/made/here"),
+        Volume(source=str(tmp_path), target="/ro", read_only=True),
+        Volume(source=str(tmp_path / "inner"), target="/etc/one-file"),
+    )
+    found = sh("cat /ro/inner /etc/one-file; touch /made/here/new", volumes=[rw_, ro, file])
+    assert lines(found) == ["contentcontent"]
+    assert (tmp_path / "new").exists()
+    assert sh("touch /ro/x", volumes=[ro]).status != 0
+    assert sh("mknod /made/here/d c 1 3 && cat /made/here/d", volumes=[rw_]).status != 0
+    with pytest.raises(DriverError, match="No such file"):
+        sh("true", volumes=[Volume(source="/missing-here", target="/x")])
+
+
+def test_a_volume_s_target_does_not_lead_out(store: LayerStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    with store.images.create("bare", NAME) as bare:
+        with bare.mounted() as path:
+            Path(path, "link").symlink_to(outside)
+        volume = Volume(source="/etc", target="/link/made")
+        found = run(bare, ["/bin/ls", f"{outside}/made/passwd"], volumes=[volume], capture=True)
+        assert lines(found) == [f"{outside}/made/passwd"]
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("leads_to", ["/", "../../..", "/proc", "../proc/sys"])
+def test_a_volume_s_target_leads_neither_to_the_root_nor_into_proc(
+    store: LayerStore, leads_to: str
+) -> None:
+    with store.images.create("bare", NAME, init=mount_points) as bare:
+        with bare.mounted() as path:
+            Path(path, "srv/link").symlink_to(leads_to)
+        volume = Volume(source="/etc", target="/srv/link")
+        with pytest.raises(InvalidName, match=r"'/etc:/srv/link': .* lead to / nor into /proc"):
+            run(bare, ["/bin/true"], volumes=[volume])
+
+
+@pytest.mark.parametrize("target", ["/dev", "/sys"])
+def test_a_volume_may_stand_for_other_mounts_of_the_system(
+    sh: Runs, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "mine").touch()
+    assert lines(sh(f"ls {target}", volumes=[Volume(source=str(tmp_path), target=target)])) == [
+        "mine"
+    ]
+
+
+@pytest.mark.parametrize("target", ["/dev", "/dev/pts"])
+def test_a_volume_that_hides_the_terminals_leaves_none(
+    rw: RWLayer, tmp_path: Path, target: str
+) -> None:
+    volume = Volume(source=str(tmp_path), target=target)
+    with (
+        rw.mounted() as path,
+        start(path, ["/bin/true"], terminal=True, volumes=[volume]) as running,
+        pytest.raises(DriverError, match="open a terminal in /dev/pts: No such file"),
+    ):
+        running.wait()
