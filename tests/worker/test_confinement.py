@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
-import io
-import lzma
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import zstandard
 
-from layerstore import LayerStore, LayerStoreError, LimitExceeded, Limits, NotConfined
+from layerstore import LayerStore, LayerStoreError, Limits, NotConfined
 from layerstore.drivers.confine.confine import FILTER, VISIBLE
-from layerstore.drivers.confine.narrow import see_only_root, see_only_tree
-from layerstore.drivers.confine.seccomp import forbid
 from layerstore.drivers.root.disk import DiskConfig
 from layerstore.drivers.system.proc_children import children_of
-from layerstore.drivers.system.syscalls import PR_SET_NO_NEW_PRIVS, mount, prctl, umount
+from layerstore.drivers.system.syscalls import mount, umount
 from layerstore.drivers.worker.process import ChildProcess
 from tests.command.fixtures import Run
 from tests.conftest import OpenStore
 from tests.support.tars import layer_tar, many_files
-from tests.tar.corpus.builder import directory, file, symlink, tar
 
 pytestmark = pytest.mark.root
 
@@ -208,89 +199,6 @@ def test_the_disk_below_a_closed_store_can_be_taken_away(tmp_path: Path) -> None
         umount(str(place))
 
 
-def in_fork(attempt: Callable[[], None]) -> str:
-    """Run something in a fork of this process; return nothing, or the OSError that it met."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if not pid:
-        answer = ""
-        try:
-            attempt()
-        except OSError as error:
-            answer = error.strerror or "?"
-        except ValueError as error:
-            answer = repr(error)
-        os.write(writer, answer.encode())
-        os._exit(0)
-    os.close(writer)
-    with open(reader, encoding="utf-8") as said:
-        answer = said.read()
-    os.waitpid(pid, 0)
-    return answer
-
-
-def narrowed(tree: Path, below: Path) -> None:
-    see_only_root(str(tree.parent))
-    see_only_tree(str(tree), [str(below)])
-
-
-READ, MAKE = os.O_RDONLY, os.O_WRONLY | os.O_CREAT
-ATTEMPTS: dict[str, tuple[Callable[[str], object], str]] = {
-    "read elsewhere": (lambda _: os.open("/etc/passwd", READ), "No such file or directory"),
-    "climb out": (lambda top: os.stat(f"{top}/tree/../other"), "No such file or directory"),
-    "write below": (lambda top: os.open(f"{top}/below/new", MAKE), "Read-only file system"),
-    "write at the top": (lambda _: os.mkdir("/new"), "Read-only file system"),
-    "open a device": (lambda top: os.open(f"{top}/tree/null", READ), "Permission denied"),
-    "look at processes": (lambda _: os.listdir("/proc/1"), "No such file or directory"),
-    "write in the layer": (lambda top: os.open(f"{top}/tree/new", MAKE), ""),
-}
-
-
-@pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_from_a_layer_nothing_else_can_be_reached(attempt: str, tmp_path: Path) -> None:
-    tree, below = tmp_path / "tree", tmp_path / "below"
-    for place in (tree, below, tmp_path / "other"):
-        place.mkdir()
-    os.mknod(tree / "null", 0o20666, os.makedev(1, 3))
-    act, expected = ATTEMPTS[attempt]
-
-    def try_it() -> None:
-        narrowed(tree, below)
-        act(str(tmp_path))
-
-    assert in_fork(try_it) == expected
-
-
-def raw(number: int, *arguments: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(number, *arguments) < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-DENIED: dict[str, Callable[[], object]] = {
-    "mount": lambda: mount("tmpfs", "/proc", "tmpfs", 0, ""),
-    "clone": os.fork,
-    "kill": lambda: os.kill(os.getppid(), 0),
-    "execve": lambda: os.execv("/bin/true", ["true"]),  # noqa: S606
-    "socket": socket.socket,
-    "ptrace": lambda: raw(101 if os.uname().machine == "x86_64" else 117, 16, os.getppid(), 0, 0),
-    "bpf": lambda: raw(321 if os.uname().machine == "x86_64" else 280, 0, 0, 0),
-}
-
-
-@pytest.mark.parametrize("name", DENIED)
-def test_the_filter_denies(name: str) -> None:
-    def try_it() -> None:
-        prctl(PR_SET_NO_NEW_PRIVS, 1)
-        forbid(unpacking=True)
-        thread = threading.Thread(target=lambda: None)  # threads still start
-        thread.start()
-        thread.join()
-        DENIED[name]()
-
-    assert in_fork(try_it) == "Operation not permitted"
-
-
 def test_what_the_kernel_refuses_is_told_and_can_be_refused(
     root_dir: Path, driver_name: str
 ) -> None:
@@ -330,53 +238,3 @@ def test_confinement_can_be_required_and_turned_off(open_store: OpenStore) -> No
 def test_info_tells_how_workers_are_confined(run: Run) -> None:
     assert re.search(rf"^Confinement: {VISIBLE}, .*, {FILTER}$", run("info"), re.MULTILINE)
     assert "Confinement: none; missing: everything (turned off)" in run("--confine", "off", "info")
-
-
-def test_depth_is_limited(open_store: OpenStore) -> None:
-    store = open_store(limits=Limits(max_depth=3))
-    store.register(tar(directory("a/b/c/")))
-    with pytest.raises(LimitExceeded, match="depth of a path in components exceeds the limit of 3"):
-        store.register(tar(file("a/b/c/d", b"")))
-    with pytest.raises(LimitExceeded, match="depth"):
-        store.register(tar(symlink("a/b/c/d", "x")))
-
-
-def test_the_ratio_of_inflation_is_limited_from_a_size_on(open_store: OpenStore) -> None:
-    zeros = tar(file("zeros", bytes(4 << 20)))
-    packed = zstandard.compress(zeros)
-    store = open_store(limits=Limits(max_ratio=100, ratio_from=1 << 20))
-    with pytest.raises(
-        LimitExceeded, match="ratio to its compressed size exceeds the limit of 100"
-    ):
-        store.register(packed, compression="auto")
-    assert store.map() == {}
-    store.register(zeros)
-    store.register(zstandard.compress(tar(file("few", bytes(900 << 10)))), compression="auto")
-    store.close()
-    assert open_store().register(packed, compression="auto").diff_size == 4 << 20
-
-
-def test_memory_is_limited(open_store: OpenStore) -> None:
-    """An xz stream that claims a dictionary of 1 GiB, which a reader must provide."""
-    packed = bytearray(lzma.compress(tar(file("a", b"1")), check=lzma.CHECK_CRC32))
-    header = packed[12:24]
-    assert header[:4] == b"\x02\x00\x21\x01"
-    header[4] = 36
-    header[8:] = zlib.crc32(header[:8]).to_bytes(4, "little")
-    packed[12:24] = header
-    with lzma.open(io.BytesIO(packed)) as unbounded:
-        assert unbounded.read(3)
-    store = open_store(limits=Limits(max_memory=1 << 29))
-    with pytest.raises(LimitExceeded, match=f"memory of a worker in bytes exceeds .* {1 << 29}"):
-        store.register(bytes(packed), compression="auto")
-    assert store.map() == {}
-    assert store.register(layer_tar({"a": b"1"}))
-
-
-def test_limits_are_options_of_the_command(run: Run, archive: Path) -> None:
-    said = run("--limit", "max_entries=1", "load", archive, status=1)
-    assert "the number of entries exceeds the limit of 1" in said
-    assert "Loaded" in run("--limit", "max_entries=100", "--limit", "max_depth=9", "load", archive)
-    for wrong in ("max_entries", "max_entries=x", "no=1"):
-        with pytest.raises(SystemExit):
-            run("--limit", wrong, "images")
