@@ -11,6 +11,7 @@ from pathlib import Path
 from layerstore import InvalidTar, LayerDoesNotExist, LayerStore
 from layerstore.drivers.records.journal import Journal
 from layerstore.drivers.records.journal_format import Row
+from layerstore.drivers.records.journal_read import read_sessions
 from tests.support.tars import layer_tar
 
 
@@ -68,3 +69,21 @@ def write_rows(path: Path, rows: Iterator[Row]) -> Path:
         journal.put(row)
     journal.close()
     return path
+
+
+def row(number: int, summary: str = "") -> Row:
+    """Return one made-up record, for journals in which only the numbers matter."""
+    return (number, 0, number, "caller", "layers", "MapLayers", summary, 1, 2, 3, "ok", {})
+
+
+def write(path: Path, count: int, **options: int) -> None:
+    """Write a journal of such records, numbered from 1."""
+    journal = Journal(str(path), root="/r", driver="vfs", row=row, **options)
+    for number in range(1, count + 1):
+        journal.put(number)
+    journal.close()
+
+
+def numbers(path: Path) -> list[int]:
+    """Read the numbers of all records in a file or directory."""
+    return [found[0] for session in read_sessions(str(path)) for found in session.rows]
