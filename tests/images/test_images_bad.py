@@ -7,38 +7,26 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from layerstore import (
-    CallerError,
     DriverError,
-    ImageDoesNotExist,
     IntegrityError,
     InvalidImage,
     InvalidName,
     LayerStore,
     LayerStoreError,
     LimitExceeded,
-    StorageFull,
 )
-from tests.images.test_images import LAYERS, TOP, disk
-from tests.support.archives import NAME, as_directory, as_tar, digest_of, docker_archive, oci_layout
+from tests.images.samples import LAYERS, TOP, Members, docker
+from tests.support.archives import as_directory, as_tar, digest_of, docker_archive, oci_layout
 from tests.support.tars import layer_tar, many_files
 
-Members = dict[str, bytes]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(store: LayerStore) -> Iterator[None]:
-    before = disk(store)
-    yield
-    assert store.images.list() == []
-    assert store.map() == {}
-    assert disk(store) == before
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def refused(store: LayerStore, members: Members | bytes, error: type[LayerStoreError]) -> str:
@@ -47,14 +35,6 @@ def refused(store: LayerStore, members: Members | bytes, error: type[LayerStoreE
     with pytest.raises(error) as caught:
         store.images.load(io.BytesIO(data))
     return str(caught.value)
-
-
-def docker(change: Callable[[dict[str, Any]], object] = lambda _: None) -> Members:
-    """Return a docker archive whose manifest entry was changed."""
-    members = docker_archive(LAYERS)
-    (entry,) = json.loads(members["manifest.json"])
-    change(entry)
-    return {**members, "manifest.json": json.dumps([entry]).encode()}
 
 
 def oci(change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Members:
@@ -261,86 +241,3 @@ def test_two_manifests_in_one_archive(store: LayerStore) -> None:
     data = as_tar(members)[:-10240] + as_tar({"manifest.json": b"[]"})
     with pytest.raises(InvalidImage):
         store.images.load(io.BytesIO(data))
-
-
-def test_a_stream_that_fails_is_the_callers_error(store: LayerStore) -> None:
-    class Failing:
-        def read(self, _size: int, /) -> bytes:
-            raise ZeroDivisionError("no more")
-
-    with pytest.raises(CallerError, match="no more"):
-        store.images.load(Failing())
-
-
-def test_a_failing_progress_ends_the_load(store: LayerStore) -> None:
-    def progress(_what: str, _done: int, _total: int) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises((CallerError, ZeroDivisionError)):
-        store.images.load(io.BytesIO(as_tar(docker())), progress=progress)
-
-
-def test_what_does_not_exist(store: LayerStore, tmp_path: Path) -> None:
-    for act in (
-        lambda: store.images.get(NAME),
-        lambda: store.images.remove(NAME),
-        lambda: store.images.tag(NAME, "x"),
-        lambda: store.images.create("web", NAME),
-        lambda: store.images.save([NAME], tmp_path / "out.tar"),
-        lambda: store.images.config(NAME),
-    ):
-        with pytest.raises(ImageDoesNotExist, match=NAME):
-            act()
-    assert store.mounts() == []
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["", "UPPER", "a b", "../x", "x:", "x@sha256:0", "a" * 300, "é"])
-def test_names_that_are_none(store: LayerStore, name: str) -> None:
-    store.images.load(io.BytesIO(as_tar(docker())))
-    try:
-        with pytest.raises((InvalidName, ImageDoesNotExist)):
-            store.images.get(name)
-        with pytest.raises(InvalidName):
-            store.images.tag(NAME, name)
-    finally:
-        store.images.remove(NAME)
-
-
-def test_a_broken_layer_is_not_saved(store: LayerStore, tmp_path: Path) -> None:
-    store.images.load(io.BytesIO(as_tar(docker())))
-    layer = store.get(store.images.get(NAME).layers[0])
-    data = layer.metadata()
-    file = Path(data.get("UpperDir") or data["Dir"], "bin/sh")
-    content = file.read_bytes()
-    file.write_bytes(b"??")
-    out = tmp_path / "out.tar"
-    out.write_bytes(b"was here before")
-    with pytest.raises(IntegrityError, match="bin/sh"):
-        store.images.save([NAME], out)
-    assert out.read_bytes() == b"was here before"
-    assert list(tmp_path.iterdir()) == [out]
-    file.write_bytes(content)
-    layer.release()
-    store.images.remove(NAME)
-
-
-@pytest.mark.root
-def test_a_disk_that_fills_up(
-    make_file_system: Callable[[str, int], Path], store: LayerStore
-) -> None:
-    small = make_file_system("tmpfs", 2)
-    data = as_tar(docker_archive([layer_tar({"f": os.urandom(3 << 20)})]))
-    path = Path(store.root, "large.tar")
-    path.write_bytes(data)
-    with LayerStore(small / "store", driver=store.driver_name) as full:
-        with pytest.raises(StorageFull):
-            full.images.load(path)
-        with pytest.raises(StorageFull):
-            full.images.load(io.BytesIO(data))
-        assert disk(full) == []
-        store.images.load(io.BytesIO(as_tar(docker_archive([layer_tar({"f": bytes(3 << 20)})]))))
-        with pytest.raises(StorageFull):
-            store.images.save([NAME], small / "out.tar")
-        assert not (small / "out.tar").exists()
-        store.images.remove(NAME)
