@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from layerstore.command import main
+from layerstore.drivers.system.mountinfo import mount_points
 from tests.support.archives import NAME, as_tar, docker_archive
+from tests.support.busybox import image_tar
 from tests.support.tars import layer_tar
 
 BASE = layer_tar({"etc": None, "etc/name": b"base", "bin": None, "bin/sh": b"#!", "gone": b"x"})
@@ -53,3 +55,22 @@ def loaded(run: Run, archive: Path) -> Run:
     """The same, with the image loaded."""
     assert run("load", archive) == f"Loaded image: {NAME}\n"
     return run
+
+
+@pytest.fixture
+def app(run: Run, root_dir: Path) -> Run:
+    """The same, with an image loaded that has programs to run."""
+    path = root_dir / "image.tar"
+    path.write_bytes(image_tar(User="app", WorkingDir="/srv", Entrypoint=["env", "E=1"]))
+    run("load", path)
+    return run
+
+
+def nothing_left(run: Run, arguments: list[str]) -> bool:
+    """Whether no read-write layer, no mount and no trash is left of what was run."""
+    root = Path(arguments[1])
+    return (
+        run("ls", "-q") == ""
+        and not [point for point in mount_points() if point.path.startswith(str(root))]
+        and list((root / "layerstore/trash").iterdir()) == []
+    )

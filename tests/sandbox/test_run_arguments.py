@@ -11,7 +11,6 @@ from tests.sandbox.conftest import Runs, lines
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("/bin/busybox")]
 
-
 TOO_LONG = "a" * 63 + "ü"
 
 
