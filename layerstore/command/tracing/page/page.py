@@ -13,7 +13,11 @@ from typing import Any
 from layerstore.actors.watching.trace import TraceRecord
 from layerstore.command.tracing.loaded import Trace, lanes
 
-_FILES = ("page.css", "page.js")
+_PARTS = {
+    "page.css": ("page.css",),
+    # One script in one scope: what a part does at once uses only what is before it.
+    "page.js": ("view.js", "diagram.js", "controls.js"),
+}
 
 
 def page(trace: Trace, records: list[TraceRecord]) -> str:
@@ -21,8 +25,9 @@ def page(trace: Trace, records: list[TraceRecord]) -> str:
     place = files(__package__)
     text = place.joinpath("page.html").read_text()
     # The data comes last, so that nothing in it is taken for a place to put something.
-    for name in _FILES:
-        text = text.replace(f"@{name}@", place.joinpath(name).read_text(), 1)
+    for name, parts in _PARTS.items():
+        content = "\n".join(place.joinpath(part).read_text() for part in parts)
+        text = text.replace(f"@{name}@", content, 1)
     before, _, after = text.partition("@data@")
     return before + _for_script(_data(trace, records)) + after
 
