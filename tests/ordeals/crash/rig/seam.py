@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-_SOURCE = Path(__file__).parent.parent / "native/seam.c"
+_SOURCES = sorted((Path(__file__).parent.parent / "native").glob("*.c"))
 _FIELDS = struct.Struct("=QQiiii256s32s1024si")
 
 
@@ -45,7 +45,7 @@ def build(place: Path) -> Path:
         raise FileNotFoundError("no C compiler (Debian: gcc, libc6-dev)")
     library = place / "seam.so"
     options = ["-O2", "-Wall", "-shared", "-fPIC", "-fvisibility=hidden"]
-    subprocess.run([compiler, *options, "-o", library, _SOURCE, "-ldl"], check=True)
+    subprocess.run([compiler, *options, "-o", library, *_SOURCES, "-ldl"], check=True)
     return library
 
 
@@ -116,7 +116,7 @@ def seen(control: str) -> Seen:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One call that a seam has written down; `a` and `b` are what seam.c says for its kind."""
+    """One call that a seam has written down; `a` and `b` are what `native/` says for its kind."""
 
     number: int
     kind: str
