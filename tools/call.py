@@ -1,7 +1,8 @@
 """Draw how a call travels, from a real trace: `python -m tools.call` writes docs/call.svg.
 
 Owns the picture. It shows the messages of one `register` and one `create_rw_layer` in the order in
-which each causes the next; what only tells the pool that a worker is free is left out.
+which each causes the next. That a worker is free, and that the trash may be swept, is left out:
+nobody waits for it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _WORDS = {
     "child": ("its child", "drivers/worker/child"),
 }
 _CALLS = {"Register": "store.register(tar)", "CreateRWLayer": "store.create_rw_layer(name, parent)"}
-_LEFT_OUT = {"Finished"}
+_LEFT_OUT = {"Finished", "Sweep"}
 _LEFT, _LANE, _ROW, _TOP = 80, 150, 30, 84
 _STYLE = """
 text { font: 12px sans-serif; fill: #333 } .lane { font-weight: bold; text-anchor: middle }
@@ -57,8 +58,9 @@ def way(records: list[TraceRecord], kind: str) -> list[TraceRecord]:
     (root,) = (r for r in records if r.kind == kind and r.cause == 0)
 
     def beneath(record: TraceRecord) -> Iterator[TraceRecord]:
-        if record.kind not in _LEFT_OUT:
-            yield record
+        if record.kind in _LEFT_OUT:
+            return
+        yield record
         for other in records:
             if other.cause == record.sequence and other is not record:
                 yield from beneath(other)
