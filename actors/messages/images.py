@@ -32,6 +32,21 @@ class ImageQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AboutImage(Message):
+    """What requests have in common that ask for one image."""
+
+    query: ImageQuery
+
+    def summary(self) -> str:
+        """Return what was asked for."""
+        return self.query.asked
+
+    def for_journal(self) -> Mapping[str, Any]:
+        """See Message."""
+        return {**Message.for_journal(self), **self.query.for_journal()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddImage(Message):
     """Keep an image whose layers are in the store, and give it names; ImageMetadata."""
 
@@ -58,21 +73,11 @@ class AddImage(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FindImage(Message):
+class FindImage(AboutImage):
     """Answered with ImageMetadata."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-
-    query: ImageQuery
-
-    def summary(self) -> str:
-        """Return what was asked for."""
-        return self.query.asked
-
-    def for_journal(self) -> Mapping[str, Any]:
-        """See Message."""
-        return {**Message.for_journal(self), **self.query.for_journal()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +89,12 @@ class ListImages(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TagImage(Message):
+class TagImage(AboutImage):
     """Give an image one more name, taking it from another that has it; ImageMetadata."""
 
     public: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...]] = ("name", "repository")
 
-    query: ImageQuery
     name: str
     repository: str
 
@@ -98,13 +102,9 @@ class TagImage(Message):
         """Return the image and the name."""
         return f"{self.query.asked} {self.name}"
 
-    def for_journal(self) -> Mapping[str, Any]:
-        """See Message."""
-        return {**Message.for_journal(self), **self.query.for_journal()}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveImage(Message):
+class RemoveImage(AboutImage):
     """Take a name away, and with the last one the image; answered with RemovedImage.
 
     An image that is asked for by its ID loses all names, if `force` or all are of one repository.
@@ -113,20 +113,11 @@ class RemoveImage(Message):
     public: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...]] = ("force", "used_by", "nameless")
 
-    query: ImageQuery
     force: bool
     used_by: tuple[str, ...]
     """Read-write layers made from it, which keep it unless `force`."""
     nameless: bool = False
     """Only where it has no name; else it is in use."""
-
-    def summary(self) -> str:
-        """Return what was asked for."""
-        return self.query.asked
-
-    def for_journal(self) -> Mapping[str, Any]:
-        """See Message."""
-        return {**Message.for_journal(self), **self.query.for_journal()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

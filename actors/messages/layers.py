@@ -12,11 +12,32 @@ from layerstore.drivers.work import CheckJob, Descriptors, TarSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AboutLayer(Message):
+    """What messages about one layer have in common."""
+
+    chain_id: ChainID
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AboutHeldLayer(AboutLayer):
+    """What requests have in common that name a layer and the reference that retains it."""
+
+    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id")
+
+    reference: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Register(Message):
     """Make a layer from a tar; answered with LayerMetadata, retained by `reference`."""
 
     public: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...]] = ("reference", "parent")
+    abandoned_by: ClassVar[str | None] = "reference"
 
     reference: int
     parent: ChainID | None
@@ -24,51 +45,26 @@ class Register(Message):
     source: TarSource
     descriptors: Descriptors = field(repr=False)
 
-    @property
-    def abandoned_by(self) -> int:
-        """See Message."""
-        return self.reference
-
     def summary(self) -> str:
         """Return the parent."""
         return f"on {self.parent[:19]}" if self.parent else "base"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetLayer(Message):
+class GetLayer(AboutHeldLayer):
     """Retain a layer by a new reference; answered with LayerMetadata."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id")
-
-    reference: int
-    chain_id: ChainID
-
-    @property
-    def abandoned_by(self) -> int:
-        """See Message."""
-        return self.reference
-
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
+    abandoned_by: ClassVar[str | None] = "reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseLayer(Message):
+class ReleaseLayer(AboutHeldLayer):
     """Give a reference back; answered with a list of LayerMetadata of what went, top first."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id")
-
-    reference: int
-    chain_id: ChainID
-
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,67 +76,43 @@ class MapLayers(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadLayer(Message):
+class ReadLayer(AboutHeldLayer):
     """Write a retained layer's tar to the descriptor: as registered, or as diff against another."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id", "against", "whole")
+    recorded: ClassVar[tuple[str, ...]] = (*AboutHeldLayer.recorded, "against", "whole")
 
-    reference: int
-    chain_id: ChainID
     against: ChainID | None = None
     """An ancestor, or None for the registered tar."""
     whole: bool = False
     """Diff against nothing: the whole root file system."""
     descriptors: Descriptors = field(repr=False)
 
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InspectLayer(Message):
+class InspectLayer(AboutHeldLayer):
     """Answered with the driver's metadata of a retained layer, a dictionary of strings."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id")
-
-    reference: int
-    chain_id: ChainID
-
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetainLayer(Message):
+class RetainLayer(AboutLayer):
     """Keep a layer for a mount; answered by Done with LayerMetadata."""
 
-    chain_id: ChainID
     token: int
     reply_to: Ref = field(repr=False)
 
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropLayer(Message):
+class DropLayer(AboutLayer):
     """Undo RetainLayer; answered by Done with a list of LayerMetadata of what went."""
 
-    chain_id: ChainID
     token: int
     failed: bool
     """The mount was never made, so the layer is left as it was."""
     reply_to: Ref = field(repr=False)
-
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,15 +130,9 @@ class CheckDisk(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckLayer(Message):
+class CheckLayer(AboutLayer):
     """Have a worker read a layer back, which stays meanwhile; answered with a list of Fault."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...]] = ("chain_id",)
-
-    chain_id: ChainID
-
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]

@@ -12,33 +12,42 @@ from layerstore.drivers.work import Descriptors, Init, MountWork, TarSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateRWLayer(Message):
-    """Make a read-write layer; answered with MountMetadata, held by `reference`."""
+class AboutMount(Message):
+    """What messages about one read-write layer have in common."""
 
-    public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = (
-        "reference",
-        "name",
-        "parent",
-        "mount_label",
-        "storage_opt",
-    )
-
-    reference: int
     name: str
-    parent: ChainID | None
-    mount_label: str = ""
-    storage_opt: Mapping[str, str] = field(default_factory=dict)
-    init: Init | None = field(default=None, repr=False)
-
-    @property
-    def abandoned_by(self) -> int:
-        """See Message."""
-        return self.reference
 
     def summary(self) -> str:
         """Return the name."""
         return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AboutHeldMount(AboutMount):
+    """What requests have in common that name a read-write layer and the reference that holds it."""
+
+    recorded: ClassVar[tuple[str, ...]] = ("reference", "name")
+
+    reference: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRWLayer(AboutHeldMount):
+    """Make a read-write layer; answered with MountMetadata, held by `reference`."""
+
+    public: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...]] = (
+        *AboutHeldMount.recorded,
+        "parent",
+        "mount_label",
+        "storage_opt",
+    )
+    abandoned_by: ClassVar[str | None] = "reference"
+
+    parent: ChainID | None
+    mount_label: str = ""
+    storage_opt: Mapping[str, str] = field(default_factory=dict)
+    init: Init | None = field(default=None, repr=False)
 
     def for_journal(self) -> Mapping[str, Any]:
         """See Message."""
@@ -46,55 +55,29 @@ class CreateRWLayer(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetRWLayer(Message):
+class GetRWLayer(AboutHeldMount):
     """Hold a read-write layer by a new reference; answered with MountMetadata."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "name")
-
-    reference: int
-    name: str
-
-    @property
-    def abandoned_by(self) -> int:
-        """See Message."""
-        return self.reference
-
-    def summary(self) -> str:
-        """Return the name."""
-        return self.name
+    abandoned_by: ClassVar[str | None] = "reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseRWLayer(Message):
+class ReleaseRWLayer(AboutHeldMount):
     """Give a reference back; the last one removes the layer. Answered as ReleaseLayer is."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "name")
-
-    reference: int
-    name: str
-
-    def summary(self) -> str:
-        """Return the name."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetMountID(Message):
+class GetMountID(AboutMount):
     """Answered with the mount ID of a read-write layer."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...]] = ("name",)
-
-    name: str
-
-    def summary(self) -> str:
-        """Return the name."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,55 +89,35 @@ class ListMounts(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mount(Message):
+class Mount(AboutHeldMount):
     """Mount a read-write layer once more; answered with its path."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "name", "mount_label")
+    recorded: ClassVar[tuple[str, ...]] = (*AboutHeldMount.recorded, "mount_label")
 
-    reference: int
-    name: str
     mount_label: str = ""
-
-    def summary(self) -> str:
-        """Return the name."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unmount(Message):
+class Unmount(AboutHeldMount):
     """Undo one Mount; the last one unmounts."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "name")
-
-    reference: int
-    name: str
-
-    def summary(self) -> str:
-        """Return the name."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOnMount(Message):
+class WorkOnMount(AboutHeldMount):
     """Have a worker read or change a read-write layer; answered with the job's outcome."""
 
     public: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...]] = ("reference", "request", "name", "what")
+    abandoned_by: ClassVar[str | None] = "request"
 
-    reference: int
     request: int
     """A number of its own, to be abandoned by."""
-    name: str
     what: MountWork
     source: TarSource | None = None
     descriptors: Descriptors = field(default=(), repr=False)
-
-    @property
-    def abandoned_by(self) -> int:
-        """See Message."""
-        return self.request
 
     def summary(self) -> str:
         """Return the name and what is done."""

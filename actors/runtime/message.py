@@ -26,6 +26,9 @@ class Message:
     recorded: ClassVar[tuple[str, ...]] = ()
     """Fields that a journal takes down for a replay: names, IDs and numbers, never contents."""
 
+    abandoned_by: ClassVar[str | None] = None
+    """Field with the number by which it is undone where its caller gives up, if it can be."""
+
     def summary(self) -> str:
         """IDs and names only, for traces; never contents."""
         return ""
@@ -35,9 +38,9 @@ class Message:
         return {name: plain(getattr(self, name)) for name in self.recorded}
 
     @property
-    def abandoned_by(self) -> int | None:
-        """The number by which it is undone where its caller gives up; None where it can't be."""
-        return None
+    def number(self) -> int | None:
+        """The number that it is abandoned by."""
+        return None if self.abandoned_by is None else getattr(self, self.abandoned_by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

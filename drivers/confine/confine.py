@@ -6,13 +6,12 @@ It holds for all of the process and can't be undone. docs/design-notes.md says w
 
 from __future__ import annotations
 
-import errno
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from layerstore.drivers.confine import seccomp
+from layerstore.drivers.confine import capabilities, seccomp
 from layerstore.drivers.confine.narrow import see_only_root
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.system import syscalls
@@ -29,7 +28,6 @@ _KEPT_CAPABILITIES = {
     "MKNOD": 27,  # whiteouts and devices
     "SETFCAP": 31,  # security.capability of files
 }
-_LAST_CAPABILITY = 63
 FILTER = "system call filter"
 VISIBLE = "mount namespace of the root alone"
 
@@ -62,13 +60,14 @@ def limit_resources(limits: Limits) -> None:
 
 def confine(root: str) -> Confinement:
     """Confine this process, which has no threads, to working beneath `root`."""
+    kept = _KEPT_CAPABILITIES.values()
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         (VISIBLE, lambda: see_only_root(root)),
         ("network namespace", lambda: syscalls.unshare(syscalls.CLONE_NEWNET)),
         ("IPC namespace", lambda: syscalls.unshare(syscalls.CLONE_NEWIPC)),
         ("UTS namespace", lambda: syscalls.unshare(syscalls.CLONE_NEWUTS)),
-        ("bounding set", _drop_bounding_set),
-        ("capabilities " + " ".join(_KEPT_CAPABILITIES), _drop_capabilities),
+        ("bounding set", lambda: capabilities.bound(kept)),
+        ("capabilities " + " ".join(_KEPT_CAPABILITIES), lambda: capabilities.keep(kept)),
         ("no new privileges", lambda: syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)),
         (FILTER, lambda: seccomp.forbid(unpacking=False)),
     )
@@ -83,20 +82,3 @@ def confine(root: str) -> Confinement:
     if VISIBLE in done:
         done.insert(1, "unpacking in a process that sees its layer alone")
     return Confinement(tuple(done), tuple(missing))
-
-
-def _drop_bounding_set() -> None:
-    for capability in range(_LAST_CAPABILITY + 1):
-        if capability in _KEPT_CAPABILITIES.values():
-            continue
-        try:
-            syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
-        except OSError as error:
-            if error.errno == errno.EINVAL:
-                return  # the kernel knows no more of them
-            raise
-
-
-def _drop_capabilities() -> None:
-    kept = sum(1 << capability for capability in _KEPT_CAPABILITIES.values())
-    syscalls.set_capabilities(syscalls.permitted_capabilities() & kept)

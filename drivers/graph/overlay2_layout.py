@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerDoesNotExist
 from layerstore.drivers.model.ids import check_layer_id, is_layer_store_id
 from layerstore.drivers.system.durable import make_directories, sync_directory, write_new
-from layerstore.drivers.system.small_file import read_small
+from layerstore.drivers.system.small_file import names_in, read_small
+from layerstore.drivers.system.throwing_away import throw_away
 
 MAX_LOWERS = 128
 """moby: overlay2.maxDepth."""
@@ -162,13 +163,7 @@ class Layout:
         """
         path = self.path(layer_id)
         link = _read(f"{path}/link")
-        target = f"{trash}/{layer_id}-{secrets.token_hex(8)}"
-        try:
-            os.rename(path, target)
-        except OSError as error:
-            if not os.path.lexists(path):
-                return
-            raise DriverError.from_os_error("rename", path, error, f"to {target}") from error
+        throw_away(path, trash, layer_id)
         if link is not None and _LINK.match(link):
             _remove_link(f"{self.links}/{link}")
 
@@ -192,13 +187,7 @@ class Layout:
 
         The ID is None for what is no short link.
         """
-        try:
-            names = sorted(os.listdir(self.links))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise DriverError.from_os_error("list", self.links, error) from error
-        for name in names:
+        for name in names_in(self.links):
             try:
                 found = _TARGET.match(os.readlink(f"{self.links}/{name}"))
             except OSError:

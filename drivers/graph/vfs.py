@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
@@ -19,6 +18,7 @@ from layerstore.drivers.model.ids import check_layer_id
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.tree import Applied, Change, ChangeKind, LayerTree, WhiteoutFormat
 from layerstore.drivers.system.durable import make_directories, sync_file_system
+from layerstore.drivers.system.throwing_away import throw_away
 from layerstore.drivers.tar import write as tar_write
 from layerstore.drivers.tar.unpack import apply as tar_apply
 from layerstore.drivers.tree import changes
@@ -99,14 +99,7 @@ class VfsDriver:
 
     def remove(self, layer_id: str, trash: str) -> None:
         """See GraphDriver."""
-        path = self._path(layer_id)
-        target = f"{trash}/{layer_id}-{secrets.token_hex(8)}"
-        try:
-            os.rename(path, target)
-        except OSError as error:
-            if not os.path.lexists(path):
-                return
-            raise DriverError.from_os_error("rename", path, error, f"to {target}") from error
+        throw_away(self._path(layer_id), trash, layer_id)
 
     def get(self, layer_id: str, mount_label: str = "") -> str:  # noqa: ARG002
         """See GraphDriver."""

@@ -38,7 +38,7 @@ from layerstore.drivers.system.durable import (
     temporary_beside,
     write_file,
 )
-from layerstore.drivers.system.small_file import read_metadata
+from layerstore.drivers.system.small_file import names_in, read_metadata
 
 _log = logging.getLogger("layerstore")
 _MAX_SMALL_FILE = 4096
@@ -115,13 +115,7 @@ class ImageDatabase:
 
     def images(self) -> Iterator[StoredImage | InvalidMetadata]:
         """Read every image; one that can't be used comes as the error that says why."""
-        try:
-            names = sorted(os.listdir(self.contents))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise DriverError.from_os_error("list", self.contents, error) from error
-        for name in names:
+        for name in names_in(self.contents):
             if name.endswith(".tmp"):
                 continue  # a write that a crash cut off
             try:

@@ -29,7 +29,14 @@ from layerstore.drivers.model.ids import (
 )
 from layerstore.drivers.model.stored import StoredLayer, StoredMount
 from layerstore.drivers.system.durable import make_directories, move, sync_directory, write_new
-from layerstore.drivers.system.small_file import Place, opened, read_directory, read_metadata
+from layerstore.drivers.system.small_file import (
+    Place,
+    names_in,
+    opened,
+    read_directory,
+    read_metadata,
+)
+from layerstore.drivers.system.throwing_away import throw_away
 
 MAX_SMALL_FILE = 4096
 MAX_DESCRIPTOR = 1 << 20
@@ -103,7 +110,7 @@ class MetadataStore:
 
     def discard(self, transaction: str, trash: str) -> None:
         """Move a transaction into the trash. Idempotent."""
-        _rename_if_there(self.transaction_path(transaction), _fresh(trash, transaction))
+        throw_away(self.transaction_path(transaction), trash, transaction)
 
     def orphan_layer(self, chain: ChainID) -> str:
         """Take a layer's name away, leaving its metadata beside it for a removal to be finished.
@@ -121,7 +128,7 @@ class MetadataStore:
 
     def discard_orphan(self, orphan: str, trash: str) -> None:
         """Move an orphan's metadata into the trash. Idempotent."""
-        _rename_if_there(orphan, _fresh(trash, "metadata"))
+        throw_away(orphan, trash, "metadata")
 
     def orphan_mount(self, name: str, transaction: str) -> None:
         """Take a mount's name away, making a new transaction of its metadata; see sync_mounts.
@@ -223,16 +230,6 @@ def _read_mount(name: str, place: Place) -> StoredMount:
     )
 
 
-def names_in(path: str) -> list[str]:
-    """Return the names in a directory, ordered; none where it isn't there."""
-    try:
-        return sorted(os.listdir(path))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DriverError.from_os_error("list", path, error) from error
-
-
 def _read(path: str) -> str | None:
     content = read_metadata(path, MAX_SMALL_FILE)
     if content is None:
@@ -243,20 +240,7 @@ def _read(path: str) -> str | None:
         raise InvalidMetadata(path, str(error)) from error
 
 
-def _fresh(trash: str, hint: str) -> str:
-    return f"{trash}/{hint}-{secrets.token_hex(16)}"
-
-
 def _move(source: str, target: str, *, durable: bool) -> None:
     if os.path.lexists(target):
         raise InvalidMetadata(target, "exists already")
     move(source, target, durable=durable)
-
-
-def _rename_if_there(source: str, target: str) -> None:
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if not os.path.lexists(source):
-            return
-        raise DriverError.from_os_error("rename", source, error, f"to {target}") from error

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from layerstore.drivers.confine import seccomp
+from layerstore.drivers.confine import capabilities, seccomp
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.system import syscalls
 
@@ -21,7 +21,6 @@ _MAX_FILE = 4 << 20
 _MAX_GROUPS = 1024
 _MAX_DIGITS = 100
 _LARGEST_ID = 0xFFFFFFFE
-_LAST_CAPABILITY = 63
 _KEPT_CAPABILITIES = {
     "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7,
     "SETPCAP": 8, "NET_BIND_SERVICE": 10, "NET_RAW": 13, "SYS_CHROOT": 18, "MKNOD": 27,
@@ -97,20 +96,12 @@ def _content(path: str) -> bytes:
 
 def become(user: User) -> None:
     """Be a user without more privileges than a container's, for good. Raises OSError."""
-    kept = set(_KEPT_CAPABILITIES.values())
-    for capability in range(_LAST_CAPABILITY + 1):
-        if capability not in kept:
-            try:
-                syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
-            except OSError as error:
-                if error.errno == errno.EINVAL:
-                    break  # the kernel knows no more of them
-                raise
+    kept = _KEPT_CAPABILITIES.values()
+    capabilities.bound(kept)
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
-    mask = sum(1 << capability for capability in kept)
-    syscalls.set_capabilities(syscalls.permitted_capabilities() & mask)
+    capabilities.keep(kept)
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     try:
         seccomp.forbid_in_container()

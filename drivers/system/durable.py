@@ -11,18 +11,20 @@ import logging
 import os
 import re
 import secrets
+from collections.abc import Callable
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.system.syscalls import syncfs
 
 _log = logging.getLogger("layerstore")
-_TEMPORARY = re.compile(r".+\.[0-9a-f]{16}\.tmp\Z")
+TEMPORARY = re.compile(r".+\.[0-9a-f]{16}\.tmp\Z", re.DOTALL)
+"""What temporary_beside names."""
 
 
 def remove_temporaries(directory: str) -> None:
     """Remove what temporary_beside named and a process that was killed has left. Raises OSError."""
     for name in os.listdir(directory):
-        if _TEMPORARY.match(name):
+        if TEMPORARY.match(name):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{directory}/{name}")
 
@@ -132,26 +134,23 @@ def write_new(path: str, data: bytes, *, durable: bool, mode: int = 0o600) -> No
 
 def sync_directory(path: str) -> None:
     """Put a directory's entries on the disk."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise DriverError.from_os_error("fsync", path, error) from error
+    _sync(path, "fsync", os.fsync)
 
 
 def sync_file_system(path: str) -> None:
     """Put everything on the disk that is written on the file system of a directory."""
+    _sync(path, "syncfs", syncfs)
+
+
+def _sync(path: str, operation: str, sync: Callable[[int], None]) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            syncfs(fd)
+            sync(fd)
         finally:
             os.close(fd)
     except OSError as error:
-        raise DriverError.from_os_error("syncfs", path, error) from error
+        raise DriverError.from_os_error(operation, path, error) from error
 
 
 def _rename(source: str, target: str) -> None:

@@ -1,4 +1,4 @@
-"""Opening and reading a file that somebody else may have put there.
+"""Opening and reading a file that somebody else may have put there, and what a directory holds.
 
 Owns the safety: the last component is never followed as a symbolic link, only regular files are
 opened, nothing is waited for, and never more is read than asked for.
@@ -98,6 +98,16 @@ def opened(path: str) -> Iterator[Place]:
         yield Place(path, fd)
     finally:
         os.close(fd)
+
+
+def names_in(path: str) -> list[str]:
+    """Return the names in a directory, ordered; none where it isn't there."""
+    try:
+        return sorted(os.listdir(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DriverError.from_os_error("list", path, error) from error
 
 
 def read_directory(place: Place, name: str, limits: Mapping[str, int]) -> dict[str, str]:

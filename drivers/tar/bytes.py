@@ -1,24 +1,20 @@
 """The bytes of a tar stream: read once, in order, counted and hashed.
 
-Owns the buffers and the running sha256, which a thread of its own computes while the caller works
-on the bytes (hashing releases the GIL). It knows nothing of what the bytes mean.
+Owns how the buffers are filled and given out. It knows nothing of what the bytes mean.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, Self
 
 from layerstore.drivers.errors import DriverError, InvalidTar
-from layerstore.drivers.system.large_buffer import large_buffer
+from layerstore.drivers.tar.hashed_ring import BUFFER, HashedRing
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 BLOCK = 512
-_BUFFER = 1 << 20
 _BUFFERS = 4
 
 
@@ -38,12 +34,8 @@ class TarBytes:
 
     def __init__(self, source: Readable) -> None:
         self._source = source
-        self._hash = hashlib.sha256()
-        self._pool: ThreadPoolExecutor | None = None
-        self._ring = [large_buffer(_BUFFER)]
-        self._hashing: list[Future[None] | None] = [None]
-        self._next = 0
-        self._view = self._ring[0][:0]
+        self._ring = HashedRing(_BUFFERS)
+        self._view = memoryview(b"")
         self._position = 0
         self._base = 0
         self._ended = False
@@ -102,53 +94,29 @@ class TarBytes:
 
     def finish(self) -> tuple[str, int]:
         """Return `sha256:<hex>` and the size in bytes of all that was read, once all was."""
-        for future in self._hashing:
-            if future is not None:
-                future.result()
-        return "sha256:" + self._hash.hexdigest(), self.offset
+        return self._ring.digest(), self.offset
 
     def _fill(self) -> None:
         if self._ended:
             return
         self._base += len(self._view)
         self._position = 0
-        if self._next == len(self._ring):
-            self._grow_or_wrap()
-        buffer = self._ring[self._next]
-        waiting = self._hashing[self._next]
-        if waiting is not None:
-            waiting.result()
+        buffer = self._ring.take()
         filled = 0
-        while filled < _BUFFER:
+        while filled < BUFFER:
             count = self._read(buffer[filled:])
             if not count:
                 self._ended = True
                 break
             filled += count
         self._view = buffer[:filled]
-        self._begin_hash(self._view)
-        self._next += 1
+        self._ring.hash(self._view, last=self._ended)
 
     def _read(self, into: memoryview) -> int:
         try:
             return self._source.readinto(into)
         except OSError as error:
             raise DriverError.from_os_error("read", "the tar stream", error) from error
-
-    def _grow_or_wrap(self) -> None:
-        if len(self._ring) < _BUFFERS:
-            self._ring.append(large_buffer(_BUFFER))
-            self._hashing.append(None)
-        else:
-            self._next = 0
-
-    def _begin_hash(self, view: memoryview) -> None:
-        if self._ended and self._pool is None:
-            self._hash.update(view)
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="layerstore-sha256")
-        self._hashing[self._next] = self._pool.submit(self._hash.update, view)
 
     def __enter__(self) -> Self:
         return self
@@ -159,5 +127,4 @@ class TarBytes:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._ring.close()

@@ -15,11 +15,10 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.model.tree import Change, ChangeKind, LayerTree
-from layerstore.drivers.system import syscalls
 from layerstore.drivers.tar.bytes import BLOCK
 from layerstore.drivers.tar.format import Member, header, padding
 from layerstore.drivers.tar.header import (
@@ -32,6 +31,7 @@ from layerstore.drivers.tar.header import (
     SYMLINK,
 )
 from layerstore.drivers.tree import whiteouts
+from layerstore.drivers.tree.directories import Directories
 from layerstore.drivers.tree.walk import Entry, walk
 from layerstore.drivers.tree.xattrs import is_opaque, read_xattrs
 
@@ -40,8 +40,7 @@ _MOST_UNSIZED = 16 << 20
 _LARGE = 1 << 18
 _SENDFILE_MOST = 1 << 30
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TYPES = {
     stat.S_IFREG: REGULAR,
     stat.S_IFLNK: SYMLINK,
@@ -69,7 +68,7 @@ def write_changes(root: str, changes: Iterable[Change], out: BinaryIO) -> None:
 
     What was changed and is gone by now is left out. Raises DriverError.
     """
-    with _writing(root, out) as writer, _Directories(root) as directories:
+    with _writing(root, out) as writer, Directories(root) as directories:
         for change in changes:
             path = os.fsencode(change.path).strip(b"/")
             above, _, name = path.rpartition(b"/")
@@ -96,7 +95,7 @@ def write_tree(directory: int, name: bytes, out: BinaryIO, *, as_name: bytes) ->
             writer.add(Entry(as_name, directory, name, status))
         if not stat.S_ISDIR(status.st_mode):
             return
-        top = os.open(name, _DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        top = os.open(name, _DIRECTORY, dir_fd=directory)
         try:
             for entry in walk(f"/proc/self/fd/{top}"):
                 path = as_name + b"/" + entry.path if as_name else entry.path
@@ -113,41 +112,6 @@ def _writing(root: str, out: BinaryIO) -> Iterator[_Writer]:
         writer.finish()
     except OSError as error:
         raise DriverError.from_os_error_in("export", root, error) from error
-
-
-class _Directories:
-    """Opens directories beneath a root, holding the last one."""
-
-    def __init__(self, root: str) -> None:
-        self._top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._path = b""
-        self._fd = self._top
-
-    def open(self, path: bytes) -> int | None:
-        """Give a descriptor, valid until the next call; None where there is no such directory."""
-        if path != self._path:
-            self._close()
-            if path:
-                try:
-                    self._fd = syscalls.openat2(self._top, path, _DIRECTORY, 0, _RESOLVE)
-                except OSError as error:
-                    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
-                        return None
-                    raise
-                self._path = path
-        return self._fd
-
-    def _close(self) -> None:
-        if self._fd != self._top:
-            os.close(self._fd)
-        self._path, self._fd = b"", self._top
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-        os.close(self._top)
 
 
 class _Writer:

@@ -1,27 +1,17 @@
 """Going through a directory tree that somebody else may be changing.
 
-Owns the order (a directory before what is in it, names sorted as bytes) and the safety: every
-directory is opened beneath the root without following a symbolic link or leaving the file system.
-It changes nothing.
+Owns the order: a directory before what is in it, names sorted as bytes. It changes nothing, follows
+no symbolic link and doesn't leave the file system (see `directories`).
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
 
-from layerstore.drivers.system import syscalls
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
-_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
+from layerstore.drivers.tree.directories import Directories
 
 
 @dataclass(slots=True)
@@ -50,70 +40,33 @@ def walk(root: str) -> Iterator[Entry]:
 
     What vanishes meanwhile is left out. Two directories are open at most, however deep the tree.
     """
-    with _Walker(root) as walker:
-        waiting = [(b"", walker.names())]
+    with Directories(root) as directories:
+        waiting = [(b"", _names(directories.top))]
         while waiting:
             path, names = waiting[-1]
-            if not names or not walker.go(path):
+            directory = directories.open(path) if names else None
+            if directory is None:
                 waiting.pop()
                 continue
-            entry = walker.look(names.pop())
+            entry = _look(path, directory, names.pop())
             if entry is None:
                 continue
             yield entry
-            if entry.is_directory and walker.go(entry.path):
-                waiting.append((entry.path, walker.names()))
+            if entry.is_directory:
+                below = directories.open(entry.path)
+                if below is not None:
+                    waiting.append((entry.path, _names(below)))
 
 
-class _Walker:
-    """Stands in one directory of the tree at a time."""
+def _names(directory: int) -> list[bytes]:
+    """Name what is in a directory, the first one last."""
+    return sorted((os.fsencode(name) for name in os.listdir(directory)), reverse=True)
 
-    def __init__(self, root: str) -> None:
-        self._top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._path = b""
-        self._fd = self._top
 
-    def go(self, path: bytes) -> bool:
-        """Stand in a directory; whether it is still there."""
-        if path == self._path:
-            return True
-        self._leave()
-        if path:
-            try:
-                self._fd = syscalls.openat2(self._top, path, _DIRECTORY, 0, _RESOLVE)
-            except OSError as error:
-                if error.errno in _GONE:
-                    return False
-                raise
-            self._path = path
-        return True
-
-    def names(self) -> list[bytes]:
-        """Name what is in the directory, the first one last."""
-        return sorted((os.fsencode(name) for name in os.listdir(self._fd)), reverse=True)
-
-    def look(self, name: bytes) -> Entry | None:
-        """Look at a name of the directory; None where it is gone."""
-        try:
-            status = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        path = self._path + b"/" + name if self._path else name
-        return Entry(path, self._fd, name, status)
-
-    def _leave(self) -> None:
-        if self._fd != self._top:
-            os.close(self._fd)
-        self._path, self._fd = b"", self._top
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave()
-        os.close(self._top)
+def _look(path: bytes, directory: int, name: bytes) -> Entry | None:
+    """Look at a name of a directory; None where it is gone."""
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return Entry(path + b"/" + name if path else name, directory, name, status)

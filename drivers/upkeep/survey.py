@@ -26,8 +26,8 @@ from layerstore.drivers.model.ids import (
     check_mount_name,
     diff_id,
 )
-from layerstore.drivers.records.layerdb import MAX_DESCRIPTOR, MAX_SMALL_FILE, REMOVING, names_in
-from layerstore.drivers.system.small_file import read_small
+from layerstore.drivers.records.layerdb import MAX_DESCRIPTOR, MAX_SMALL_FILE, REMOVING
+from layerstore.drivers.system.small_file import names_in, read_small
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _GZIP = b"\x1f\x8b\x08"

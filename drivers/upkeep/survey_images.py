@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
@@ -23,10 +22,8 @@ from layerstore.drivers.model.faults import Fault, FaultKind
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import ImageID, Repositories, parse_config
 from layerstore.drivers.records.imagedb import ImageDatabase, image_id
-from layerstore.drivers.records.layerdb import names_in
-
-UNFINISHED = re.compile(r".+\.[0-9a-f]{16}\.tmp\Z", re.DOTALL)
-"""What drivers/system/durable.py calls a file while it writes it."""
+from layerstore.drivers.system.durable import TEMPORARY
+from layerstore.drivers.system.small_file import names_in
 
 
 @dataclass(slots=True)
@@ -65,7 +62,7 @@ def survey_names(database: ImageDatabase) -> SurveyedNames:
 def survey_images(database: ImageDatabase) -> Iterator[SurveyedImage]:
     """Read every image."""
     for name in names_in(database.contents):
-        if not UNFINISHED.match(name):
+        if not TEMPORARY.match(name):
             image = SurveyedImage(name, f"{database.contents}/{name}")
             try:
                 _survey_image(database, image)
@@ -153,4 +150,4 @@ def unfinished_files(database: ImageDatabase) -> Iterator[str]:
             if error.errno == errno.ENOTDIR:
                 continue
             raise
-        yield from (f"{home}/{name}" for name in names if UNFINISHED.match(name))
+        yield from (f"{home}/{name}" for name in names if TEMPORARY.match(name))

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from layerstore.drivers.model.faults import Fault
-from layerstore.drivers.model.ids import ChainID, DiffID
+from layerstore.drivers.model.ids import DiffID
 from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.work.job import Job
+from layerstore.drivers.work.layers import LayerJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,21 +32,16 @@ class InspectRoot(CheckJob):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyLayer(CheckJob):
+class VerifyLayer(CheckJob, LayerJob):
     """Read a layer back to nowhere; the outcome is a list of Fault."""
 
     heavy: ClassVar[bool] = True
     brings: ClassVar[Any] = list[Fault]
 
-    chain_id: ChainID
     cache_id: str
     diff_id: DiffID
     size: int
     """What its metadata says of its own files, in bytes."""
-
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,10 @@ class ImageJob(Job):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriteImage(ImageJob):
-    """Write an image's configuration and metadata."""
+class OneImageJob(ImageJob):
+    """The root of those on one image."""
 
     image_id: ImageID
-    config: bytes
-    parent: ImageID | None
-    last_updated: str
 
     def summary(self) -> str:
         """Return the image ID."""
@@ -32,14 +29,17 @@ class WriteImage(ImageJob):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteImage(ImageJob):
+class WriteImage(OneImageJob):
+    """Write an image's configuration and metadata."""
+
+    config: bytes
+    parent: ImageID | None
+    last_updated: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteImage(OneImageJob):
     """Delete an image's configuration and metadata."""
-
-    image_id: ImageID
-
-    def summary(self) -> str:
-        """Return the image ID."""
-        return self.image_id[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +50,5 @@ class WriteNames(ImageJob):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadConfig(ImageJob):
+class ReadConfig(OneImageJob):
     """Read and verify an image's configuration; the outcome is its JSON as a string."""
-
-    image_id: ImageID
-
-    def summary(self) -> str:
-        """Return the image ID."""
-        return self.image_id[:19]

@@ -11,6 +11,40 @@ from layerstore.drivers.work.job import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerJob(Job):
+    """The root of the jobs on one layer that the metadata knows."""
+
+    chain_id: ChainID
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return self.chain_id[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncommittedJob(Job):
+    """The root of the jobs on a layer that is being made, which has no chain ID yet."""
+
+    transaction: str
+    cache_id: str
+
+    def summary(self) -> str:
+        """Return the cache ID."""
+        return self.cache_id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverLayerJob(Job):
+    """The root of the jobs on a layer of either kind, as the driver knows it."""
+
+    layer_id: str
+
+    def summary(self) -> str:
+        """Return the layer's ID."""
+        return self.layer_id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedLayer:
     """The outcome of ApplyLayer, whose transaction waits to be committed; sizes in bytes."""
 
@@ -20,102 +54,63 @@ class AppliedLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyLayer(Job):
+class ApplyLayer(UncommittedJob):
     """Unpack a tar into a new driver layer and write its metadata into a new transaction."""
 
     heavy: ClassVar[bool] = True
     brings: ClassVar[Any] = AppliedLayer
 
-    transaction: str
-    cache_id: str
     parent_cache_id: str | None
     parent: ChainID | None
     descriptor: str | None
     """JSON of the OCI descriptor, stored as it is."""
     source: TarSource
 
-    def summary(self) -> str:
-        """Return the cache ID."""
-        return self.cache_id[:12]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommitLayer(Job):
+class CommitLayer(LayerJob):
     """Rename a transaction to its chain ID: from then on the layer exists."""
 
     follows: ClassVar[bool] = True
 
     transaction: str
-    chain_id: ChainID
-
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DiscardLayer(Job):
+class DiscardLayer(UncommittedJob):
     """Throw away what ApplyLayer made, wholly or in part."""
 
     follows: ClassVar[bool] = True
 
-    transaction: str
-    cache_id: str
-
-    def summary(self) -> str:
-        """Return the cache ID."""
-        return self.cache_id[:12]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveLayer(Job):
+class RemoveLayer(LayerJob):
     """Move one layer's metadata and driver directory into the trash."""
 
     follows: ClassVar[bool] = True
 
-    chain_id: ChainID
     cache_id: str
-
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamLayer(Job):
+class StreamLayer(LayerJob):
     """Write the tar that was registered to the job's descriptor, checked against its diff ID."""
 
     heavy: ClassVar[bool] = True
 
-    chain_id: ChainID
     cache_id: str
     diff_id: DiffID
 
-    def summary(self) -> str:
-        """Return the chain ID."""
-        return self.chain_id[:19]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamDifference(Job):
+class StreamDifference(DriverLayerJob):
     """Write the driver's diff of one layer against another to the job's descriptor."""
 
     heavy: ClassVar[bool] = True
 
-    layer_id: str
     parent_id: str | None
-
-    def summary(self) -> str:
-        """Return the layer's ID."""
-        return self.layer_id[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriverMetadata(Job):
+class DriverMetadata(DriverLayerJob):
     """The driver's own facts of one layer, as a dictionary of strings."""
-
-    layer_id: str
-
-    def summary(self) -> str:
-        """Return the layer's ID."""
-        return self.layer_id[:12]

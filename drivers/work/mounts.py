@@ -19,128 +19,109 @@ Init = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateMount(Job):
-    """Make a read-write layer: its init layer where `init` is given, itself, its metadata."""
+class MountJob(Job):
+    """The root of the jobs on one read-write layer."""
+
+    mount_id: str
+
+    def summary(self) -> str:
+        """Return the mount ID."""
+        return self.mount_id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeMountJob(MountJob):
+    """The root of the jobs on all of one: itself, its init layer and its metadata."""
 
     name: str
-    mount_id: str
     init_id: str | None
+    transaction: str
+    again: bool = False
+    """Somebody who died may have begun with it, or even have done it."""
+
+    def summary(self) -> str:
+        """Return the name and mount ID."""
+        return f"{self.name} {self.mount_id[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateMount(WholeMountJob):
+    """Make a read-write layer: its init layer where `init` is given, itself, its metadata."""
+
     parent: ChainID | None
     parent_cache_id: str | None
-    transaction: str
     mount_label: str = ""
     storage_opt: Mapping[str, str] = field(default_factory=dict)
     init: Init | None = None
-    again: bool = False
-    """Somebody who died may have begun with it, or even have done it."""
 
     @property
     def joins(self) -> bool:
         """See Job; a function can't travel."""
         return self.init is None and self.init_id is None
 
-    def summary(self) -> str:
-        """Return the name and mount ID."""
-        return f"{self.name} {self.mount_id[:12]}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveMount(Job):
-    """Move a read-write layer that is not mounted into the trash, with its init layer."""
+class RemoveMount(WholeMountJob):
+    """Move a read-write layer that is not mounted into the trash, with its init layer.
+
+    `transaction` is a new one, which its metadata is until all of it is gone.
+    """
 
     follows: ClassVar[bool] = True
-
-    name: str
-    mount_id: str
-    init_id: str | None
-    transaction: str
-    """A new one, which its metadata is until all of it is gone."""
-    again: bool = False
-    """Somebody who died may have begun with it, or even have done it."""
 
     @property
     def joins(self) -> bool:
         """See Job."""
         return True
 
-    def summary(self) -> str:
-        """Return the name and mount ID."""
-        return f"{self.name} {self.mount_id[:12]}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MountLayer(Job):
+class MountLayer(MountJob):
     """Mount a read-write layer; the outcome is its path."""
 
-    mount_id: str
     mount_label: str = ""
-
-    def summary(self) -> str:
-        """Return the mount ID."""
-        return self.mount_id[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnmountLayer(Job):
+class UnmountLayer(MountJob):
     """Unmount a read-write layer."""
 
     follows: ClassVar[bool] = True
 
-    mount_id: str
-
-    def summary(self) -> str:
-        """Return the mount ID."""
-        return self.mount_id[:12]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyToMount(Job):
+class ApplyToMount(MountJob):
     """Unpack a tar into a read-write layer; the outcome is its unpacked size in bytes."""
 
     heavy: ClassVar[bool] = True
     brings: ClassVar[Any] = int
 
-    mount_id: str
     parent_id: str | None
     source: TarSource
 
-    def summary(self) -> str:
-        """Return the mount ID."""
-        return self.mount_id[:12]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListChanges(Job):
+class ListChanges(MountJob):
     """Compare a read-write layer with its parent; the outcome is a list of Change."""
 
     heavy: ClassVar[bool] = True
     brings: ClassVar[Any] = list[tuple[str, ChangeKind]]
 
-    mount_id: str
     parent_id: str | None
 
     def outcome(self, brought: list[tuple[str, ChangeKind]]) -> list[Change]:
         """See Job."""
         return [Change(path, kind) for path, kind in brought]
 
-    def summary(self) -> str:
-        """Return the mount ID."""
-        return self.mount_id[:12]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeasureMount(Job):
+class MeasureMount(MountJob):
     """Add up a read-write layer's own files; the outcome is bytes."""
 
     heavy: ClassVar[bool] = True
     brings: ClassVar[Any] = int
 
-    mount_id: str
     parent_id: str | None
-
-    def summary(self) -> str:
-        """Return the mount ID."""
-        return self.mount_id[:12]
 
 
 MountWork = Literal["changes", "size", "read", "apply", "inspect"]

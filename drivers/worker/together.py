@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from layerstore.drivers import work
@@ -51,8 +51,7 @@ def pack(jobs: Sequence[work.Job]) -> tuple[str, object]:
 
 
 def _fields(job: work.Job) -> dict[str, Any]:
-    names: tuple[str, ...] = type(job).__slots__
-    return {name: getattr(job, name) for name in names}
+    return {field.name: getattr(job, field.name) for field in fields(job)}
 
 
 def perform_packed(disk: Disk, fields: dict[str, Any]) -> dict[str, Any]:

@@ -159,7 +159,7 @@ class Generations:
 
     def abandon(self, ref: Ref, message: m.Message) -> None:
         """Have undone what `ref` was asked for by somebody who has given up."""
-        number = message.abandoned_by
+        number = message.number
         if number is None:
             return
         abandoned = m.Abandon(reference=number)

@@ -5,22 +5,23 @@ The faces' classes add how the store is asked.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from layerstore.actors import messages as m
 from layerstore.asking.requests import Number
 from layerstore.drivers.model.ids import ChainID, DiffID
 from layerstore.engine.core import Core
 
+F = TypeVar("F")
 H = TypeVar("H", bound="RWLayerHandle")
 
 
-class LayerHandle:
-    """One reference to a read-only layer."""
+class Handle(Generic[F]):
+    """One reference to something that the store owns, and its facts."""
 
     __slots__ = ("_core", "_facts", "_owner", "_reference")
 
-    def __init__(self, core: Core, facts: m.LayerMetadata, reference: int, owner: object) -> None:
+    def __init__(self, core: Core, facts: F, reference: int, owner: object) -> None:
         self._core = core
         self._owner = owner  # a store is closed when nobody has it any more
         self._facts = facts
@@ -30,6 +31,16 @@ class LayerHandle:
     def reference(self) -> int:
         """Number of this reference, by which the store knows it."""
         return self._reference
+
+    def belongs_to(self, core: Core) -> bool:
+        """Whether the reference is one of this open store's."""
+        return self._core is core
+
+
+class LayerHandle(Handle[m.LayerMetadata]):
+    """One reference to a read-only layer."""
+
+    __slots__ = ()
 
     @property
     def chain_id(self) -> ChainID:
@@ -61,29 +72,14 @@ class LayerHandle:
         """JSON of the descriptor that the layer was registered with."""
         return self._facts.descriptor
 
-    def belongs_to(self, core: Core) -> bool:
-        """Whether the reference is one of this open store's."""
-        return self._core is core
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.chain_id}>"
 
 
-class RWLayerHandle:
+class RWLayerHandle(Handle[m.MountMetadata]):
     """One reference to a named read-write layer."""
 
-    __slots__ = ("_core", "_facts", "_owner", "_reference")
-
-    def __init__(self, core: Core, facts: m.MountMetadata, reference: int, owner: object) -> None:
-        self._core = core
-        self._owner = owner  # a store is closed when nobody has it any more
-        self._facts = facts
-        self._reference = reference
-
-    @property
-    def reference(self) -> int:
-        """Number of this reference, by which the store knows it."""
-        return self._reference
+    __slots__ = ()
 
     @property
     def name(self) -> str:
@@ -99,10 +95,6 @@ class RWLayerHandle:
     def parent(self) -> ChainID | None:
         """Chain ID of the layer beneath, None where there is none."""
         return self._facts.parent
-
-    def belongs_to(self, core: Core) -> bool:
-        """Whether the reference is one of this open store's."""
-        return self._core is core
 
     def _number(self) -> Number:
         """Return what work is abandoned by."""

@@ -16,7 +16,7 @@ from layerstore.drivers.errors import InvalidArgument
 from layerstore.drivers.sandbox.spec import RunSpec, Volume
 
 Network = Literal["none", "host"]
-LONGEST_HOSTNAME = 64
+_LONGEST_HOSTNAME = 64
 """Bytes. sethostname(2), HOST_NAME_MAX."""
 _AS_GOOD_AS_NONE = 1e9
 """A time limit in seconds, some thirty years, beyond which clocks needn't count."""
@@ -48,9 +48,9 @@ def run_spec(
         _check_volume(volume)
     if network not in get_args(Network):
         raise InvalidArgument(network, f"a network is one of {', '.join(get_args(Network))}")
-    if len(os.fsencode(hostname)) > LONGEST_HOSTNAME or "\0" in hostname:
+    if len(os.fsencode(hostname)) > _LONGEST_HOSTNAME or "\0" in hostname:
         raise InvalidArgument(
-            hostname, f"a host name has at most {LONGEST_HOSTNAME} bytes and holds no NUL"
+            hostname, f"a host name has at most {_LONGEST_HOSTNAME} bytes and holds no NUL"
         )
     return RunSpec(
         argv=tuple(argv),
@@ -65,6 +65,11 @@ def run_spec(
         terminal=terminal,
         time_limit=checked_time_limit(time_limit) if time_limit is not None else None,
     )
+
+
+def hostname_of(name: str) -> str:
+    """Return the host name that a command has by default, from its read-write layer's name."""
+    return name[:_LONGEST_HOSTNAME]
 
 
 def checked_time_limit(seconds: float) -> float:

@@ -27,7 +27,7 @@ from layerstore.drivers.errors import (
 from layerstore.drivers.sandbox.root import make_mount_points
 from layerstore.drivers.sandbox.spec import PASSED_ON, RunSpec, Volume
 from layerstore.drivers.system.held_signals import signals_held
-from layerstore.sandbox.runnable import LONGEST_HOSTNAME, Network, run_spec
+from layerstore.sandbox.runnable import Network, hostname_of, run_spec
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -279,7 +279,7 @@ def run(
         user=user,
         volumes=volumes,
         network=network,
-        hostname=hostname or rw.name[:LONGEST_HOSTNAME],
+        hostname=hostname or hostname_of(rw.name),
         read_only=read_only,
         init=init,
         terminal=False,

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
 from layerstore import LayerStore, LayerStoreError, StoreClosed, StoreRestarted, WorkerDied
-from layerstore.drivers.system.mountinfo import mount_points
+from tests.actors.mounted import mounts_of
 from tests.conftest import OpenStore
 from tests.support.tars import layer_tar, many_files
-
-
-class Held:
-    """A driver's method that waits, once it is called, until it is let go."""
-
-    def __init__(self, store: LayerStore, method: str) -> None:
-        self._method: Callable[..., object] = getattr(store._core.disk.driver, method)
-        self.inside = threading.Event()
-        self.go_on = threading.Event()
-        setattr(store._core.disk.driver, method, self._call)
-
-    def _call(self, *arguments: object) -> object:
-        self.inside.set()
-        assert self.go_on.wait(60)
-        return self._method(*arguments)
-
-
-def mounts_of(store: LayerStore) -> list[str]:
-    return [point.path for point in mount_points() if point.path.startswith(f"{store.root}/")]
-
-
-def wait_until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < deadline
+from tests.support.waiting import held, in_thread, wait_until
 
 
 def is_closing(store: LayerStore) -> bool:
@@ -46,30 +20,24 @@ def is_closing(store: LayerStore) -> bool:
     return bool(kinds & {"CloseBooks", "UnmountAll"})
 
 
-def outcome_of(call: Callable[[], object], outcomes: list[object]) -> threading.Thread:
-    def run() -> None:
-        try:
-            outcomes.append(call())
-        except LayerStoreError as error:
-            outcomes.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+def closed_during(store: LayerStore, method: str, call: Callable[[], object]) -> list[object]:
+    """Close a store while the driver's method is under way for a call; return what came of both."""
+    waits = held(store._core.disk.driver, method)
+    outcomes: list[object] = []
+    calling = in_thread(call, outcomes)
+    assert waits.inside.wait(60)
+    closing = in_thread(store.close, outcomes)
+    wait_until(lambda: is_closing(store))
+    waits.go_on.set()
+    for thread in (calling, closing):
+        thread.join(60)
+    return outcomes
 
 
 def test_a_mount_under_way_is_unmounted_by_close(store: LayerStore) -> None:
     base = store.register(layer_tar({"a": b"1"}))
     rw = store.create_rw_layer("web", base.chain_id)
-    held = Held(store, "get")
-    outcomes: list[object] = []
-    mounting = outcome_of(rw.mount, outcomes)
-    assert held.inside.wait(60)
-    closing = outcome_of(store.close, outcomes)
-    wait_until(lambda: is_closing(store))
-    held.go_on.set()
-    for thread in (mounting, closing):
-        thread.join(60)
+    outcomes = closed_during(store, "get", rw.mount)
     assert [outcome for outcome in outcomes if isinstance(outcome, LayerStoreError)] == []
     assert mounts_of(store) == []
 
@@ -78,16 +46,7 @@ def test_a_removal_under_way_does_not_keep_close_waiting(store: LayerStore) -> N
     base = store.register(layer_tar({"a": b"1"}))
     rw = store.create_rw_layer("web", base.chain_id)
     rw.mount()
-    held = Held(store, "put")
-    outcomes: list[object] = []
-    removing = outcome_of(rw.release, outcomes)
-    assert held.inside.wait(60)
-    closing = outcome_of(store.close, outcomes)
-    wait_until(lambda: is_closing(store))
-    held.go_on.set()
-    for thread in (removing, closing):
-        thread.join(60)
-    assert sorted(outcomes, key=repr) == [None, []]
+    assert sorted(closed_during(store, "put", rw.release), key=repr) == [None, []]
     assert mounts_of(store) == []
 
 
@@ -96,7 +55,7 @@ def test_close_cuts_off_what_waits_behind_a_tar_that_never_ends(open_store: Open
     pipes = [os.pipe() for _ in range(3)]
     outcomes: list[object] = []
     threads = [
-        outcome_of(lambda reader=reader: store.register(reader), outcomes)  # type: ignore[misc]
+        in_thread(lambda reader=reader: store.register(reader), outcomes)  # type: ignore[misc]
         for reader, _ in pipes
     ]
     for _, writer in pipes:
@@ -125,7 +84,7 @@ def test_a_caller_whose_actor_has_stopped_is_told_and_the_next_is_served(
     assert store._core.actors.layers.join(60)
     outcomes: list[object] = []
     for call in (lambda: store.register(tar), layer.metadata):
-        thread = outcome_of(call, outcomes)
+        thread = in_thread(call, outcomes)
         thread.join(60)
         assert not thread.is_alive()
     assert [type(outcome) for outcome in outcomes] == [StoreRestarted, dict]

@@ -22,11 +22,12 @@ from layerstore import (
 )
 from layerstore.actors import messages as m
 from layerstore.drivers.confine import stopped
-from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.proc_children import children_of
+from tests.actors.mounted import mounts_of
 from tests.conftest import OpenStore
-from tests.support.processes import ends
+from tests.support.processes import kill_children
 from tests.support.tars import layer_tar, many_files
+from tests.support.waiting import wait_until
 
 _IN_TIME = 25.0
 """Seconds that closing may take."""
@@ -81,12 +82,6 @@ def children_stopped() -> Iterator[None]:
         thread.join()
 
 
-def wait_until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < deadline
-
-
 class Calls:
     """Calls that are made in a thread each, and what became of them."""
 
@@ -111,17 +106,6 @@ class Calls:
         for name, thread in self._threads.items():
             thread.join(seconds)
             assert not thread.is_alive(), name
-
-
-def kill_children() -> None:
-    """Kill all children, so that the next jobs wait for new ones."""
-    for pid in children_of(os.getpid()):
-        os.kill(pid, signal.SIGKILL)
-        assert ends(pid, 60)
-
-
-def mounts_of(store: LayerStore) -> list[str]:
-    return [point.path for point in mount_points() if point.path.startswith(f"{store.root}/")]
 
 
 def image_of(store: LayerStore, name: str) -> Image:

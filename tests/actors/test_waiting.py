@@ -15,6 +15,7 @@ import pytest
 from layerstore import LayerStore, PendingRequest, StoreClosed
 from tests.conftest import OpenStore
 from tests.support.tars import layer_tar
+from tests.support.waiting import Held
 
 
 def eventually(store: LayerStore, wanted: Callable[[tuple[PendingRequest, ...]], bool]) -> None:
@@ -22,18 +23,6 @@ def eventually(store: LayerStore, wanted: Callable[[tuple[PendingRequest, ...]],
     deadline = time.monotonic() + 60
     while not wanted(store.waiting().requests):
         assert time.monotonic() < deadline, store.waiting()
-
-
-class Blocked:
-    """An init function that waits until it is let go."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self.let_go = threading.Event()
-
-    def __call__(self, _path: str) -> None:
-        self.reached.set()
-        assert self.let_go.wait(60)
 
 
 def test_an_idle_store_waits_for_nothing(open_store: OpenStore) -> None:
@@ -54,11 +43,11 @@ def test_a_request_tells_which_worker_has_its_job_and_who_is_behind_it(
     open_store: OpenStore,
 ) -> None:
     store = open_store(workers=1)
-    blocked = Blocked()
+    blocked = Held()
     with ThreadPoolExecutor(3) as threads:
         making = threads.submit(store.create_rw_layer, "web", init=blocked)
         try:
-            assert blocked.reached.wait(60)
+            assert blocked.inside.wait(60)
             other = threads.submit(store.create_rw_layer, "other")
             eventually(
                 store,
@@ -75,7 +64,7 @@ def test_a_request_tells_which_worker_has_its_job_and_who_is_behind_it(
             pool = next(actor for actor in store.waiting().actors if actor.name == "pool")
             assert pool.queue == 1
         finally:
-            blocked.let_go.set()
+            blocked.go_on.set()
         making.result(60).release()
         other.result(60).release()
     eventually(store, lambda requests: requests == ())
@@ -123,7 +112,7 @@ def test_the_watchdog_tells_once_of_each_stalled_request(
     heard = Heard()
     logging.getLogger("layerstore").addHandler(heard)
     store = open_store(workers=1, stall_after=0.2)
-    blocked = Blocked()
+    blocked = Held()
     try:
         with ThreadPoolExecutor(1) as threads:
             making = threads.submit(store.create_rw_layer, "web", init=blocked)
@@ -132,7 +121,7 @@ def test_the_watchdog_tells_once_of_each_stalled_request(
                 said.clear()
                 assert not said.wait(0.6), "it is told once"
             finally:
-                blocked.let_go.set()
+                blocked.go_on.set()
             making.result(60).release()
     finally:
         logging.getLogger("layerstore").removeHandler(heard)
@@ -141,7 +130,7 @@ def test_the_watchdog_tells_once_of_each_stalled_request(
     assert re.search(r"has no answer from mounts after \d+\.\d", told)
     assert "it waits for CreateMount web" in told
     assert "the thread of pool-worker-1 is at" in told
-    assert "test_waiting.py" in told, "the stack leads to who really waits"
+    assert "tests/support/waiting.py" in told, "the stack leads to who really waits"
     assert "  layers: at nothing; 0 in its mailbox" in told
 
 

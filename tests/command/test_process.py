@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.command.fixtures import Run
+from tests.command.terminal import drawn
 from tests.support.archives import NAME, as_tar, docker_archive
 from tests.support.processes import ends
 from tests.support.tars import layer_tar
@@ -26,22 +27,8 @@ def command(arguments: list[str], *words: str | Path) -> list[str]:
 
 def test_progress_is_drawn_only_on_a_terminal(arguments: list[str], archive: Path) -> None:
     for quiet in ([], ["-q"]):
-        ours, theirs = pty.openpty()
-        with os.fdopen(ours, "rb", buffering=0) as screen:
-            done = subprocess.run(
-                command(arguments, "load", *quiet, archive),
-                stdout=subprocess.PIPE,
-                stderr=theirs,
-                check=True,
-            )
-            os.close(theirs)
-            shown = b""
-            try:
-                while piece := screen.read(4096):
-                    shown += piece
-            except OSError:  # the terminal is closed: all was read
-                shown += b""
-        assert done.stdout.decode() == f"Loaded image: {NAME}\n"
+        out, shown = drawn(command(arguments, "load", *quiet, archive))
+        assert out.decode() == f"Loaded image: {NAME}\n"
         assert (b"\x1b[" in shown) == (not quiet), shown
 
 

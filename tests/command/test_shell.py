@@ -16,6 +16,7 @@ import pytest
 
 from layerstore.command import main
 from tests.command.fixtures import Run
+from tests.command.terminal import drawn
 from tests.support.archives import NAME
 
 
@@ -168,19 +169,10 @@ def test_long_work_draws_a_bar_on_a_terminal(
     shell: Path, arguments: list[str], words: list[str], archive: Path
 ) -> None:
     (shell / "rootfs.tar").write_bytes(archive.read_bytes())
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "layerstore.command", *arguments, *words]
-    with os.fdopen(ours, "rb", buffering=0) as screen:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True)
-        os.close(theirs)
-        shown = b""
-        try:
-            while piece := screen.read(4096):
-                shown += piece
-        except OSError:  # the terminal is closed: all was read
-            shown += b""
+    out, shown = drawn(command)
     assert b"\x1b[" in shown
     assert b"100%" in shown or "━".encode() in shown
-    assert b"\x1b" not in done.stdout
+    assert b"\x1b" not in out
     quiet = subprocess.run([*command, "-q"], capture_output=True, check=True)
     assert quiet.stderr == b""

@@ -103,15 +103,11 @@ def test_a_parent_is_never_changed(driver: GraphDriver) -> None:
     assert read_tree(driver.tree(base).root) == before
 
 
-def test_a_directory_made_again_hides_what_was_in_it(driver: GraphDriver) -> None:
-    base = make_layer(driver, None, {"dir": None, "dir/old": b"1", "dir/kept": b"1"})
-    layer = make_read_write(driver, base)
-    path = driver.get(layer)
-    os.unlink(f"{path}/dir/old")
-    os.unlink(f"{path}/dir/kept")
-    os.rmdir(f"{path}/dir")
-    os.mkdir(f"{path}/dir")
-    Path(path, "dir/kept").write_bytes(b"22")
+def carried_over(driver: GraphDriver, path: str, layer: str, base: str) -> tuple[str, str]:
+    """Put a layer that is mounted at `path`, and apply its diff to a new one, which shows the same.
+
+    Returns a read-write layer on the new one, and that.
+    """
     expected = in_whole_seconds(read_tree(path))
     out = io.BytesIO()
     driver.diff(layer, base, out)
@@ -124,6 +120,19 @@ def test_a_directory_made_again_hides_what_was_in_it(driver: GraphDriver) -> Non
     del actual["."], expected["."]  # a diff holds what is in the root, not the root itself
     assert actual == expected
     driver.put(shown)
+    return shown, again
+
+
+def test_a_directory_made_again_hides_what_was_in_it(driver: GraphDriver) -> None:
+    base = make_layer(driver, None, {"dir": None, "dir/old": b"1", "dir/kept": b"1"})
+    layer = make_read_write(driver, base)
+    path = driver.get(layer)
+    os.unlink(f"{path}/dir/old")
+    os.unlink(f"{path}/dir/kept")
+    os.rmdir(f"{path}/dir")
+    os.mkdir(f"{path}/dir")
+    Path(path, "dir/kept").write_bytes(b"22")
+    carried_over(driver, path, layer, base)
 
 
 def test_an_opaque_directory_in_a_tar_hides_the_parents(driver: GraphDriver) -> None:
@@ -171,18 +180,7 @@ def test_everything_a_file_can_be_survives_diff_and_apply(driver: GraphDriver) -
     layer = make_read_write(driver, base)
     path = driver.get(layer)
     make_one_of_each(path)
-    expected = in_whole_seconds(read_tree(path))
-    out = io.BytesIO()
-    driver.diff(layer, base, out)
-    driver.put(layer)
-    again = new_id()
-    driver.create(again, base)
-    driver.apply_diff(again, base, io.BytesIO(out.getvalue()))
-    shown = make_read_write(driver, again)
-    actual = in_whole_seconds(read_tree(driver.get(shown)))
-    del actual["."], expected["."]  # a diff holds what is in the root, not the root itself
-    assert actual == expected
-    driver.put(shown)
+    shown, again = carried_over(driver, path, layer, base)
     assert changes(driver, shown, again) == []
 
 

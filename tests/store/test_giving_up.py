@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from layerstore import CallTimeout, LayerStore, LayerStoreError, WorkerDied
+from layerstore import CallTimeout, LayerStore, WorkerDied
 from layerstore.actors import messages as m
 from layerstore.actors.messages import PoolFacts
 from layerstore.drivers.confine import stopped
@@ -19,6 +19,7 @@ from layerstore.drivers.system.proc_children import children_of
 from tests.conftest import OpenStore
 from tests.support.processes import ends
 from tests.support.tars import layer_tar, many_files
+from tests.support.waiting import held, in_thread, wait_until
 
 TAR = many_files(400, size=4000)
 MiB = 1 << 20
@@ -32,12 +33,6 @@ def endless() -> Iterator[int]:
     yield reader
     os.close(writer)
     os.close(reader)
-
-
-def wait_until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < deadline
 
 
 def pool_of(store: LayerStore) -> PoolFacts:
@@ -89,11 +84,11 @@ def test_a_registration_that_is_done_too_late_is_undone(store: LayerStore) -> No
     store.close()
     # Opened again, nothing keeps the base; giving up a layer on it must not take it along.
     with LayerStore(store.root, driver=store.driver_name) as again:
-        held = Held(again._core.disk.metadata, "commit_layer")
+        waits = held(again._core.disk.metadata, "commit_layer")
         with pytest.raises(CallTimeout):
             again.register(layer_tar({"b": b"1"}), base, timeout=3)
-        assert held.inside.wait(60)
-        held.go_on.set()
+        assert waits.inside.wait(60)
+        waits.go_on.set()
         nothing_is_left(again, layers=1)
         assert again.map()[base].references == 0
 
@@ -250,30 +245,3 @@ def test_a_stream_whose_child_is_stopped_ends_with_an_error(store: LayerStore) -
             stream.readall()
     assert layer.release()
     nothing_is_left(store)
-
-
-class Held:
-    """A method that waits, once it is called, until it is let go."""
-
-    def __init__(self, owner: object, method: str) -> None:
-        self._method: Callable[..., object] = getattr(owner, method)
-        self.inside = threading.Event()
-        self.go_on = threading.Event()
-        setattr(owner, method, self._call)
-
-    def _call(self, *arguments: object) -> object:
-        self.inside.set()
-        assert self.go_on.wait(60)
-        return self._method(*arguments)
-
-
-def in_thread(act: Callable[[], object], outcomes: list[object]) -> threading.Thread:
-    def run() -> None:
-        try:
-            outcomes.append(act())
-        except LayerStoreError as error:
-            outcomes.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread

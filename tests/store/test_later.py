@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from layerstore import (
 )
 from layerstore.drivers.work import Init
 from tests.support.tars import layer_tar
+from tests.support.waiting import Held
 
 NO_CHAIN = "sha256:" + "0" * 64
 
@@ -127,23 +127,11 @@ class _Readable:
         raise AssertionError
 
 
-class Held:
-    """An init function that waits until it may go on."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-        self.go_on = threading.Event()
-
-    def __call__(self, _path: str) -> None:
-        self.begun.set()
-        assert self.go_on.wait(60)
-
-
 def test_what_is_given_up_is_undone(store: LayerStore) -> None:
     held = Held()
     init: Init = held
     making = store.later.create_rw_layer("rw", init=init)
-    assert held.begun.wait(60)
+    assert held.inside.wait(60)
     making.abandon()
     making.abandon()
     with pytest.raises(JobCancelled):
@@ -177,7 +165,7 @@ def _wait_until_gone(store: LayerStore, name: str) -> None:
 def test_closing_answers_everybody(store: LayerStore) -> None:
     held = Held()
     making = store.later.create_rw_layer("rw", init=held)
-    assert held.begun.wait(60)
+    assert held.inside.wait(60)
     waiting = [store.later.map() for _ in range(50)]
     held.go_on.set()
     store.close()

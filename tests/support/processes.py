@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+from layerstore.drivers.system.proc_children import children_of
+
 
 def ends(pid: int, seconds: float) -> bool:
     """Wait at most `seconds` for a process, anybody's child, to end; whether it has."""
@@ -25,6 +27,13 @@ def ends(pid: int, seconds: float) -> bool:
 def kill(pid: int) -> None:
     """Kill a process that a test has started."""
     os.kill(pid, signal.SIGKILL)
+
+
+def kill_children() -> None:
+    """Kill all children of this process, so that the next jobs wait for new ones."""
+    for pid in children_of(os.getpid()):
+        kill(pid)
+        assert ends(pid, 60)
 
 
 def wait_until_handled(pid: int, number: int) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -238,8 +238,14 @@ def test_a_replay_wants_an_empty_place(root_dir: Path, capfd: pytest.CaptureFixt
     assert "--root NEW" in capfd.readouterr().err
 
 
+def kinds_of(root: type[Message]) -> Iterator[type[Message]]:
+    for cls in root.__subclasses__():
+        yield cls
+        yield from kinds_of(cls)
+
+
 def test_every_public_request_is_either_replayable_or_the_stores_own() -> None:
-    public = {cls.__name__ for cls in Message.__subclasses__() if cls.public}
+    public = {cls.__name__ for cls in kinds_of(Message) if cls.public}
     not_replayed = {"CloseBooks", "UnmountAll", "CutOff", "PoolStatus"}
     not_replayed |= {"Underway", "CheckDisk", "Restore"}
     assert public - not_replayed == RequestMaker([], {})._made.keys() - {"Abandon"}

@@ -25,7 +25,7 @@ from layerstore.drivers.root.disk import DiskConfig
 from layerstore.drivers.system.proc_children import children_of
 from layerstore.drivers.worker.process import ChildProcess
 from tests.conftest import OpenStore
-from tests.support.processes import ends, kill
+from tests.support.processes import ends, kill_children
 from tests.support.tars import layer_tar, many_files
 
 TAR = many_files(400, size=2000)
@@ -47,12 +47,6 @@ class Interrupted:
         chunk = self._tar[self._position : self._position + min(size, 65_536)]
         self._position += len(chunk)
         return chunk
-
-
-def kill_children() -> None:
-    for pid in children_of(os.getpid()):
-        kill(pid)
-        assert ends(pid, 60)
 
 
 def layers_on_disk(store: LayerStore) -> list[str]:

@@ -1,24 +1,21 @@
-"""Writing a stream in large pieces while a thread of its own hashes them.
+"""Writing a stream in large pieces, hashed meanwhile.
 
-Owns the buffers and the running sha256. It knows nothing of what is written.
+Owns how the buffers are filled and written out. It knows nothing of what is written.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from layerstore.drivers.system.large_buffer import large_buffer
+from layerstore.drivers.tar.hashed_ring import BUFFER, HashedRing
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from _typeshed import ReadableBuffer
 
-_BUFFER = 1 << 20
 _BUFFERS = 3
 
 
@@ -39,24 +36,21 @@ class HashedOut:
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._hash = hashlib.sha256()
-        self._pool: ThreadPoolExecutor | None = None
-        self._ring = [large_buffer(_BUFFER)]
-        self._hashing: list[Future[None] | None] = [None] * _BUFFERS
-        self._current = 0
+        self._ring = HashedRing(_BUFFERS)
+        self._buffer = self._ring.take()
         self._filled = 0
 
     def write(self, data: bytes) -> None:
         """Add bytes."""
         end = self._filled + len(data)
-        if end <= _BUFFER:
-            self._ring[self._current][self._filled : end] = data
+        if end <= BUFFER:
+            self._buffer[self._filled : end] = data
             self._filled = end
             return
         view = memoryview(data)
         while view:
-            room = min(_BUFFER - self._filled, len(view))
-            self._ring[self._current][self._filled : self._filled + room] = view[:room]
+            room = min(BUFFER - self._filled, len(view))
+            self._buffer[self._filled : self._filled + room] = view[:room]
             self._filled += room
             view = view[room:]
             if view:
@@ -67,44 +61,30 @@ class HashedOut:
 
         The view is valid until the next call; empty at the descriptor's end.
         """
-        if self._filled == _BUFFER:
+        if self._filled == BUFFER:
             self._flush()
         start = self._filled
-        room = self._ring[self._current][start : start + most]
+        room = self._buffer[start : start + most]
         count = os.readv(fd, [room])
         self._filled += count
         return room[:count]
 
     def finish(self) -> str:
         """Write what is left and return `sha256:<hex>` of everything."""
-        last = self._ring[self._current][: self._filled]
-        self._wait()
-        self._hash.update(last)
+        last = self._buffer[: self._filled]
+        self._ring.hash(last, last=True)
         self._write_out(last)
-        return "sha256:" + self._hash.hexdigest()
+        return self._ring.digest()
 
     def _flush(self) -> None:
-        full = self._ring[self._current]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="layerstore-sha256")
-        self._hashing[self._current] = self._pool.submit(self._hash.update, full)
-        self._write_out(full)
-        self._current = (self._current + 1) % _BUFFERS
+        self._ring.hash(self._buffer, last=False)
+        self._write_out(self._buffer)
+        self._buffer = self._ring.take()
         self._filled = 0
-        if self._current == len(self._ring):
-            self._ring.append(large_buffer(_BUFFER))
-        waiting = self._hashing[self._current]
-        if waiting is not None:
-            waiting.result()
 
     def _write_out(self, view: memoryview) -> None:
         while view:
             view = view[self._out.write(view) :]
-
-    def _wait(self) -> None:
-        for future in self._hashing:
-            if future is not None:
-                future.result()
 
     def __enter__(self) -> Self:
         return self
@@ -115,5 +95,4 @@ class HashedOut:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._ring.close()

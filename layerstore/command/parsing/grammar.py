@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from layerstore.command.output.filters import filter_of
@@ -80,6 +80,12 @@ def add_format(parser: argparse.ArgumentParser, fields: Sequence[str]) -> None:
     )
 
 
+def add_forms(parser: argparse.ArgumentParser, fields: Iterable[str]) -> None:
+    """Add --format, with the fields that a template may name, and --json."""
+    add_format(parser, list(fields))
+    add_json(parser)
+
+
 def add_filter(parser: argparse.ArgumentParser, known: Sequence[str]) -> None:
     """Add --filter with these keys."""
     parser.add_argument(
@@ -103,6 +109,17 @@ def add_ids(parser: argparse.ArgumentParser, what: str = "IDs") -> None:
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """Add --quiet for work that takes long."""
     parser.add_argument("-q", "--quiet", action="store_true", help="draw no progress bars")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add --output, and --quiet for the writing."""
+    parser.add_argument("-o", "--output", metavar="FILE", help="(default: standard output)")
+    add_quiet(parser)
+
+
+def add_message(parser: argparse.ArgumentParser) -> None:
+    """Add --message."""
+    parser.add_argument("-m", "--message", default="", help="comment in the image's history")
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 
 from layerstore.command.output.filters import IMAGE_FILTERS
 from layerstore.command.parsing import grammar
@@ -63,8 +62,7 @@ def _add_save(commands: Commands) -> None:
         """,
     )
     save.add_argument("images", nargs="+", metavar="IMAGE")
-    save.add_argument("-o", "--output", metavar="FILE", help="(default: standard output)")
-    grammar.add_quiet(save)
+    grammar.add_output(save)
 
 
 def _add_import(commands: Commands) -> None:
@@ -82,7 +80,7 @@ def _add_import(commands: Commands) -> None:
     parser.add_argument("tar", metavar="FILE", help="the tar, or - for standard input")
     parser.add_argument("name", nargs="?", metavar="NAME", help="repository[:tag] of the image")
     grammar.add_changes(parser)
-    parser.add_argument("-m", "--message", default="", help="comment in the image's history")
+    grammar.add_message(parser)
     parser.add_argument("--platform", help="os/architecture[/variant] (default: this machine's)")
     grammar.add_quiet(parser)
 
@@ -103,8 +101,7 @@ def _add_export(commands: Commands) -> None:
         """,
     )
     export.add_argument("name", metavar="NAME", help="a read-write layer or an image")
-    export.add_argument("-o", "--output", metavar="FILE", help="(default: standard output)")
-    grammar.add_quiet(export)
+    grammar.add_output(export)
 
 
 def _add_images(commands: Commands) -> None:
@@ -123,12 +120,7 @@ def _add_images(commands: Commands) -> None:
     images.add_argument("reference", nargs="?", metavar="PATTERN", help="names with * and ?")
     grammar.add_ids(images)
     grammar.add_filter(images, IMAGE_FILTERS)
-    _add_forms(images, listings.IMAGES.titles)
-
-
-def _add_forms(parser: argparse.ArgumentParser, fields: Iterable[str]) -> None:
-    grammar.add_format(parser, list(fields))
-    grammar.add_json(parser)
+    grammar.add_forms(images, listings.IMAGES.titles)
 
 
 def _add_history(commands: Commands) -> None:
@@ -152,7 +144,7 @@ def _add_history(commands: Commands) -> None:
         default=True,
         help="print sizes for people",
     )
-    _add_forms(parser, history.HISTORY.titles)
+    grammar.add_forms(parser, history.HISTORY.titles)
 
 
 def _add_tag(commands: Commands) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from layerstore.command.output.filters import MOUNT_FILTERS
 from layerstore.command.parsing import grammar
 from layerstore.command.parsing.grammar import Commands, add_verb
@@ -34,7 +36,7 @@ def _add_create(commands: Commands) -> None:
     )
     create.add_argument("name", metavar="NAME")
     create.add_argument("--image", metavar="IMAGE", help="what it is made from (default: nothing)")
-    create.add_argument("--mount-label", default="", help="SELinux context")
+    _add_label(create)
     create.add_argument("--storage-opt", action="append", default=[], metavar="KEY=VALUE")
 
 
@@ -51,7 +53,11 @@ def _add_mount(commands: Commands) -> None:
         examples='ls "$(layerstore mount web)"',
     )
     mount.add_argument("name", metavar="NAME")
-    mount.add_argument("--mount-label", default="", help="SELinux context")
+    _add_label(mount)
+
+
+def _add_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mount-label", default="", help="SELinux context")
 
 
 def _add_remove(commands: Commands) -> None:
@@ -83,8 +89,7 @@ def _add_diff(commands: Commands) -> None:
         """,
     )
     diff.add_argument("name", metavar="NAME")
-    grammar.add_format(diff, list(listings.CHANGES.titles))
-    grammar.add_json(diff)
+    grammar.add_forms(diff, listings.CHANGES.titles)
 
 
 def _add_commit(commands: Commands) -> None:
@@ -102,7 +107,7 @@ def _add_commit(commands: Commands) -> None:
     commit.add_argument("name", metavar="NAME")
     commit.add_argument("image", nargs="?", metavar="IMAGE", help="name of the new image")
     commit.add_argument("-a", "--author", default="")
-    commit.add_argument("-m", "--message", default="", help="comment in the image's history")
+    grammar.add_message(commit)
     grammar.add_changes(commit)
 
 
@@ -150,8 +155,7 @@ def _add_list(commands: Commands) -> None:
     )
     grammar.add_ids(ls, "names")
     grammar.add_filter(ls, MOUNT_FILTERS)
-    grammar.add_format(ls, list(listings.MOUNTS.titles))
-    grammar.add_json(ls)
+    grammar.add_forms(ls, listings.MOUNTS.titles)
 
 
 def _add_inspect(commands: Commands) -> None:

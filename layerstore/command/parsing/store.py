@@ -26,8 +26,7 @@ def add_store(commands: Commands) -> None:
         """,
     )
     du.add_argument("-v", "--verbose", action="store_true", help="list every layer and mount")
-    grammar.add_format(du, list(usage.USAGE.titles))
-    grammar.add_json(du)
+    grammar.add_forms(du, usage.USAGE.titles)
     info = add_verb(
         commands,
         "info",

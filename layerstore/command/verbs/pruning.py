@@ -6,12 +6,13 @@ Owns the choice, the question before it and the report after it. The removal is 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator
 
 from layerstore.api.store import LayerStore
 from layerstore.command.output.tables import human_size
-from layerstore.command.verbs.verbs import find
+from layerstore.command.verbs.verbs import find, remove_image
 from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, LayerDoesNotExist
 from layerstore.images.image import Image
 
@@ -29,7 +30,9 @@ def prune(store: LayerStore, options: argparse.Namespace) -> int:
                 rw.release()
                 print(f"Deleted mount: {mount.name}")
     for image in _unneeded(store, every=options.all):
-        _remove(store, image)
+        # Another may be made from it, or it went with another already.
+        with contextlib.suppress(ImageInUse, ImageDoesNotExist):
+            remove_image(store, image.id, force=True)
     for chain in _unkept(store):
         print(f"Deleted: {chain}")
     store.drain()
@@ -63,20 +66,6 @@ def _unneeded(store: LayerStore, *, every: bool) -> Iterator[Image]:
     for image in images:
         if image.id not in used and (every or not image.names):
             yield image
-
-
-def _remove(store: LayerStore, image: Image) -> None:
-    """Remove an image, unless another is made from it, or it went with another already."""
-    try:
-        removed = store.images.remove(image.id, force=True)
-    except (ImageInUse, ImageDoesNotExist):
-        return
-    for untagged in removed.untagged:
-        print(f"Untagged: {untagged}")
-    if removed.deleted is not None:
-        print(*(f"Deleted: {gone}" for gone in (removed.deleted, *removed.parents)), sep="\n")
-    for layer in removed.layers:
-        print(f"Deleted: {layer.chain_id}")
 
 
 def _unkept(store: LayerStore) -> Iterator[str]:

@@ -28,7 +28,7 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.sandbox.spec import RunSpec
 from layerstore.sandbox.process import ImageProcess, image_process
-from layerstore.sandbox.runnable import LONGEST_HOSTNAME, run_spec
+from layerstore.sandbox.runnable import hostname_of, run_spec
 from layerstore.sandbox.running import Finished, Running, Volume, mount_points
 
 FAILED = 125
@@ -102,7 +102,7 @@ def _spec(
         user=options.user if options.user is not None else process.user,
         volumes=volumes,
         network=options.network,
-        hostname=options.hostname or name[:LONGEST_HOSTNAME],
+        hostname=options.hostname or hostname_of(name),
         read_only=options.read_only,
         init=options.init,
         terminal=options.tty,

@@ -77,17 +77,18 @@ def tag(store: LayerStore, options: argparse.Namespace) -> int:
 
 def remove_images(store: LayerStore, options: argparse.Namespace) -> int:
     """Remove images."""
+    return _each(store, options.images, lambda name: remove_image(store, name, force=options.force))
 
-    def remove_one(name: str) -> None:
-        removed = store.images.remove(name, force=options.force)
-        for untagged in removed.untagged:
-            print(f"Untagged: {untagged}")
-        if removed.deleted is not None:
-            print(*(f"Deleted: {image}" for image in (removed.deleted, *removed.parents)), sep="\n")
-        for layer in removed.layers:
-            print(f"Deleted: {layer.chain_id}")
 
-    return _each(store, options.images, remove_one)
+def remove_image(store: LayerStore, name: str, *, force: bool) -> None:
+    """Remove an image, or a name of it, and print what went; raises as ImageStore.remove."""
+    removed = store.images.remove(name, force=force)
+    for untagged in removed.untagged:
+        print(f"Untagged: {untagged}")
+    if removed.deleted is not None:
+        print(*(f"Deleted: {image}" for image in (removed.deleted, *removed.parents)), sep="\n")
+    for layer in removed.layers:
+        print(f"Deleted: {layer.chain_id}")
 
 
 def create(store: LayerStore, options: argparse.Namespace) -> int:

@@ -87,7 +87,7 @@ def test_what_follows_a_first_step_that_went_well_fails(
 
     plans = harness.attempt(case, points)
     assert plans
-    assert harness.each(case, plans, _failed, math.inf) == (len(plans), [])
+    assert harness.each(case, plans, _failed, math.inf) == len(plans)
 
 
 @pytest.mark.root
@@ -132,8 +132,7 @@ def test_no_layer_is_lost_to_a_repair_by_force_that_ran_out_of_descriptors(
         ]
 
     plans = harness.attempt(case, opens)[-70 if points != "few" else -FEW :]
-    tried, wrong = harness.each(case, plans, _failed, math.inf)
-    assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
+    harness.each(case, plans, _failed, math.inf)
 
 
 @pytest.mark.root
@@ -149,8 +148,7 @@ def test_a_call_that_fails_is_told_of_undone_and_can_be_repeated(
     ]
     if points == "few":
         plans = [plans[place - 1] for place in sorted(spread(len(plans))[:FEW])]
-    tried, wrong = harness.each(case, plans, _failed, math.inf)
+    tried = harness.each(case, plans, _failed, math.inf)
     existing = sum(map(len, calls))
     tell(f"{case}: {len(calls)} calls failed in {tried} of {existing} ways")
-    assert wrong == [], f"{len(wrong)} of {tried}:\n" + "\n".join(wrong)
     assert tried >= min(len(calls), len(plans)) >= (FEW if points == "few" else 10)

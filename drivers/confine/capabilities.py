@@ -1,0 +1,35 @@
+"""Giving up all capabilities but some, for good. capabilities(7).
+
+Owns how; which are kept is for whoever gives them up to say, by their numbers.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection
+
+from layerstore.drivers.system import syscalls
+
+_LAST = 63
+
+
+def bound(kept: Collection[int]) -> None:
+    """Take all others out of the bounding set, so that no program brings them back.
+
+    Raises OSError.
+    """
+    for capability in range(_LAST + 1):
+        if capability in kept:
+            continue
+        try:
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return  # the kernel knows no more of them
+            raise
+
+
+def keep(kept: Collection[int]) -> None:
+    """Have no others any more; of these, those that there are. Raises OSError."""
+    mask = sum(1 << capability for capability in kept)
+    syscalls.set_capabilities(syscalls.permitted_capabilities() & mask)
