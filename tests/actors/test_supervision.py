@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,21 +13,17 @@ from layerstore import (
     LayerDoesNotExist,
     LayerNotRetained,
     LayerStore,
-    LayerStoreError,
     MountDoesNotExist,
     StoreClosed,
     StoreRestarted,
     WorkerDied,
 )
 from layerstore.actors import messages as m
-from layerstore.drivers.system.mountinfo import mount_points
 from tests.actors.dying import ACTORS, hit, kill
+from tests.actors.mounted import mounts_of
 from tests.conftest import OpenStore
 from tests.support.tars import layer_tar, many_files
-
-
-def mounts_of(store: LayerStore) -> list[str]:
-    return [point.path for point in mount_points() if point.path.startswith(f"{store.root}/")]
+from tests.support.waiting import in_thread, wait_until
 
 
 @pytest.mark.parametrize("actor", ACTORS)
@@ -88,12 +82,6 @@ def test_a_mount_that_was_there_before_the_store_is_kept(open_store: OpenStore) 
     assert not os.path.ismount(path)
 
 
-def wait_until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < deadline
-
-
 class Paused:
     """A tar that is handed over up to its middle, and the rest once somebody says so."""
 
@@ -107,18 +95,6 @@ class Paused:
             self.half_way.set()
             assert self.go_on.wait(60)
         return self._parts.pop() if self._parts else b""
-
-
-def in_thread(act: object, outcomes: list[object]) -> threading.Thread:
-    def run() -> None:
-        try:
-            outcomes.append(act())  # type: ignore[operator]
-        except LayerStoreError as error:
-            outcomes.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 @pytest.mark.parametrize("actor", ACTORS)
