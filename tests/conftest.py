@@ -18,6 +18,7 @@ from layerstore import LayerStore
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.syscalls import umount
 from tests.support.filesystems import LoopFileSystem
+from tests.support.options import is_thorough
 from tests.support.programs import is_installed
 from tests.tar.corpus import reference as tar_reference
 from tests.tar.corpus.corpus import Workshop
@@ -124,6 +125,12 @@ def driver_name(request: pytest.FixtureRequest) -> str:
 OpenStore = Callable[..., LayerStore]
 
 
+@pytest.fixture(scope="session")
+def durability(request: pytest.FixtureRequest) -> str:
+    """How stores are opened: as by default, or without waiting for the disk where time counts."""
+    return "durable" if is_thorough(request.config) else "relaxed"
+
+
 @pytest.fixture
 def prespawn() -> bool:
     """Whether stores spawn their children ahead: most tests need one at most."""
@@ -131,13 +138,16 @@ def prespawn() -> bool:
 
 
 @pytest.fixture
-def open_store(root_dir: Path, driver_name: str, prespawn: bool) -> Iterator[OpenStore]:
+def open_store(
+    root_dir: Path, driver_name: str, prespawn: bool, durability: str
+) -> Iterator[OpenStore]:
     """A function that opens the test's store with every driver in turn; closed at the end."""
     opened: list[LayerStore] = []
 
     def open_it(**options: object) -> LayerStore:
         options.setdefault("driver", driver_name)
         options.setdefault("prespawn", prespawn)
+        options.setdefault("durability", durability)
         store = LayerStore(root_dir, **options)  # type: ignore[arg-type]
         opened.append(store)
         return store

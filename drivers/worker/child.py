@@ -63,6 +63,7 @@ def main(fd: int, parent: int) -> None:
             confinement = confine(config.root)
             disk = replace(disk, apart=in_own_process(sock, _narrower(confinement)))
         gc.freeze()  # what is there now stays, and a fork shares it
+        gc.enable()
         send_frame(sock, asdict(confinement))
         while True:
             request, descriptors = receive_frame(sock)

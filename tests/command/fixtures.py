@@ -20,9 +20,10 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def arguments(root_dir: Path, driver_name: str) -> list[str]:
+def arguments(root_dir: Path, driver_name: str, durability: str) -> list[str]:
     """What every call begins with."""
-    return ["--root", str(root_dir / "store"), "--driver", driver_name]
+    root = ["--root", str(root_dir / "store")]
+    return [*root, "--driver", driver_name, "--durability", durability]
 
 
 @pytest.fixture

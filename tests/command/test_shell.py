@@ -154,6 +154,7 @@ def test_help_on_nothing_known_is_wrong_usage(capfd: pytest.CaptureFixture[str])
     assert ended.value.code == 2
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "words",
     [

@@ -21,7 +21,7 @@ from tests.docker.facts import Facts, ask_docker, ask_store, check_disk, check_s
 from tests.docker.root import DockerRoot, control_groups, need_dockerd
 from tests.tar.corpus.builder import directory, file, link, tar
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.thorough, pytest.mark.timeout(300)]
 
 STEPS = 4
 MAX_LAYERS = 20

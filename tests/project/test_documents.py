@@ -16,7 +16,7 @@ from tests.project.documents import DOCUMENTS, HERE, BadDocument, Block, blocks,
 from tests.support.busybox import image_tar, rootfs_tar
 
 _HELP = re.compile(r"^examples:\n((?:  .*\n|\n)+)", re.MULTILINE)
-_LONG = {"command.md"}
+_LONG = {"command.md", "pytest.md"}
 """Documents whose examples take more than a few seconds."""
 _PARTS = 4
 """Of the help, so that they are tried side by side."""

@@ -39,7 +39,7 @@ AMOUNTS = {
     "--history-steps": Amount(320, 10_000, "steps of random histories, all in all"),
     "--hostile-entries": Amount(5_000, 1_000_000, "entries of a layer with very many"),
     "--killed-runs": Amount(1, 6, "runs of the example supervisor that are killed"),
-    "--leak-cycles": Amount(200, 10_000, "cycles after which nothing may have grown"),
+    "--leak-cycles": Amount(100, 10_000, "cycles after which nothing may have grown"),
     "--stress-rounds": Amount(1, 20, "rounds of the stress test"),
 }
 
@@ -104,14 +104,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item not in left_out and not item.get_closest_marker("each_driver"):
             variants[_VARIANT.sub("*", item.nodeid)].append(item)
+    unsampled = _unsampled(variants)
     for name, group in variants.items():
-        sampled = group[0].get_closest_marker("sampled")
-        if sampled is not None and zlib.crc32(name.encode()) % sampled.args[0]:
-            left_out.update(group)
-            continue
         runnable = [item for item in group if not item.get_closest_marker("skip")] or group
-        kept = runnable[zlib.crc32(name.encode()) % len(runnable)]
+        kept = None if name in unsampled else runnable[_dice(name) % len(runnable)]
         left_out.update(item for item in group if item is not kept)
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
+
+
+def _unsampled(variants: dict[str, list[pytest.Item]]) -> set[str]:
+    """Return the names of what is marked `sampled` and isn't in the sample; one always is."""
+    sampled: dict[str, list[str]] = defaultdict(list)
+    numbers: dict[str, int] = {}
+    for name, group in variants.items():
+        mark = group[0].get_closest_marker("sampled")
+        if mark is not None:
+            test = name.partition("[")[0]
+            sampled[test].append(name)
+            numbers[test] = mark.args[0]
+    left_out: set[str] = set()
+    for test, names in sampled.items():
+        kept = [name for name in names if _dice(name) % numbers[test] == 0] or names[:1]
+        left_out.update(set(names) - set(kept))
+    return left_out
+
+
+def _dice(name: str) -> int:
+    return zlib.crc32(name.encode())

@@ -48,6 +48,7 @@ def make_sparse(path: Path, size: int, offsets: list[int], data: bytes = b"data"
         out.truncate(size)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("pieces", [0, 1, 3, 4, 5, 30, 200])
 def test_content_and_holes_are_kept(layer: Layer, given: Path, form: str, pieces: int) -> None:

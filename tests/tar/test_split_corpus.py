@@ -61,6 +61,7 @@ def _layer(place: Path, whiteouts: WhiteoutFormat, *, on_parent: bool) -> Layer:
 
 
 @pytest.mark.needs(*PROGRAMS)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("on_parent", [False, True])
 def test_a_store_streams_back_what_it_registered(
     store: LayerStore, tmp_path: Path, request: pytest.FixtureRequest, on_parent: bool

@@ -26,6 +26,7 @@ def test_the_reference_ships_its_archives() -> None:
     assert len(_READERS_OWN) >= 30
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("path", _SHIPPED, ids=lambda path: path.name)
 def test_shipped_archives_have_the_references_lines(
     reference: Reference, tmp_path: Path, path: Path
@@ -48,6 +49,7 @@ def test_archives_of_the_references_reader_come_back_or_are_refused(
     assert judge(reference, data, tmp_path / "layer")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("whiteouts", [WhiteoutFormat.OVERLAY, WhiteoutFormat.REMOVE])
 @pytest.mark.parametrize(
     "case",

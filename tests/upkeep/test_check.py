@@ -62,6 +62,7 @@ def test_a_whole_store_is_clean_when_opened_without_recovery(
     assert snapshot(root_dir) == before
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("driver", "damage", "full"), CASES)
 def test_each_damage_is_told_as_one_fault(
     driver: str, damage: str, full: bool, root_dir: Path

@@ -23,6 +23,7 @@ from tests.upkeep.damage import ANY, CASES, OVERLAY, Place, damages, furnish
 from tests.upkeep.test_check import CHEAP, closed_store, snapshot
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("driver", "damage", "full"), CASES)
 def test_after_a_repair_with_force_a_full_check_is_clean(
     driver: str, damage: str, full: bool, root_dir: Path
@@ -42,6 +43,7 @@ def test_after_a_repair_with_force_a_full_check_is_clean(
         assert place.base in store.map()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("driver", "damage", "full"), [c for c in CASES if not c.values[2]])
 def test_a_repair_without_force_loses_nothing(
     driver: str, damage: str, full: bool, root_dir: Path

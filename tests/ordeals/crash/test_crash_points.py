@@ -40,7 +40,7 @@ def test_a_kill_before_any_call_leaves_what_was_answered(
     case: Case, harness: Harness, points: Points, tell: Tell
 ) -> None:
     existing = harness.count(case)
-    seconds = {"few": 1.0, "many": MANY_SECONDS[case.workers], "all": math.inf}[points]
+    seconds = {"few": 0.5, "many": MANY_SECONDS[case.workers], "all": math.inf}[points]
     tried = harness.each(case, spread(existing), _killed_before, seconds)
     tell(f"{case}: killed at {tried} of {existing} points")
     assert tried > (10 if points != "few" else 2)
