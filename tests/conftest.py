@@ -18,7 +18,6 @@ from layerstore import LayerStore
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.syscalls import umount
 from tests.support.filesystems import LoopFileSystem
-from tests.support.options import is_thorough
 from tests.support.programs import is_installed
 from tests.tar.corpus import reference as tar_reference
 from tests.tar.corpus.corpus import Workshop
@@ -123,12 +122,6 @@ def driver_name(request: pytest.FixtureRequest) -> str:
 
 
 OpenStore = Callable[..., LayerStore]
-
-
-@pytest.fixture(scope="session")
-def durability(request: pytest.FixtureRequest) -> str:
-    """How stores are opened: as by default, or without waiting for the disk where time counts."""
-    return "durable" if is_thorough(request.config) else "relaxed"
 
 
 @pytest.fixture

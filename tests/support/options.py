@@ -94,6 +94,12 @@ def points(request: pytest.FixtureRequest) -> Points:
     return "many" if is_thorough(request.config) else "few"
 
 
+@pytest.fixture(scope="session")
+def durability(request: pytest.FixtureRequest) -> str:
+    """How stores are opened: as by default, or without waiting for the disk where time counts."""
+    return "durable" if is_thorough(request.config) else "relaxed"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     named = any("::" in argument for argument in config.args)  # whoever wants just these gets them
