@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _MAX_FILE = 4 << 20
 _MAX_GROUPS = 1024
 _MAX_DIGITS = 100
 _LARGEST_ID = 0xFFFFFFFE
+_MEANT_FOR_A_NUMBER = re.compile(r"\s*[-+]?\d+\s*\Z")
 _KEPT_CAPABILITIES = {
     "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7,
     "SETPCAP": 8, "NET_BIND_SERVICE": 10, "NET_RAW": 13, "SYS_CHROOT": 18, "MKNOD": 27,
@@ -43,18 +45,40 @@ class User:
 
 
 def find_user(text: str) -> User:
-    """Find `user[:group]`; each is a name or a number. Raises NoSuchUser, DriverError."""
+    """Find `user[:group]`; each is a name or a number. Raises NoSuchUser, DriverError.
+
+    What looks like a number is one, whatever /etc/passwd calls so: else an image could make root of
+    a user that was to be none (CVE-2016-3697, CVE-2026-46680). The primary group is among the
+    supplementary ones, so that what is forbidden to it is forbidden (CVE-2022-36109).
+    """
     name, colon, group = (text or "0").partition(":")
-    entry = next((e for e in _lines("/etc/passwd", 7) if name in (e[0], e[2])), None)
+    entry = _entry("/etc/passwd", 7, name)
     if entry is not None:
         name, uid, gid, home = entry[0], _number(entry[2]), _number(entry[3]), entry[5]
     else:
         uid, gid, home = _number(name), 0, "/"
     if colon:
-        found = next((g for g in _lines("/etc/group", 4) if group in (g[0], g[2])), None)
-        return User(uid, _number(found[2] if found is not None else group), (), home or "/")
-    groups = [_number(g[2]) for g in _lines("/etc/group", 4) if name in g[3].split(",")]
-    return User(uid, gid, tuple(groups[:_MAX_GROUPS]), home or "/")
+        found = _entry("/etc/group", 4, group)
+        gid, named = _number(found[2] if found is not None else group), []
+    else:
+        named = [_number(g[2]) for g in _lines("/etc/group", 4) if name in g[3].split(",")]
+    groups = tuple(dict.fromkeys([gid, *named]))
+    return User(uid, gid, groups[:_MAX_GROUPS], home or "/")
+
+
+def _entry(path: str, count: int, asked: str) -> list[str] | None:
+    """Return the line of what is asked for: by its number if that is one, else by its name."""
+    if _MEANT_FOR_A_NUMBER.match(asked):
+        number = _number(asked)
+        return next((e for e in _lines(path, count) if _is(e[2], number)), None)
+    return next((e for e in _lines(path, count) if e[0] == asked), None)
+
+
+def _is(text: str, number: int) -> bool:
+    try:
+        return _number(text) == number
+    except NoSuchUser:
+        return False
 
 
 def _number(text: str) -> int:

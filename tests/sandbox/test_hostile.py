@@ -126,6 +126,58 @@ def test_a_passwd_that_makes_no_sense_is_an_error(rw: RWLayer, make: Make, messa
         ran(rw, "/bin/true", user="app")
 
 
+NUMBERS_AS_NAMES = content(
+    "1000:x:0:0::/root:/bin/sh\n4294967296:x:0:0::/root:/bin/sh\n-1:x:0:0::/root:/bin/sh\n"
+    "+7:x:0:0::/root:/bin/sh\n 7:x:0:0::/root:/bin/sh\n3proxy:x:33:34::/srv:/bin/sh\n"
+    "seven:x:7:70::/home/seven:/bin/sh\n"
+)
+NUMBERS_AS_GROUPS = content("2000:x:0:\n4294967296:x:0:\n-1:x:0:\nvideo:x:44:seven\n")
+
+
+@pytest.mark.parametrize(
+    ("user", "ids"),
+    [
+        ("1000", b"1000 0 0\n"),
+        ("7", b"7 70 70 44\n"),
+        ("seven", b"7 70 70 44\n"),
+        ("3proxy", b"33 34 34\n"),
+        ("7:2000", b"7 2000 2000\n"),
+        ("7:0044", b"7 44 44\n"),
+    ],
+)
+def test_a_number_is_a_number_whatever_has_it_for_a_name(
+    rw: RWLayer, user: str, ids: bytes
+) -> None:
+    put(rw, "etc/passwd", NUMBERS_AS_NAMES)
+    put(rw, "etc/group", NUMBERS_AS_GROUPS)
+    shown = ran(rw, "/bin/sh", "-c", "echo $(id -u) $(id -g) $(id -G)", user=user)
+    assert shown.stdout == ids
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["4294967296", "-1", "+7", " 7", "4294967295", "7:4294967296", "7:-1", "7:+44", "\u0667"],
+)
+def test_a_number_that_there_can_not_be_is_refused_though_a_name_is_so(
+    rw: RWLayer, user: str
+) -> None:
+    put(rw, "etc/passwd", NUMBERS_AS_NAMES)
+    put(rw, "etc/group", NUMBERS_AS_GROUPS)
+    with pytest.raises(InvalidName, match="no user or group"):
+        ran(rw, "/bin/true", user=user)
+
+
+def test_a_file_that_is_forbidden_to_the_primary_group_is_not_read(rw: RWLayer) -> None:
+    """What a group may not do, no member may who leaves it: the group can't be left."""
+    put(rw, "etc/passwd", NUMBERS_AS_NAMES)
+    put(rw, "secret", content("x"))
+    with rw.mounted() as path:
+        os.chown(f"{path}/secret", 0, 70)
+        os.chmod(f"{path}/secret", 0o604)
+    done = ran(rw, "/bin/sh", "-c", "cat /secret; id -G", user="seven")
+    assert done.stdout == b"70\n"
+
+
 @pytest.mark.parametrize("name", ["proc", "sys", "dev"])
 @pytest.mark.parametrize("make", [os.mkfifo, zero_device, content("x")])
 def test_a_mount_point_that_is_no_directory_is_refused(rw: RWLayer, name: str, make: Make) -> None:

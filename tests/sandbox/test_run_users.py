@@ -13,12 +13,13 @@ pytestmark = [pytest.mark.root, pytest.mark.needs("/bin/busybox")]
 @pytest.mark.parametrize(
     ("user", "found"),
     [
-        ("", "uid=0(root) gid=0(root)"),
-        ("app", "uid=1000(app) gid=1001(app) groups=2000(extra)"),
-        ("1000", "uid=1000(app) gid=1001(app) groups=2000(extra)"),
-        ("app:other", "uid=1000(app) gid=2001(other)"),
-        ("4000", "uid=4000 gid=0(root)"),
-        ("4000:5000", "uid=4000 gid=5000"),
+        ("", "uid=0(root) gid=0(root) groups=0(root)"),
+        ("app", "uid=1000(app) gid=1001(app) groups=1001(app),2000(extra)"),
+        ("1000", "uid=1000(app) gid=1001(app) groups=1001(app),2000(extra)"),
+        ("app:other", "uid=1000(app) gid=2001(other) groups=2001(other)"),
+        ("app:2001", "uid=1000(app) gid=2001(other) groups=2001(other)"),
+        ("4000", "uid=4000 gid=0(root) groups=0(root)"),
+        ("4000:5000", "uid=4000 gid=5000 groups=5000"),
     ],
 )
 def test_users_are_those_of_the_root_file_system(sh: Runs, user: str, found: str) -> None:
