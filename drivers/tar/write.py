@@ -139,7 +139,7 @@ class _Writer:
         member = _describe(entry.path, kind, status)
         if kind == DIRECTORY:
             member.name += b"/"
-        elif self._is_link(member, status):
+        elif self._is_link(member, status, entry.place):
             return
         if kind == SYMLINK:
             member.linkname = os.readlink(entry.name, dir_fd=entry.directory)
@@ -148,14 +148,19 @@ class _Writer:
         member.xattrs = read_xattrs(entry.place)
         self._header(member)
 
-    def _is_link(self, member: Member, status: os.stat_result) -> bool:
-        """Add a hard link if another name of the file was added before."""
+    def _is_link(self, member: Member, status: os.stat_result, place: int | bytes) -> bool:
+        """Add a hard link if another name of the file was added before.
+
+        It has the file's attributes, as docker's have: to unpack a member is to change the owner,
+        which takes capabilities from the file.
+        """
         if status.st_nlink == 1:
             return False
         first = self._first_names.setdefault((status.st_dev, status.st_ino), member.name)
         if first == member.name:
             return False
         member.type, member.linkname = LINK, first
+        member.xattrs = read_xattrs(place)
         self._header(member)
         return True
 
@@ -166,7 +171,7 @@ class _Writer:
             if not stat.S_ISREG(status.st_mode):
                 raise _changed(entry)
             member = _describe(entry.path, REGULAR, status)
-            if self._is_link(member, status):
+            if self._is_link(member, status, fd):
                 return
             unsized = b"" if status.st_size else _read_unsized(fd, entry)
             member.size = status.st_size or len(unsized)

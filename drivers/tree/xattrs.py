@@ -14,9 +14,10 @@ import os
 
 from layerstore.drivers.model.tree import WhiteoutFormat
 
+CAPABILITY = "security.capability"
 _OVERLAY_OWN = ("trusted.overlay.", "user.overlay.")
 _LAYER_PREFIXES = ("user.", "trusted.", "system.posix_acl_")
-_LAYER_NAMES = frozenset({"security.capability", "security.ima"})
+_LAYER_NAMES = frozenset({CAPABILITY, "security.ima"})
 _UNSUPPORTED = frozenset({errno.ENOTSUP, errno.ENOSYS})
 _OPAQUE_NAMES = {
     WhiteoutFormat.OVERLAY: "trusted.overlay.opaque",

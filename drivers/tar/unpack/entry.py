@@ -232,7 +232,8 @@ class Unpacker:
                 os.close(at)
 
         self._make(path, link)
-        self._describe(header, path, status.st_mode)
+        above, name = split(path)
+        tar_owner.set_on_link(self._place.directory(above), name, header, status.st_mode)
 
     def _find_target(self, header: Header, target: bytes) -> os.stat_result:
         status = self._status(target)

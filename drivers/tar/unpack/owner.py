@@ -14,7 +14,14 @@ import stat
 
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.tar.header import Header
-from layerstore.drivers.tree.xattrs import belongs_in_tar, is_hosts_own, list_xattrs, set_xattr
+from layerstore.drivers.tree.xattrs import (
+    CAPABILITY,
+    belongs_in_tar,
+    get_xattr,
+    is_hosts_own,
+    list_xattrs,
+    set_xattr,
+)
 
 _log = logging.getLogger(__name__)
 _PERMISSIONS = 0o7777
@@ -82,6 +89,20 @@ def set_on_name(directory: int, name: bytes, header: Header, kind: int) -> None:
     if not stat.S_ISLNK(kind):
         os.chmod(name, header.mode & _PERMISSIONS, dir_fd=directory)
     os.utime(name, ns=times(header), dir_fd=directory, follow_symlinks=False)
+
+
+def set_on_link(directory: int, name: bytes, header: Header, kind: int) -> None:
+    """Set everything of a file once more, as the member of another of its names says it.
+
+    A change of owner, even to the same one, takes a file's capabilities. They are the file's, not
+    the name's, and writers of tars say them once: so they are given back, unless the member has
+    others.
+    """
+    path = b"/proc/self/fd/%d/%b" % (directory, name)
+    kept = None if CAPABILITY in header.xattrs else get_xattr(path, CAPABILITY)
+    set_on_name(directory, name, header, kind)
+    if kept is not None:
+        set_xattr(path, CAPABILITY, kept)
 
 
 def _set_xattrs(target: int | bytes, header: Header) -> None:
