@@ -51,7 +51,7 @@ class AddImage(Message):
     """Keep an image whose layers are in the store, and give it names; ImageMetadata."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("names", "parent")
+    recorded: ClassVar[tuple[str, ...] | None] = ("names", "parent")
 
     facts: ImageFacts
     config: bytes = field(repr=False)
@@ -78,6 +78,7 @@ class FindImage(AboutImage):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class ListImages(Message):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ class TagImage(AboutImage):
     """Give an image one more name, taking it from another that has it; ImageMetadata."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("name", "repository")
+    recorded: ClassVar[tuple[str, ...] | None] = ("name", "repository")
 
     name: str
     repository: str
@@ -111,7 +113,7 @@ class RemoveImage(AboutImage):
     """
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("force", "used_by", "nameless")
+    recorded: ClassVar[tuple[str, ...] | None] = ("force", "used_by", "nameless")
 
     force: bool
     used_by: tuple[str, ...]
@@ -126,7 +128,7 @@ class ReadImageConfig(Message):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("image_id",)
+    recorded: ClassVar[tuple[str, ...] | None] = ("image_id",)
 
     image_id: ImageID
 

@@ -26,7 +26,7 @@ class AboutLayer(Message):
 class AboutHeldLayer(AboutLayer):
     """What requests have in common that name a layer and the reference that retains it."""
 
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "chain_id")
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "chain_id")
 
     reference: int
 
@@ -36,7 +36,7 @@ class Register(Message):
     """Make a layer from a tar; answered with LayerMetadata, retained by `reference`."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "parent")
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "parent")
     abandoned_by: ClassVar[str | None] = "reference"
 
     reference: int
@@ -73,6 +73,7 @@ class MapLayers(Message):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ class ReadLayer(AboutHeldLayer):
     """Write a retained layer's tar to the descriptor: as registered, or as diff against another."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = (*AboutHeldLayer.recorded, "against", "whole")
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "chain_id", "against", "whole")
 
     against: ChainID | None = None
     """An ancestor, or None for the registered tar."""
@@ -135,4 +136,4 @@ class CheckLayer(AboutLayer):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("chain_id",)
+    recorded: ClassVar[tuple[str, ...] | None] = ("chain_id",)

@@ -26,7 +26,7 @@ class AboutMount(Message):
 class AboutHeldMount(AboutMount):
     """What requests have in common that name a read-write layer and the reference that holds it."""
 
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "name")
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "name")
 
     reference: int
 
@@ -36,8 +36,9 @@ class CreateRWLayer(AboutHeldMount):
     """Make a read-write layer; answered with MountMetadata, held by `reference`."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = (
-        *AboutHeldMount.recorded,
+    recorded: ClassVar[tuple[str, ...] | None] = (
+        "reference",
+        "name",
         "parent",
         "mount_label",
         "storage_opt",
@@ -77,7 +78,7 @@ class GetMountID(AboutMount):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("name",)
+    recorded: ClassVar[tuple[str, ...] | None] = ("name",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class ListMounts(Message):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ class Mount(AboutHeldMount):
     """Mount a read-write layer once more; answered with its path."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = (*AboutHeldMount.recorded, "mount_label")
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "name", "mount_label")
 
     mount_label: str = ""
 
@@ -110,7 +112,7 @@ class WorkOnMount(AboutHeldMount):
     """Have a worker read or change a read-write layer; answered with the job's outcome."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...]] = ("reference", "request", "name", "what")
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "request", "name", "what")
     abandoned_by: ClassVar[str | None] = "request"
 
     request: int

@@ -15,7 +15,7 @@ class Abandon(Message):
     What was made or held by it is undone; a job is stopped, wherever it has got to.
     """
 
-    recorded: ClassVar[tuple[str, ...]] = ("reference",)
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference",)
 
     reference: int
 

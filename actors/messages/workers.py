@@ -150,3 +150,4 @@ class Drain(Message):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ()

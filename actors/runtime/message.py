@@ -23,7 +23,7 @@ class Message:
     repeatable: ClassVar[bool] = False
     """Asked twice it does no more than asked once, so it is asked again of actors made anew."""
 
-    recorded: ClassVar[tuple[str, ...]] = ()
+    recorded: ClassVar[tuple[str, ...] | None] = None
     """Fields that a journal takes down for a replay: names, IDs and numbers, never contents."""
 
     abandoned_by: ClassVar[str | None] = None
@@ -35,7 +35,7 @@ class Message:
 
     def for_journal(self) -> Mapping[str, Any]:
         """Return the recorded fields as plain data; what is not listed is not taken down."""
-        return {name: plain(getattr(self, name)) for name in self.recorded}
+        return {name: plain(getattr(self, name)) for name in self.recorded or ()}
 
     @property
     def number(self) -> int | None:

@@ -8,6 +8,7 @@ shape that a request has, and the store checks it as any caller's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, get_args
 
 import msgspec
@@ -26,6 +27,12 @@ Facts = Mapping[str, Any]
 
 _TAKES_REFERENCE = {"Register", "GetLayer", "CreateRWLayer", "GetRWLayer"}
 _CHAINS = ("parent", "chain_id")
+_Argument = Callable[[TraceRecord, str], Any]
+_RECORDED: dict[str, type[m.Message]] = {
+    name: kind
+    for name, kind in vars(m).items()
+    if isinstance(kind, type) and issubclass(kind, m.Message) and kind.recorded is not None
+}
 
 
 class Unplayable(Exception):
@@ -43,34 +50,37 @@ class RequestMaker:
         self._images: dict[str, str] = {}
         self._names: set[str] = set()
         self._standing: dict[int, str] = {}
+        self._arguments: dict[str, _Argument] = {
+            "reference": lambda record, _: _reference(record),
+            "name": lambda record, _: _name(record),
+            "mount_label": lambda record, _: _fact(record, "mount_label", str),
+            "chain_id": lambda record, outcome: self._chain(record, "chain_id", outcome),
+            "image_id": self._image,
+            "query": self._query,
+        }
+        """How what a message has is made of a record, for those that have nothing else."""
         self._made: dict[str, Callable[[TraceRecord, str], m.Message]] = {
             "Register": self._register,
-            "GetLayer": self._get_layer,
-            "ReleaseLayer": self._release_layer,
-            "MapLayers": lambda _r, _o: m.MapLayers(),
             "ReadLayer": self._read_layer,
-            "InspectLayer": self._inspect_layer,
-            "CheckLayer": lambda r, o: m.CheckLayer(chain_id=self._chain(r, "chain_id", o)),
-            "Abandon": lambda r, _o: m.Abandon(reference=_reference(r)),
             "CreateRWLayer": self._create,
-            "GetRWLayer": lambda r, _o: m.GetRWLayer(reference=_reference(r), name=_name(r)),
-            "ReleaseRWLayer": lambda r, _o: m.ReleaseRWLayer(
-                reference=_reference(r), name=_name(r)
-            ),
-            "GetMountID": lambda r, _o: m.GetMountID(name=_name(r)),
-            "ListMounts": lambda _r, _o: m.ListMounts(),
-            "Mount": lambda r, _o: m.Mount(
-                reference=_reference(r), name=_name(r), mount_label=_fact(r, "mount_label", str)
-            ),
-            "Unmount": lambda r, _o: m.Unmount(reference=_reference(r), name=_name(r)),
             "WorkOnMount": self._work,
-            "Drain": lambda _r, _o: m.Drain(),
             "AddImage": self._add_image,
-            "FindImage": lambda r, o: m.FindImage(query=self._query(r, o)),
-            "ListImages": lambda _r, _o: m.ListImages(),
             "TagImage": self._tag_image,
             "RemoveImage": self._remove_image,
-            "ReadImageConfig": lambda r, o: m.ReadImageConfig(image_id=self._image(r, o)),
+        }
+
+    def plays(self, kind: str) -> bool:
+        """Whether requests of a kind can be made again."""
+        return kind in self._made or kind in self._plain
+
+    @property
+    def _plain(self) -> dict[str, tuple[type[m.Message], list[str]]]:
+        """The messages with nothing in them but arguments that are recorded, and those."""
+        known = {name: [field.name for field in fields(kind)] for name, kind in _RECORDED.items()}
+        return {
+            name: (_RECORDED[name], names)
+            for name, names in known.items()
+            if self._arguments.keys() >= set(names)
         }
 
     def message(self, record: TraceRecord, outcome: str) -> m.Message:
@@ -78,10 +88,12 @@ class RequestMaker:
 
         Raises Unplayable, and LayerStoreError for IDs and names that are none.
         """
-        make = self._made.get(record.kind)
-        if make is None:
+        if record.kind in self._made:
+            return self._made[record.kind](record, outcome)
+        if record.kind not in self._plain:
             raise Unplayable("it is the store's own, or its arguments aren't recorded")
-        return make(record, outcome)
+        kind, names = self._plain[record.kind]
+        return kind(**{name: self._arguments[name](record, outcome) for name in names})
 
     def learn(self, record: TraceRecord, was: Facts, now_is: Facts) -> None:
         """Take note of which new IDs an answer brought for the old ones."""
@@ -209,18 +221,6 @@ class RequestMaker:
             source=how,
             descriptors=descriptors,
         )
-
-    def _get_layer(self, record: TraceRecord, outcome: str) -> m.Message:
-        chain = self._chain(record, "chain_id", outcome)
-        return m.GetLayer(reference=_reference(record), chain_id=chain)
-
-    def _release_layer(self, record: TraceRecord, outcome: str) -> m.Message:
-        chain = self._chain(record, "chain_id", outcome)
-        return m.ReleaseLayer(reference=_reference(record), chain_id=chain)
-
-    def _inspect_layer(self, record: TraceRecord, outcome: str) -> m.Message:
-        chain = self._chain(record, "chain_id", outcome)
-        return m.InspectLayer(reference=_reference(record), chain_id=chain)
 
     def _read_layer(self, record: TraceRecord, outcome: str) -> m.Message:
         against = None
