@@ -14,33 +14,19 @@ from functools import partial
 from layerstore.actors import messages as m
 from layerstore.actors.books.mounts import MountBooks, MountEntry, MountState
 from layerstore.actors.books.retained import MountsRetained
-from layerstore.actors.registries.mounting import Mounting
-from layerstore.actors.runtime.base import Continuation, Promise, log
+from layerstore.actors.registries.creating import Creating
+from layerstore.actors.runtime.base import Promise, log
 from layerstore.actors.runtime.ref import Identity, Ref
 from layerstore.drivers import work
 from layerstore.drivers.errors import (
-    JobCancelled,
     LayerNotRetained,
     LayerStoreError,
 )
-from layerstore.drivers.model.ids import ChainID, check_mount_name, new_id, new_transaction
+from layerstore.drivers.model.ids import ChainID, new_transaction
 from layerstore.drivers.model.stored import StoredMount
 
 _MANY_REMOVED = 128
 """Removals after which the trash is emptied though others are under way."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Creation:
-    """A CreateRWLayer between its first message and its answer."""
-
-    message: m.CreateRWLayer
-    entry: MountEntry
-    promise: Promise
-    transaction: str = field(default_factory=new_transaction)
-    abandoned: bool = False
-    making: int | None = None
-    """The token of the job that makes it, while it does."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +42,7 @@ class _Removal:
     """The layer was made for a caller that gave up, so its parent is left as it was."""
 
 
-class MountRegistry(Mounting):
+class MountRegistry(Creating):
     """Owns name -> read-write layer, who holds it and how often it is mounted."""
 
     def __init__(
@@ -72,11 +58,9 @@ class MountRegistry(Mounting):
         reaper: Ref,
     ) -> None:
         """Fill the books; `strays` are IDs of mounts that nobody knows to have."""
-        super().__init__(identity, pool, MountBooks(stored, cache_ids, retained))
+        books = MountBooks(stored, cache_ids, retained)
+        super().__init__(identity, books, layers=layers, pool=pool, reaper=reaper)
         self._strays = frozenset(strays)
-        self._layers = layers
-        self._reaper = reaper
-        self._creations: dict[int, _Creation] = {}
         self._removals: dict[str, _Removal] = {}
         """By transaction, those that are under way on the disk."""
         self._unswept = 0
@@ -110,7 +94,7 @@ class MountRegistry(Mounting):
         self.refuse_if_closed()
         match message:
             case m.CreateRWLayer():
-                return self._create(message)
+                return self.create(message)
             case m.GetRWLayer():
                 return self._get(message)
             case m.ReleaseRWLayer():
@@ -130,7 +114,7 @@ class MountRegistry(Mounting):
         return super().asked(message)
 
     def _underway(self) -> m.Standing:
-        busy = {creation.transaction for creation in self._creations.values()}
+        busy = {creation.transaction for creation in self.creations.values()}
         busy |= self._removals.keys()
         ready: set[str] = set()
         for entry in self.books.all():
@@ -138,113 +122,30 @@ class MountRegistry(Mounting):
             names |= {entry.name, entry.mount_id, entry.init_id or entry.mount_id}
         return m.Standing(busy=frozenset(busy), ready=frozenset(ready))
 
-    # Creating
-
-    def _create(self, message: m.CreateRWLayer) -> Promise:
-        mount_id = new_id()
-        entry = self.books.reserve(
-            check_mount_name(message.name),
-            mount_id,
-            f"{mount_id}-init" if message.init is not None else None,
-            message.parent,
-        )
-        creation = _Creation(message=message, entry=entry, promise=self.promise())
-        self._creations[message.reference] = creation
-        self.books.begin(mount_id)
-        if message.parent is None:
-            self._make(creation)
-        else:
-            token = self.expect(partial(self._parent_retained, creation))
-            self.send(
-                self._layers,
-                m.RetainLayer(chain_id=message.parent, token=token, reply_to=self.ref),
-            )
-        return creation.promise
-
-    def _parent_retained(self, creation: _Creation, done: m.Done) -> None:
-        if done.error is not None:
-            self._end_creation(creation, done.error)
-            return
-        creation.entry.parent_cache_id = done.outcome(m.LayerMetadata).cache_id
-        self._make(creation)
-
-    def _make(self, creation: _Creation) -> None:
-        entry, message = creation.entry, creation.message
-        job = work.CreateMount(
-            name=entry.name,
-            mount_id=entry.mount_id,
-            init_id=entry.init_id,
-            parent=entry.parent,
-            parent_cache_id=entry.parent_cache_id,
-            mount_label=message.mount_label,
-            storage_opt=message.storage_opt,
-            init=message.init,
-            transaction=creation.transaction,
-        )
-        creation.making = self.submit(job, partial(self._made, creation))
-        if creation.abandoned:
-            self._cancel(creation.making)
-
-    def _made(self, creation: _Creation, done: m.Done) -> None:
-        creation.making = None
-        entry = creation.entry
-        if done.error is None:
-            self._end_creation(creation, None)
-            return
-        self.send(self._reaper, m.Sweep())
-        if entry.parent is None:
-            self._end_creation(creation, done.error)
-            return
-        error = done.error
-        self._drop_parent(entry.parent, lambda _: self._end_creation(creation, error), failed=True)
-
-    def _end_creation(self, creation: _Creation, error: LayerStoreError | None) -> None:
-        entry, reference = creation.entry, creation.message.reference
-        del self._creations[reference]
-        if error is not None:
-            self.books.strike(entry)
-            self.reject(creation.promise, error)
-        elif creation.abandoned:
-            self._undo(entry)
-            self.reject(creation.promise, JobCancelled(f"the creation of mount {entry.name}"))
-        else:
-            entry.state = MountState.READY
-            self.books.hold_new(entry, reference)
-            self.books.end(entry.mount_id)
-            self.fulfil(creation.promise, entry.metadata())
+    # Giving up
 
     def _abandon(self, reference: int) -> None:
         """Undo what a caller asked for who is gone, and so can't try again."""
-        creation = self._creations.get(reference)
+        creation = self.creations.get(reference)
         entry = self.books.holding(reference)
         if creation is not None:
             creation.abandoned = True
             if creation.making is not None:
-                self._cancel(creation.making)
+                self.cancel(creation.making)
         elif reference in self._requests:
-            self._cancel(self._requests[reference])
+            self.cancel(self._requests[reference])
         elif entry is not None:
             self.books.drop(entry, reference)
             if not entry.references and (entry.forsaken or entry.made_by == reference):
-                self._undo(entry)
+                self.undo(entry)
 
-    def _cancel(self, token: int) -> None:
-        self.send(self._pool, m.Cancel(token=token, reply_to=self.ref))
-
-    def _undo(self, entry: MountEntry) -> None:
+    def undo(self, entry: MountEntry) -> None:
         """Remove a layer that nobody holds; if nobody has given it up, as if it had never been."""
         entry.state = MountState.REMOVING
         removal = _Removal(
             entry=entry, reference=None, promise=self.promise(), undoes=not entry.forsaken
         )
         entry.when_unused(partial(self._begin_removal, removal))
-
-    def _drop_parent(self, parent: ChainID, then: Continuation, *, failed: bool) -> None:
-        token = self.expect(then)
-        self.send(
-            self._layers,
-            m.DropLayer(chain_id=parent, token=token, failed=failed, reply_to=self.ref),
-        )
 
     # Holding and removing
 
@@ -312,7 +213,7 @@ class MountRegistry(Mounting):
             self.fulfil(removal.promise, [])
         else:
             dropped = partial(self.settle, removal.promise)
-            self._drop_parent(entry.parent, dropped, failed=removal.undoes)
+            self.drop_parent(entry.parent, dropped, failed=removal.undoes)
 
     def _have_swept(self) -> None:
         """Have the trash emptied once nobody waits for a removal, or it holds many."""

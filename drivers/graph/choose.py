@@ -6,7 +6,8 @@ Owns the order of preference: what the root was used with before, then the best 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from layerstore.drivers.errors import DriverNotSupported, InvalidName, NotPermitted
 from layerstore.drivers.graph import overlay2_probe
@@ -15,8 +16,6 @@ from layerstore.drivers.graph.overlay2_mount import MountOptions
 from layerstore.drivers.graph.protocol import GraphDriver
 from layerstore.drivers.graph.vfs import VfsDriver
 from layerstore.drivers.system.mountinfo import file_system_of
-
-PREFERENCE = ("overlay2", "vfs")
 
 
 def open_driver(
@@ -39,21 +38,18 @@ def open_driver(
         raise InvalidName(key, "the graph drivers have no such option")
     if name is not None:
         return _open_named(name, root, durable=durable), "it was asked for by name"
+    refused: list[str] = []
     for candidate in PREFERENCE:
         if _was_used(candidate, root):
             return _open_named(candidate, root, durable=durable), "the root was used with it before"
-    fstype = file_system_of(root)
-    mount_options = MountOptions.probe()
-    try:
-        objection = overlay2_probe.why_not(root, mount_options)
-    except NotPermitted:
-        if os.geteuid() == 0:
-            raise
-        objection = "mounting needs root"
-    if not objection:
-        why = f"the file system ({fstype}) and the kernel support overlay mounts"
-        return _overlay2(root, mount_options, durable=durable), why
-    return _vfs(root, durable=durable), f"overlay2 can't be used: {objection}"
+    for candidate in PREFERENCE:
+        known = DRIVERS[candidate]
+        objection = _objection_if_left_to_us(candidate, root)
+        if not objection:
+            fits = f"the file system ({file_system_of(root)}) and the kernel support {known.needs}"
+            return known.open(root, durable), "; ".join(refused) or fits
+        refused.append(f"{candidate} can't be used: {objection}")
+    raise DriverNotSupported("of any kind", root, "; ".join(refused))
 
 
 def find_driver(name: str | None, root: str, *, durable: bool) -> tuple[GraphDriver, str]:
@@ -70,21 +66,31 @@ def find_driver(name: str | None, root: str, *, durable: bool) -> tuple[GraphDri
 
 def reopen_driver(name: str, root: str, *, durable: bool) -> GraphDriver:
     """Open a driver that open_driver has chosen for this root, without trying it again."""
-    if name == "vfs":
-        return _vfs(root, durable=durable)
-    return _overlay2(root, MountOptions.probe(), durable=durable)
+    return _known(name, root).open(root, durable)
 
 
 def _open_named(name: str, root: str, *, durable: bool) -> GraphDriver:
-    if name == "vfs":
-        return _vfs(root, durable=durable)
-    if name != "overlay2":
-        raise DriverNotSupported(name, root, f"the graph drivers are {', '.join(PREFERENCE)}")
-    options = MountOptions.probe()
-    objection = overlay2_probe.why_not(root, options)
+    known = _known(name, root)
+    objection = known.why_not(root)
     if objection:
         raise DriverNotSupported(name, root, objection)
-    return _overlay2(root, options, durable=durable)
+    return known.open(root, durable)
+
+
+def _known(name: str, root: str) -> _Known:
+    if name not in DRIVERS:
+        raise DriverNotSupported(name, root, f"the graph drivers are {', '.join(PREFERENCE)}")
+    return DRIVERS[name]
+
+
+def _objection_if_left_to_us(name: str, root: str) -> str:
+    """Return why a driver that nobody asked for can't be used; a user's lack of rights is one."""
+    try:
+        return DRIVERS[name].why_not(root)
+    except NotPermitted:
+        if os.geteuid() == 0:
+            raise
+        return "mounting needs root"
 
 
 def _was_used(name: str, root: str) -> bool:
@@ -93,7 +99,8 @@ def _was_used(name: str, root: str) -> bool:
     return os.path.isdir(layers)
 
 
-def _overlay2(root: str, options: MountOptions, *, durable: bool) -> Overlay2Driver:
+def _overlay2(root: str, durable: bool) -> GraphDriver:
+    options = MountOptions.probe()
     status = [
         ("Backing Filesystem", file_system_of(root)),
         ("Supports d_type", "true"),
@@ -104,5 +111,29 @@ def _overlay2(root: str, options: MountOptions, *, durable: bool) -> Overlay2Dri
     return Overlay2Driver(root, options, status, durable=durable)
 
 
-def _vfs(root: str, *, durable: bool) -> VfsDriver:
+def _vfs(root: str, durable: bool) -> GraphDriver:
     return VfsDriver(root, [("Backing Filesystem", file_system_of(root))], durable=durable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """How a graph driver is tried and opened on a root."""
+
+    needs: str
+    """What file system and kernel have to have for it."""
+    open: Callable[[str, bool], GraphDriver]
+    """Gets the root, and whether what is made is on the disk before its call returns."""
+    why_not: Callable[[str], str]
+    """Returns why the driver can't work on a root, empty if it can. Raises NotPermitted."""
+
+
+DRIVERS = {
+    "overlay2": _Known(
+        needs="overlay mounts",
+        open=_overlay2,
+        why_not=lambda root: overlay2_probe.why_not(root, MountOptions.probe()),
+    ),
+    "vfs": _Known(needs="files", open=_vfs, why_not=lambda _root: ""),
+}
+"""Every graph driver by its name, the best one first."""
+PREFERENCE = tuple(DRIVERS)

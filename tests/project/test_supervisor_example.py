@@ -23,7 +23,6 @@ from tests.support.processes import ends
 from tests.support.tars import Content, layer_tar
 
 _SUPERVISOR = Path(__file__).parents[2] / "examples" / "supervisor.py"
-_JOBS_PER_RUN = 33
 _KILLED_CHILDREN = 3
 """Fewer in a run than a job is tried times in it."""
 _BUSYBOX = Path("/bin/busybox")
@@ -118,8 +117,9 @@ def test_sigterm_ends_it_in_good_order(runs: Runs) -> None:
 
 def test_all_jobs_are_done_whatever_is_killed(runs: Runs, request: pytest.FixtureRequest) -> None:
     killed_runs = request.config.getoption("--killed-runs")
+    wanted = request.config.getoption("--supervised-jobs")
     dice = random.Random(20)  # noqa: S311 - the same numbers in each run
-    names = [f"job{number}" for number in range((killed_runs + 1) * _JOBS_PER_RUN)]
+    names = [f"job{number}" for number in range(wanted)]
     jobs = [job(name, f"echo {name} > /made; cat /made") for name in names]
     # One job outlasts each run but the last: no run can be done before it is killed.
     lasts = f"sleep 6{os.getpid()}"

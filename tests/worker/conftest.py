@@ -1,8 +1,13 @@
-"""Stores here have their workers and children from the start, as they do by default."""
+"""Stores here have their children from the start and wait for the disk, as they do by default."""
 
 from __future__ import annotations
 
 import pytest
+
+
+@pytest.fixture(scope="session")
+def durability() -> str:
+    return "durable"
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from layerstore.command.parsing.run import add_run
 from layerstore.command.parsing.shell import add_shell
 from layerstore.command.parsing.store import add_store
 from layerstore.command.parsing.trace import add_trace
+from layerstore.drivers.graph.choose import PREFERENCE
 from layerstore.drivers.model.limits import Limits
 
 _ROOT = "/var/lib/layerstore"
@@ -49,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("LAYERSTORE_ROOT") or _ROOT,
         help=f"the store's directory (default: $LAYERSTORE_ROOT or {_ROOT})",
     )
-    parser.add_argument("--driver", help="graph driver: overlay2 or vfs (default: the best there)")
+    parser.add_argument(
+        "--driver", help=f"graph driver: {' or '.join(PREFERENCE)} (default: the best there)"
+    )
     parser.add_argument(
         "--durability",
         choices=("durable", "relaxed"),
