@@ -12,6 +12,7 @@ from typing import Any, NewType
 import msgspec
 
 from layerstore.drivers.errors import InvalidImage, InvalidName, LimitExceeded
+from layerstore.drivers.model.go_json import folded
 from layerstore.drivers.model.ids import ChainID, DiffID, chain_of, diff_id
 
 ImageID = NewType("ImageID", str)
@@ -108,7 +109,7 @@ def parse_config(config: bytes, what: str) -> ImageFacts:
     """
     document = parse_json(config, what)
     try:
-        parsed = msgspec.convert(document, _Config)
+        parsed = msgspec.convert(folded(document, _Config), _Config)
     except msgspec.ValidationError as error:
         raise InvalidImage(what, f"not an image configuration: {error}") from error
     if parsed.rootfs is None:

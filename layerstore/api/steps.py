@@ -14,7 +14,7 @@ from typing import Any
 from layerstore.actors import messages as m
 from layerstore.api.threads import InThread
 from layerstore.archive.open import ArchiveSource
-from layerstore.asking.progress import Progress
+from layerstore.asking.progress import Notice, Progress
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.image_config import HistoryEntry
 from layerstore.drivers.model.repair_step import RepairStep
@@ -115,21 +115,26 @@ class AsyncImageStore:
         progress: Progress | None = None,
         platform: str | None = None,
         name: str | None = None,
+        notice: Notice | None = None,
     ) -> Images:
-        """Load every image of an archive and return them.
+        """Load every image of an archive that can be taken, and return them.
 
         `source` is the path of a docker archive or an OCI image layout (a directory, or a tar,
         which may be compressed), or a binary file with such a tar. Layers that are there already
         aren't unpacked again. `platform` (`os/architecture[/variant]`, by default this machine's)
         chooses from multi-platform images. `name` is a repository for images that an OCI layout
-        names by a mere tag.
+        names by a mere tag. `notice` is called with a line for each image that is left out, comes
+        without a name or is for another platform; by default that is logged as a warning.
 
-        Raises InvalidImage, IntegrityError where a blob isn't what its digest says, LimitExceeded,
-        and what LayerStore.register raises. After any of them nothing of the archive is left.
+        Raises InvalidImage where no image can be taken, IntegrityError where a blob isn't what its
+        digest says, LimitExceeded, and what LayerStore.register raises. After any of them nothing
+        of the archive is left.
         """
         owner = self._store.blocking.images
         return await self._store.in_thread(
-            lambda: owner.load(source, progress=progress, platform=platform, name=name)
+            lambda: owner.load(
+                source, progress=progress, platform=platform, name=name, notice=notice
+            )
         )
 
     async def save(

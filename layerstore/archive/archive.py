@@ -99,7 +99,7 @@ class TarArchive:
 
     def _find(self, name: str) -> _Member | None:
         """Follow links from member to member; a legacy save links equal layers to each other."""
-        wanted = posixpath.normpath(name)
+        wanted = _normal(name)
         for _ in range(_MAX_LINKS):
             member = self._members.get(wanted)
             if member is None or member.link is None:
@@ -151,15 +151,20 @@ def _index(file: IO[bytes], label: str) -> dict[str, _Member]:
     return members
 
 
+def _normal(name: str) -> str:
+    """Return a member's name as others are to find it: `./a` and `/a` are `a`, as for docker."""
+    return posixpath.normpath(name).lstrip("/")
+
+
 def _enter(members: dict[str, _Member], info: tarfile.TarInfo, end: int, label: str) -> None:
-    name = posixpath.normpath(info.name)
+    name = _normal(info.name)
     if name in _ONCE and name in members:
         raise InvalidImage(label, f"{name} is there twice")
     if info.issym():
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), info.linkname))
+        target = _normal(posixpath.join(posixpath.dirname(name), info.linkname))
         members[name] = _Member(0, 0, target)
     elif info.islnk():
-        members[name] = _Member(0, 0, posixpath.normpath(info.linkname))
+        members[name] = _Member(0, 0, _normal(info.linkname))
     elif info.isreg():
         if info.sparse is not None:
             raise InvalidImage(label, f"{name} is a sparse member")

@@ -11,8 +11,9 @@ import re
 import msgspec
 
 from layerstore.archive.archive import Archive, read_blob
-from layerstore.archive.image import ArchivedImage, layer_of, make_image, read_verified
+from layerstore.archive.image import ArchivedImage, Found, layer_of, make_image, read_verified
 from layerstore.drivers.errors import InvalidImage, LimitExceeded
+from layerstore.drivers.model.go_json import folded
 from layerstore.drivers.model.image_config import MAX_CONFIG, parse_json
 
 MANIFEST = "manifest.json"
@@ -27,22 +28,29 @@ class _Entry(msgspec.Struct, rename="pascal"):
     repo_tags: list[str] | None = None
 
 
-def read_docker_archive(archive: Archive) -> list[ArchivedImage]:
-    """Read every image of the archive.
+def read_docker_archive(archive: Archive) -> Found:
+    """Read every image of the archive that can be taken.
 
-    Raises InvalidImage, IntegrityError where a blob isn't what its name promises, LimitExceeded.
+    Raises InvalidImage where none can, IntegrityError where a blob isn't what its name promises,
+    LimitExceeded.
     """
     what = f"{MANIFEST} of {archive.label}"
     document = parse_json(read_blob(archive, MANIFEST, MAX_CONFIG), what)
     try:
-        entries = msgspec.convert(document, list[_Entry])
+        entries = msgspec.convert(folded(document, list[_Entry]), list[_Entry])
     except msgspec.ValidationError as error:
         raise InvalidImage(what, str(error)) from error
     if not entries:
         raise InvalidImage(what, "it lists no image")
     if len(entries) > _MAX_IMAGES:
         raise LimitExceeded(f"the number of images of {archive.label}", _MAX_IMAGES)
-    return [_read_image(archive, entry) for entry in entries]
+    found = Found()
+    for entry in entries:
+        try:
+            found.take(_read_image(archive, entry))
+        except InvalidImage as error:
+            found.leave_out(error)
+    return found.all_of_it(archive.label)
 
 
 def _read_image(archive: Archive, entry: _Entry) -> ArchivedImage:

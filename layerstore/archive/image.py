@@ -1,17 +1,18 @@
 """What every kind of archive comes to: images with a configuration, layers and names.
 
-Owns the checks that all kinds share. Reading manifests is archive_docker's and archive_oci's.
+Owns the checks that all kinds share. Reading manifests is `docker`'s and `oci`'s.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
 from layerstore.drivers.model.image_config import MAX_CONFIG, ImageFacts, parse_config
-from layerstore.drivers.model.reference import parse_tag
+from layerstore.drivers.model.reference import is_bare_word, parse_tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +32,45 @@ class ArchivedImage:
     facts: ImageFacts
     layers: tuple[ArchivedLayer, ...]
     names: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+    """What the archive calls it that is no name here, and why."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What can be taken of an archive, and what is to be said of the rest."""
+
+    images: list[ArchivedImage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """A line for each image that was left out, or comes otherwise than one might think."""
+    refusals: list[InvalidImage] = field(default_factory=list)
+
+    def leave_out(self, refusal: InvalidImage) -> None:
+        """Take note of an image that can't be taken."""
+        self.refusals.append(refusal)
+        self.notes.append(f"left out: {refusal}")
+
+    def take(self, image: ArchivedImage) -> None:
+        """Add an image, with what is to be said of its names."""
+        self.images.append(image)
+        for name, reason in image.refused:
+            short = image.facts.image_id.removeprefix("sha256:")[:12]
+            self.notes.append(f"image {short} doesn't get the name {name[:200]!r}: {reason}")
+
+    def all_of_it(self, label: str) -> Found:
+        """Return itself; raises the first refusal where there is no image at all."""
+        if self.images:
+            return self
+        if len(self.refusals) == 1:
+            raise self.refusals[0]
+        if self.refusals:
+            reason = f"none of {len(self.refusals)} images can be taken, the first because "
+            raise InvalidImage(label, reason + self.refusals[0].reason) from self.refusals[0]
+        raise InvalidImage(label, "it lists no image")
 
 
 def make_image(
-    archive: Archive, config: bytes, layers: list[ArchivedLayer], names: list[str], what: str
+    archive: Archive, config: bytes, layers: list[ArchivedLayer], names: Sequence[str], what: str
 ) -> ArchivedImage:
     """Check that configuration and layers fit together; `what` names the configuration."""
     facts = parse_config(config, f"{what} in {archive.label}")
@@ -43,26 +79,46 @@ def make_image(
             archive.label,
             f"{len(layers)} layers in the manifest, {len(facts.diff_ids)} diff IDs in {what}",
         )
+    good: dict[str, None] = {}
+    refused: dict[str, str] = {}
+    for name in names:
+        try:
+            good[parse_tag(name)] = None
+        except InvalidName as error:
+            refused[name] = _help(name) or error.grammar
     return ArchivedImage(
         config=config,
         facts=facts,
         layers=tuple(layers),
-        names=tuple(dict.fromkeys(_checked_name(archive, name) for name in names)),
+        names=tuple(good),
+        refused=tuple(refused.items()),
     )
 
 
-def _checked_name(archive: Archive, name: str) -> str:
-    try:
-        return parse_tag(name)
-    except InvalidName as error:
-        raise InvalidImage(archive.label, str(error)) from error
+def _help(name: str) -> str:
+    """Return what helps where a name is a mere tag, or one that only a registry can give."""
+    if "@" in name:
+        return "it is a digest's, and says no tag"
+    if is_bare_word(name):
+        return f"it is a tag without a repository; --name REPOSITORY makes it REPOSITORY:{name}"
+    return ""
 
 
-def layer_of(archive: Archive, blob: str, digest: str | None, size: int | None) -> ArchivedLayer:
-    """Find a layer's blob and check its size against the promised one, where there is one."""
+def layer_of(
+    archive: Archive,
+    blob: str,
+    digest: str | None,
+    size: int | None,
+    urls: Sequence[str] = (),
+) -> ArchivedLayer:
+    """Find a layer's blob and check its size against the promised one, where there is one.
+
+    `urls` are where it can be had from, for one that isn't passed on.
+    """
     actual = archive.size(blob)
     if actual is None:
-        raise InvalidImage(archive.label, f"layer {blob} is missing")
+        kept = f", which is kept at {', '.join(urls)[:500]}" if urls else ""
+        raise InvalidImage(archive.label, f"layer {blob} is missing{kept}")
     if size is not None and actual != size:
         what = f"the size in bytes of layer {blob} in {archive.label}"
         raise IntegrityError(what, str(size), str(actual))
@@ -74,7 +130,13 @@ def read_verified(archive: Archive, blob: str, digest: str, size: int | None = N
 
     Raises IntegrityError, InvalidImage, LimitExceeded.
     """
-    content = read_blob(archive, blob, MAX_CONFIG)
+    return verified(archive, blob, read_blob(archive, blob, MAX_CONFIG), digest, size)
+
+
+def verified(
+    archive: Archive, blob: str, content: bytes, digest: str, size: int | None = None
+) -> bytes:
+    """Return content that is what is promised of it. Raises IntegrityError."""
     if size is not None and size != len(content):
         what = f"the size in bytes of {blob} in {archive.label}"
         raise IntegrityError(what, str(size), str(len(content)))

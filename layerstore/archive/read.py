@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from layerstore.archive.archive import Archive
 from layerstore.archive.docker import MANIFEST, read_docker_archive
-from layerstore.archive.image import ArchivedImage
+from layerstore.archive.image import Found
 from layerstore.archive.oci import INDEX, read_oci_layout
 from layerstore.drivers.errors import InvalidImage
 from layerstore.drivers.model.platform import Platform
@@ -16,8 +16,8 @@ from layerstore.drivers.model.platform import Platform
 
 def read_images(
     archive: Archive, platform: Platform | None = None, name: str | None = None
-) -> list[ArchivedImage]:
-    """Read every image; see read_docker_archive and read_oci_layout."""
+) -> Found:
+    """Read every image that can be taken; see read_docker_archive and read_oci_layout."""
     if archive.size(MANIFEST) is not None:
         return read_docker_archive(archive)
     if archive.size(INDEX) is not None:

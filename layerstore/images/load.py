@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import cast
 
 from layerstore.archive.archive import Archive
-from layerstore.archive.image import ArchivedImage, ArchivedLayer
+from layerstore.archive.image import ArchivedImage, ArchivedLayer, Found
 from layerstore.asking.progress import Progress
 from layerstore.asking.source import Region, Source
 from layerstore.drivers.errors import (
@@ -35,6 +35,21 @@ class LayerLoader:
         self._archive = archive
         self._progress = progress
         self._held = contextlib.ExitStack()
+
+    def load_all(self, found: Found) -> list[ArchivedImage]:
+        """Load the layers of all images and return those that have them all.
+
+        Raises InvalidImage where none has.
+        """
+        listed, found.images = found.images, []
+        for image in listed:
+            try:
+                self.load(image)
+            except InvalidImage as error:
+                found.leave_out(error)
+            else:
+                found.images.append(image)
+        return found.all_of_it(self._archive.label).images
 
     def load(self, image: ArchivedImage) -> None:
         """Register the image's layers, unpacking only those that are not there yet.

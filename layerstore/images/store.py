@@ -6,6 +6,7 @@ ImageRegistry's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from layerstore.actors.books.images import names_meant
 from layerstore.archive.open import ArchiveSource, open_archive, spool_directory
 from layerstore.archive.read import read_images
 from layerstore.archive.write import SavedImage
-from layerstore.asking.progress import Progress
+from layerstore.asking.progress import Notice, Progress
 from layerstore.drivers.errors import (
     ImageDoesNotExist,
     ImageInUse,
@@ -38,6 +39,8 @@ from layerstore.images.load import LayerLoader
 from layerstore.images.save import ArchiveTarget, save_images
 from layerstore.images.times import now
 from layerstore.operations.blocking import BlockingStore, RWLayer
+
+log = logging.getLogger("layerstore")
 
 
 class ImageStore:
@@ -79,17 +82,20 @@ class ImageStore:
         progress: Progress | None = None,
         platform: str | None = None,
         name: str | None = None,
+        notice: Notice | None = None,
     ) -> Images:
-        """Load every image of an archive and return them.
+        """Load every image of an archive that can be taken, and return them.
 
         `source` is the path of a docker archive or an OCI image layout (a directory, or a tar,
         which may be compressed), or a binary file with such a tar. Layers that are there already
         aren't unpacked again. `platform` (`os/architecture[/variant]`, by default this machine's)
         chooses from multi-platform images. `name` is a repository for images that an OCI layout
-        names by a mere tag.
+        names by a mere tag. `notice` is called with a line for each image that is left out, comes
+        without a name or is for another platform; by default that is logged as a warning.
 
-        Raises InvalidImage, IntegrityError where a blob isn't what its digest says, LimitExceeded,
-        and what LayerStore.register raises. After any of them nothing of the archive is left.
+        Raises InvalidImage where no image can be taken, IntegrityError where a blob isn't what its
+        digest says, LimitExceeded, and what LayerStore.register raises. After any of them nothing
+        of the archive is left.
         """
         wanted = parse_platform(platform) if platform is not None else None
         base = str(parse_reference(name)) if name is not None else None
@@ -97,10 +103,14 @@ class ImageStore:
         archive = open_archive(source, spool, self._core.disk.limits, progress)
         loader = LayerLoader(self._store, archive, progress)
         try:
-            images = read_images(archive, wanted, base)
-            for image in images:
-                loader.load(image)
-            return [self._add(image.config, image.names, parent=None) for image in images]
+            found = read_images(archive, wanted, base)
+            loaded = [
+                self._add(image.config, image.names, parent=None)
+                for image in loader.load_all(found)
+            ]
+            for line in found.notes:
+                (notice or log.warning)(line)
+            return loaded
         finally:
             loader.close()
             archive.close()

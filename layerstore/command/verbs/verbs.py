@@ -18,6 +18,7 @@ from layerstore.drivers.errors import (
     MountDoesNotExist,
     NotMounted,
 )
+from layerstore.drivers.system.printable import escaped
 from layerstore.operations.blocking import RWLayer
 
 _MIN_ID = 4
@@ -48,9 +49,16 @@ def load(store: LayerStore, options: argparse.Namespace) -> int:
         raise InvalidArgument("-", "name an archive to load, or redirect standard input from one")
     with progress(quiet=options.quiet) as report:
         source = sys.stdin.buffer if archive in (None, "-") else archive
+        notes: list[str] = []
         images = store.images.load(
-            source, progress=report, platform=options.platform, name=options.name
+            source,
+            progress=report,
+            platform=options.platform,
+            name=options.name,
+            notice=notes.append,
         )
+    for note in notes:
+        print(f"layerstore: {escaped(note)}", file=sys.stderr)
     for image in images:
         for name in image.loaded_as:
             print(f"Loaded image: {name}")

@@ -12,7 +12,7 @@ import pytest
 from layerstore import InvalidImage
 from tests.ordeals.hostile.arena import Arena
 from tests.ordeals.hostile.attack import Attack
-from tests.ordeals.hostile.attacks.archives import ARCHIVES
+from tests.ordeals.hostile.attacks.archives import ARCHIVES, NAMES_THAT_ARE_NONE, named
 from tests.ordeals.hostile.sentinel import Sentinel
 from tests.support.archives import as_directory, oci_layout
 from tests.support.tars import layer_tar
@@ -31,6 +31,17 @@ def arena(request: pytest.FixtureRequest, watched: Path) -> Iterator[Arena]:
 @pytest.mark.parametrize("attack", ARCHIVES, ids=lambda attack: attack.name)
 def test_an_archive_that_attacks_is_refused(attack: Attack, arena: Arena) -> None:
     arena.limited(attack.limits).loaded(attack)
+
+
+@pytest.mark.parametrize("name", NAMES_THAT_ARE_NONE, ids=lambda name: repr(name[:30]))
+def test_an_image_gets_no_name_that_is_none(name: str, arena: Arena) -> None:
+    notes: list[str] = []
+    with arena.unharmed():
+        (image,) = arena.store.images.load(io.BytesIO(named(name)), notice=notes.append)
+        assert (image.names, len(notes)) == ((), 1)
+        assert "doesn't get the name" in notes[0]
+        assert [found.names for found in arena.store.images.list()] == [()]
+        arena.store.images.remove(image.id)
 
 
 def _outside(path: Path) -> Path:

@@ -1,0 +1,258 @@
+"""Images as other tools write them: what can be taken is, and the rest is told in a line each."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import pytest
+
+from layerstore import Image, InvalidImage, LayerStore
+from layerstore.drivers.model.platform import host_platform
+from tests.support.archives import (
+    as_tar,
+    config_of,
+    digest_of,
+    docker_archive,
+    oci_layout,
+)
+from tests.support.tars import layer_tar
+
+LAYER = layer_tar({"etc": None, "etc/hostname": b"case"})
+OTHER = layer_tar({"f": b"2"})
+REF_NAME = "org.opencontainers.image.ref.name"
+FOREIGN = {"arm64": "amd64"}.get(host_platform().architecture, "arm64")
+"""An architecture that isn't this machine's."""
+
+Members = dict[str, bytes]
+
+
+def together(*layouts: Members) -> Members:
+    """Return one layout with the images of several."""
+    members: Members = {}
+    listed: list[Any] = []
+    for layout in layouts:
+        members |= layout
+        listed += json.loads(layout["index.json"])["manifests"]
+    members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
+    return members
+
+
+def artifact(**fields: Any) -> Members:
+    """Return a layout of an artifact: an SBOM, a signature."""
+    empty = b"{}"
+    content = b'{"spdx": 1}'
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": described(empty, "application/vnd.oci.empty.v1+json"),
+        "layers": [described(content, "application/spdx+json")],
+        **fields,
+    }
+    document = json.dumps(manifest).encode()
+    members = {blob(one): one for one in (empty, content, document)}
+    index = {"manifests": [described(document, manifest["mediaType"])]}
+    return {**members, "index.json": json.dumps(index).encode()}
+
+
+def blob(content: bytes) -> str:
+    return "blobs/sha256/" + digest_of(content)[7:]
+
+
+def described(content: bytes, media_type: str) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+def changed(members: Members, change: Any) -> Members:
+    """Return a layout whose one descriptor and manifest were changed, digests made to fit."""
+    index = json.loads(members["index.json"])
+    (descriptor,) = index["manifests"]
+    manifest = json.loads(members["blobs/sha256/" + descriptor["digest"][7:]])
+    change(descriptor, manifest, members)
+    content = json.dumps(manifest).encode()
+    descriptor |= {"digest": digest_of(content), "size": len(content)}
+    members["blobs/sha256/" + descriptor["digest"][7:]] = content
+    members["index.json"] = json.dumps(index).encode()
+    return members
+
+
+def load(store: LayerStore, members: Members, **options: Any) -> tuple[list[Image], list[str]]:
+    notes: list[str] = []
+    data = io.BytesIO(as_tar(members))
+    return list(store.images.load(data, notice=notes.append, **options)), notes
+
+
+APP = {REF_NAME: "app:1"}
+
+
+def test_an_image_that_is_named_by_its_digest_is_loaded_beside_others(store: LayerStore) -> None:
+    other = oci_layout([OTHER])
+    (descriptor,) = json.loads(other["index.json"])["manifests"]
+    name = f"example.org/library/busy@{descriptor['digest']}"
+    other = oci_layout([OTHER], {"io.containerd.image.name": name})
+    images, notes = load(store, together(oci_layout([LAYER], APP), other))
+    assert [image.names for image in images] == [("app:1",), ()]
+    (note,) = notes
+    assert "doesn't get the name" in note
+    assert name in note
+
+
+@pytest.mark.parametrize("tag", ["v1.0-RC1", "V2"])
+def test_a_tag_without_a_repository_is_told_with_what_helps(store: LayerStore, tag: str) -> None:
+    layout = oci_layout([LAYER], {REF_NAME: tag})
+    (image,), (note,) = load(store, layout)
+    assert image.names == ()
+    assert f"--name REPOSITORY makes it REPOSITORY:{tag}" in note
+    (image,), notes = load(store, layout, name="app")
+    assert (image.names, notes) == ((f"app:{tag}",), [])
+
+
+@pytest.mark.parametrize("name", ["app:1+build", "UPPER:1", "app@sha256:12"])
+def test_a_name_that_is_none_leaves_the_image_without(store: LayerStore, name: str) -> None:
+    (image,), (note,) = load(store, oci_layout([LAYER], {REF_NAME: name}))
+    assert image.names == ()
+    assert name in note
+    (image,), (note,) = load(store, docker_archive([OTHER], [name]))
+    assert image.names == ()
+    assert name in note
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        artifact(artifactType="application/spdx+json"),
+        artifact(),
+        changed(
+            oci_layout([OTHER]),
+            lambda d, _m, _f: d.update(mediaType="application/vnd.example.signature"),
+        ),
+    ],
+    ids=["typed", "by its config", "by its descriptor"],
+)
+def test_an_artifact_beside_an_image_is_left_out_and_told(
+    store: LayerStore, beside: Members
+) -> None:
+    images, (note,) = load(store, together(oci_layout([LAYER], APP), beside))
+    assert [image.names for image in images] == [("app:1",)]
+    assert note.startswith("left out: ")
+    with pytest.raises(InvalidImage):
+        load(store, beside)
+
+
+def test_an_image_that_lacks_a_layer_is_left_out_beside_others(store: LayerStore) -> None:
+    broken = oci_layout([OTHER])
+    del broken[blob(OTHER)]
+    images, (note,) = load(store, together(oci_layout([LAYER], APP), broken))
+    assert [image.names for image in images] == [("app:1",)]
+    assert "is missing" in note
+
+
+def test_where_nothing_can_be_taken_the_first_reason_is_told(store: LayerStore) -> None:
+    with pytest.raises(InvalidImage, match=r"none of 2 images can be taken.*artifact"):
+        load(store, together(artifact(artifactType="a/b"), artifact(artifactType="c/d")))
+    assert store.images.list() == []
+
+
+@pytest.mark.parametrize("strip_manifest", [False, True])
+def test_descriptors_need_no_media_type(store: LayerStore, strip_manifest: bool) -> None:
+    def strip(descriptor: dict[str, Any], manifest: dict[str, Any], _files: Members) -> None:
+        for one in (descriptor, manifest["config"], *manifest["layers"]):
+            one.pop("mediaType")
+        if strip_manifest:
+            manifest.pop("mediaType", None)
+
+    (image,), notes = load(store, changed(oci_layout([LAYER], APP), strip))
+    assert (image.names, notes) == (("app:1",), [])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ],
+)
+def test_a_layer_that_is_not_passed_on_is_a_plain_layer_if_it_is_there(
+    store: LayerStore, kind: str
+) -> None:
+    def foreign(_d: dict[str, Any], manifest: dict[str, Any], _files: Members) -> None:
+        manifest["layers"][0] |= {"mediaType": kind, "urls": ["https://example.org/layer"]}
+
+    (image,), _ = load(store, changed(oci_layout([LAYER], APP), foreign))
+    assert image.names == ("app:1",)
+    absent = changed(oci_layout([OTHER], APP), foreign)
+    del absent[blob(OTHER)]
+    with pytest.raises(InvalidImage, match=r"is missing, which is kept at https://example\.org"):
+        load(store, absent)
+
+
+def test_a_config_may_stand_in_its_descriptor(store: LayerStore) -> None:
+    config = config_of([LAYER])
+
+    def embed(_d: dict[str, Any], manifest: dict[str, Any], files: Members) -> None:
+        manifest["config"]["data"] = base64.b64encode(config).decode()
+        del files[blob(config)]
+
+    (image,), _ = load(store, changed(oci_layout([LAYER], APP), embed))
+    assert image.id == digest_of(config)
+
+    def lie(_d: dict[str, Any], manifest: dict[str, Any], files: Members) -> None:
+        manifest["config"]["data"] = "e30="
+        del files[blob(config)]
+
+    with pytest.raises(Exception, match="should be"):
+        load(store, changed(oci_layout([LAYER], APP), lie))
+
+
+@pytest.mark.parametrize("prefix", ["./", "/", "//", "./a/../"])
+def test_keys_of_any_case_and_absolute_names_are_those_that_docker_takes(
+    store: LayerStore, prefix: str
+) -> None:
+    members = docker_archive([LAYER], ["app:1"])
+    (entry,) = json.loads(members["manifest.json"])
+    odd = {"config": entry["Config"], "repoTags": entry["RepoTags"], "LAYERS": entry["Layers"]}
+    members["manifest.json"] = json.dumps([odd]).encode()
+    (image,), notes = load(store, {prefix + name: content for name, content in members.items()})
+    assert (image.names, notes) == (("app:1",), [])
+
+
+def test_keys_of_a_layout_and_a_configuration_count_in_any_case(store: LayerStore) -> None:
+    layout = oci_layout([LAYER], APP)
+    odd = json.dumps(
+        {"Architecture": host_platform().architecture, "OS": "linux",
+         "RootFS": {"Type": "layers", "Diff_IDs": [digest_of(LAYER)]}}
+    ).encode()  # fmt: skip
+
+    def respell(descriptor: dict[str, Any], manifest: dict[str, Any], files: Members) -> None:
+        files[blob(odd)] = odd
+        manifest["Config"] = described(odd, manifest.pop("config")["mediaType"])
+        manifest["LAYERS"] = manifest.pop("layers")
+        descriptor["mediatype"] = descriptor.pop("mediaType")
+
+    (image,), notes = load(store, changed(layout, respell))
+    assert (image.names, image.architecture, notes) == (
+        ("app:1",),
+        host_platform().architecture,
+        [],
+    )
+
+
+def test_an_image_for_another_machine_is_taken_only_with_a_word(store: LayerStore) -> None:
+    foreign = oci_layout([OTHER], APP, architecture=FOREIGN)
+    (image,), (note,) = load(store, foreign)
+    assert image.architecture == FOREIGN
+    assert f"is for linux/{FOREIGN}: there is none for {host_platform()}" in note
+    with pytest.raises(InvalidImage, match=f"has no image for {host_platform()}"):
+        load(store, foreign, platform=f"linux/{host_platform().architecture}")
+
+
+def test_a_manifest_is_of_the_platform_that_its_configuration_names(store: LayerStore) -> None:
+    mine = oci_layout([LAYER], APP, architecture=host_platform().architecture)
+    for both in (
+        together(oci_layout([OTHER], APP, architecture=FOREIGN), mine),
+        together(mine, oci_layout([OTHER], APP, architecture=FOREIGN)),
+    ):
+        (image,), notes = load(store, both)
+        assert (image.architecture, notes) == (host_platform().architecture, [])
