@@ -1,7 +1,7 @@
 """What every kind of archive comes to: images with a configuration, layers and names.
 
-Owns the checks that all kinds share. Reading manifests is the business of
-`docker` and `oci`.
+Owns the checks that all kinds share. Reading manifests is the business of `docker`
+and `oci`.
 """
 
 from __future__ import annotations
