@@ -30,8 +30,6 @@ pytest_plugins = [
     "tests.support.options",
 ]
 
-DRIVERS = ("overlay2", "vfs")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -115,9 +113,9 @@ def root_dir(base_directory: Path) -> Iterator[Path]:
 @pytest.fixture(params=[pytest.param("overlay2", marks=pytest.mark.root), "vfs"])
 def driver_name(request: pytest.FixtureRequest) -> str:
     """Every graph driver in turn."""
-    if request.param == "vfs" and os.geteuid() != 0:
-        pytest.skip("vfs keeps owners and device nodes, which needs root")
     name: str = request.param
+    if os.geteuid() != 0:
+        pytest.skip(f"{name} keeps owners and device nodes, which needs root")
     return name
 
 

@@ -3,7 +3,8 @@
 Owns their shapes and words; reading this room is reading what can happen: a module for each
 receiver. Requests are verbs and are asked; the replies that actors send each other are in the past
 tense and are told. A message carries IDs and plain data, never a reference to somebody's books.
-Others import messages from here. Begin with `mounts`.
+What the class attributes of a message say is explained in `runtime/message`. Others import messages
+from here. Begin with `mounts`.
 """
 
 from layerstore.actors.messages.images import (

@@ -1,7 +1,7 @@
 """The steps of a repair, as plain data.
 
-Owns what a step can be; which are taken is drivers/upkeep/repair_plan.py's
-business, what they do to the disk drivers/upkeep/perform.py's.
+Owns what a step can be; which are taken is the business of `upkeep/repair_plan`, what they
+do to the disk that of `upkeep/perform`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """PAX extended headers: their records, and what they change in a member's header.
 
 Owns the grammar of records and the keywords that matter to a layer. Sparse maps are only collected
-here; tar_sparse.py reads them. Global headers are checked and ignored, as moby does.
+here; `sparse` reads them. Global headers are checked and ignored, as moby does.
 Sources: POSIX pax, "pax Extended Header"; the GNU tar manual, "Sparse Formats"; star(5) for
 SCHILY.xattr. Repeated keys: the last one counts; an empty value leaves what the header said.
 """

@@ -3,7 +3,7 @@
 Owns the way from arguments to an exit status: 0; 1 with one line on stderr; 2 for a wrong usage;
 128 and the signal's number where it was interrupted. It does nothing to a store itself: that is
 LayerStore's. Its rooms: `parsing` (what may be typed), `verbs` (what is done), `tracing`, `output`.
-Begin with `parsing/arguments`.
+`main`, where it starts, is in this file. Begin with `parsing/arguments`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What operators look at: the journal, metrics, and a watchdog that tells of what hangs.
+"""What operators look at: metrics, and the journal of a trace.
 
 Owns figures and records of what happens. It changes nothing. Begin with `metrics`.
 """

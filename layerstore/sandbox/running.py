@@ -1,8 +1,8 @@
 """Running a command in a root file system, apart from the machine, and waiting for its end.
 
 Owns the process beside the command, from its spawning to its end. It knows nothing of images: what
-those say about their process is image_process's business. docs/run.md says what a command sees and
-what it may do.
+those say about their process is `process`'s business. docs/run.md says what a command sees and what
+it may do.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Whether every directory of a Docker root belongs to a layer or a mount that is listed.
 
-Reads the root's files by itself, knowing nothing of the code it checks, and changes nothing.
+Reads the root's files by itself, asking the code it checks for nothing but the driver's home, and
+changes nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tests.support.homes import home_of
+
 
 class DiskView:
     """What lies in a root, for one storage driver, while nobody has it open."""
@@ -17,7 +20,7 @@ class DiskView:
     def __init__(self, root: Path, driver: str) -> None:
         self._driver = driver
         self._layerdb = root / "image" / driver / "layerdb"
-        self._home = root / ("overlay2" if driver == "overlay2" else "vfs/dir")
+        self._home = home_of(root, driver)
         self.chains = {f"sha256:{name}" for name in _names(self._layerdb / "sha256")}
         self.mounts = _names(self._layerdb / "mounts")
 

@@ -20,6 +20,9 @@ from layerstore import LayerStore
 from tests.actors.reachable import DiskView
 from tests.docker.api import Docker
 
+DOCKERS_DRIVERS = ("overlay2", "vfs")
+"""Of dockerd's storage drivers those that layerstore has too."""
+
 _CGROUPS = "/sys/fs/cgroup"
 
 

@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 
 from layerstore import LayerStore
-from tests.conftest import DRIVERS
 from tests.docker.api import Docker
 from tests.docker.content import ADD, REMOVE, base_tar, xattr_tar
-from tests.docker.root import DockerRoot, control_groups, need_dockerd
+from tests.docker.root import DOCKERS_DRIVERS, DockerRoot, control_groups, need_dockerd
 from tests.support.trees import Facts, differences, read_tree
 from tests.tar.corpus.builder import directory, file, link, tar
 
@@ -37,7 +36,7 @@ class Seed:
     layers: dict[str, bytes]
 
 
-@pytest.fixture(scope="module", params=DRIVERS)
+@pytest.fixture(scope="module", params=DOCKERS_DRIVERS)
 def seed(request: pytest.FixtureRequest, base_directory: Path) -> Iterator[Seed]:
     place = Path(tempfile.mkdtemp(prefix="docker-", dir=base_directory))
     try:

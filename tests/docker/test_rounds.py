@@ -14,11 +14,10 @@ import pytest
 
 from benchmarks.dockerd import DockerdRefused
 from layerstore import ImageInUse, LayerStore
-from tests.conftest import DRIVERS
 from tests.docker.api import Docker
 from tests.docker.content import base_tar
 from tests.docker.facts import Facts, ask_docker, ask_store, check_disk, check_same
-from tests.docker.root import DockerRoot, control_groups, need_dockerd
+from tests.docker.root import DOCKERS_DRIVERS, DockerRoot, control_groups, need_dockerd
 from tests.tar.corpus.builder import directory, file, link, tar
 
 pytestmark = [pytest.mark.root, pytest.mark.thorough, pytest.mark.timeout(300)]
@@ -239,7 +238,7 @@ def refused_with(status: str) -> Iterator[None]:
             raise
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture(params=DOCKERS_DRIVERS)
 def root(request: pytest.FixtureRequest, base_directory: Path) -> Iterator[DockerRoot]:
     place = Path(tempfile.mkdtemp(prefix="docker-", dir=base_directory))
     try:

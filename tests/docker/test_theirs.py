@@ -15,7 +15,6 @@ import pytest
 from layerstore import Change, ChangeKind, LayerStore
 from layerstore.drivers.model.ids import chain_of, diff_id
 from tests.actors.reachable import expected_references
-from tests.conftest import DRIVERS
 from tests.docker.api import Docker
 from tests.docker.content import (
     ADD,
@@ -29,7 +28,7 @@ from tests.docker.content import (
     base_tar,
     xattr_tar,
 )
-from tests.docker.root import DockerRoot, control_groups, need_dockerd
+from tests.docker.root import DOCKERS_DRIVERS, DockerRoot, control_groups, need_dockerd
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -59,7 +58,7 @@ class Theirs:
         return chains
 
 
-@pytest.fixture(scope="module", params=DRIVERS)
+@pytest.fixture(scope="module", params=DOCKERS_DRIVERS)
 def theirs(request: pytest.FixtureRequest, base_directory: Path) -> Iterator[Theirs]:
     place = Path(tempfile.mkdtemp(prefix="docker-", dir=base_directory))
     try:

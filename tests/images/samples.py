@@ -11,6 +11,7 @@ from typing import Any
 
 from layerstore import LayerStore
 from tests.support.archives import as_tar, docker_archive
+from tests.support.homes import directories_of, home_of
 from tests.support.tars import layer_tar
 
 BASE = layer_tar({"etc": None, "etc/name": b"base", "bin": None, "bin/sh": b"#!", "gone": b"x"})
@@ -42,10 +43,10 @@ def disk(store: LayerStore) -> list[str]:
     """Name what layers and images take on the disk."""
     store.drain()
     home = Path(store.root, "image", store.driver_name)
-    driver = Path(store.root, "overlay2" if store.driver_name == "overlay2" else "vfs/dir")
+    driver = home_of(store.root, store.driver_name)
     places = ["layerdb/sha256", "layerdb/tmp", "imagedb/content/sha256", "imagedb/metadata/sha256"]
     found = [path for place in places for path in (home / place).iterdir()]
-    found += [path for path in driver.iterdir() if path.name != "l"]
+    found += [driver / name for name in directories_of(store)]
     found += Path(store.root, "layerstore/tmp").glob("*")
     return sorted(str(path) for path in found)
 

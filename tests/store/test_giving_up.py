@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +16,7 @@ from layerstore.actors.messages import PoolFacts
 from layerstore.drivers.confine import stopped
 from layerstore.drivers.system.proc_children import children_of
 from tests.conftest import OpenStore
+from tests.support.homes import directories_of
 from tests.support.processes import ends
 from tests.support.tars import layer_tar, many_files
 from tests.support.waiting import held, in_thread, wait_until
@@ -49,8 +49,7 @@ def nothing_is_left(store: LayerStore, layers: int = 0) -> None:
     wait_until(lambda: is_idle(store) and len(store.map()) == layers and store.mounts() == [])
     store.drain()
     assert store.check() == []
-    home = "overlay2" if store.driver_name == "overlay2" else "vfs/dir"
-    assert len({path.name for path in Path(store.root, home).iterdir()} - {"l"}) == layers
+    assert len(directories_of(store)) == layers
     assert os.listdir(f"{store.root}/image/{store.driver_name}/layerdb/tmp") == []
 
 

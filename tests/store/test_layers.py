@@ -24,6 +24,7 @@ from layerstore import (
 )
 from layerstore.actors.books.layers import MAX_DEPTH
 from tests.conftest import OpenStore
+from tests.support.homes import directories_of
 from tests.support.tars import layer_tar, many_files
 
 NO_LAYER = "sha256:" + "0" * 64
@@ -77,7 +78,7 @@ def test_registering_what_is_there_returns_the_existing_layer(store: LayerStore)
     assert facts[first.chain_id].references == 2
     assert second.chain_id == first.chain_id
     store.drain()
-    assert _driver_layers(store) == 1
+    assert len(directories_of(store)) == 1
 
 
 def test_the_same_layer_registered_at_once_is_made_once(store: LayerStore) -> None:
@@ -93,14 +94,14 @@ def test_the_same_layer_registered_at_once_is_made_once(store: LayerStore) -> No
     assert {layer.chain_id for layer in layers} == {digest(tar)}
     assert store.map()[layers[0].chain_id].references == 8
     store.drain()
-    assert _driver_layers(store) == 1
+    assert len(directories_of(store)) == 1
 
 
 def test_an_unknown_parent_is_refused(store: LayerStore) -> None:
     with pytest.raises(LayerDoesNotExist) as caught:
         store.register(layer_tar({}), NO_LAYER)
     assert caught.value.name == NO_LAYER
-    assert _driver_layers(store) == 0
+    assert directories_of(store) == set()
 
 
 def test_a_chain_can_be_125_layers_deep_and_no_deeper(open_store: OpenStore) -> None:
@@ -144,7 +145,7 @@ def test_the_last_release_removes_the_chain_top_first(store: LayerStore) -> None
         base.chain_id,
     ]
     store.drain()
-    assert _driver_layers(store) == 0
+    assert directories_of(store) == set()
 
 
 def test_a_failed_removal_leaves_the_layer_retained(store: LayerStore) -> None:
@@ -174,7 +175,7 @@ def test_a_removal_without_a_trash_fails_too(store: LayerStore) -> None:
         layer.release()
     trash.mkdir()
     assert [found.chain_id for found in layer.release()] == [layer.chain_id]
-    assert _driver_layers(store) == 0
+    assert directories_of(store) == set()
 
 
 def test_a_parent_that_is_retained_stays(store: LayerStore) -> None:
@@ -292,7 +293,7 @@ def test_what_is_no_whole_tar_is_refused_and_leaves_nothing(
         store.register(content)
     store.drain()
     assert store.map() == {}
-    assert _driver_layers(store) == 0
+    assert directories_of(store) == set()
     assert _transactions(store) == []
 
 
@@ -312,7 +313,7 @@ def test_a_source_that_fails_leaves_nothing(store: LayerStore) -> None:
     with pytest.raises(CallerError, match="the line is cut"):
         store.register(Failing())
     assert store.map() == {}
-    assert _driver_layers(store) == 0
+    assert directories_of(store) == set()
 
 
 def test_an_unexpected_digest_is_refused_and_leaves_nothing(store: LayerStore) -> None:
@@ -324,13 +325,8 @@ def test_an_unexpected_digest_is_refused_and_leaves_nothing(store: LayerStore) -
         store.register(tar, expected_digest=NO_LAYER)
     store.drain()
     assert store.map() == {}
-    assert _driver_layers(store) == 0
+    assert directories_of(store) == set()
     assert store.register(tar, expected_diff_id=digest(tar), expected_digest=digest(tar))
-
-
-def _driver_layers(store: LayerStore) -> int:
-    home = f"{store.root}/overlay2" if store.driver_name == "overlay2" else f"{store.root}/vfs/dir"
-    return len([name for name in os.listdir(home) if name != "l"])
 
 
 def _transactions(store: LayerStore) -> list[str]:

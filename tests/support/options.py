@@ -18,8 +18,11 @@ from typing import Literal, NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
+from layerstore.drivers.graph.choose import PREFERENCE
+
 Points = Literal["few", "many", "all"]
-_VARIANT = re.compile(r"(overlay2|vfs)(-confined|-free)?(?![\w.])")
+_DRIVERS = "|".join(map(re.escape, sorted(PREFERENCE, key=len, reverse=True)))
+_VARIANT = re.compile(rf"({_DRIVERS})(-confined|-free)?(?![\w.])")
 
 
 class Amount(NamedTuple):

@@ -16,6 +16,7 @@ from layerstore import FaultKind, LayerStore
 from layerstore.drivers.model.ids import chain_id
 from layerstore.drivers.system.syscalls import mount
 from tests.support.archives import as_tar, config_of, digest_of, docker_archive
+from tests.support.homes import home_of
 from tests.support.tars import layer_tar
 
 BASE = layer_tar({"etc": None, "etc/a": b"1" * 5000, "big": b"2" * 70_000})
@@ -46,7 +47,7 @@ class Place:
 
     @property
     def home(self) -> Path:
-        return self.root / ("overlay2" if self.driver == "overlay2" else "vfs/dir")
+        return home_of(self.root, self.driver)
 
     @property
     def layer(self) -> Path:

@@ -12,11 +12,12 @@ from layerstore import DriverError, LayerDoesNotExist, LayerStore, MountDoesNotE
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.syscalls import mount, umount
 from tests.conftest import OpenStore
+from tests.support.homes import home_of
 from tests.support.tars import layer_tar
 
 
 def driver_home(store: LayerStore) -> Path:
-    return Path(store.root, "overlay2" if store.driver_name == "overlay2" else "vfs/dir")
+    return home_of(store.root, store.driver_name)
 
 
 def layerdb(store: LayerStore) -> Path:

@@ -25,6 +25,7 @@ from layerstore.drivers.root.disk import DiskConfig
 from layerstore.drivers.system.proc_children import children_of
 from layerstore.drivers.worker.process import ChildProcess
 from tests.conftest import OpenStore
+from tests.support.homes import directories_of
 from tests.support.processes import ends, kill_children
 from tests.support.tars import layer_tar, many_files
 
@@ -49,18 +50,13 @@ class Interrupted:
         return chunk
 
 
-def layers_on_disk(store: LayerStore) -> list[str]:
-    home = f"{store.root}/overlay2" if store.driver_name == "overlay2" else f"{store.root}/vfs/dir"
-    return [name for name in os.listdir(home) if name != "l"]
-
-
 def test_a_child_killed_during_an_apply_leaves_nothing_half_made(store: LayerStore) -> None:
     with pytest.raises(WorkerDied) as caught:
         store.register(Interrupted(TAR, kill_children))
     assert caught.value.status == "killed by SIGKILL"
     store.drain()
     assert store.map() == {}
-    assert layers_on_disk(store) == []
+    assert directories_of(store) == set()
     assert os.listdir(f"{store.root}/image/{store.driver_name}/layerdb/tmp") == []
     layer = store.register(TAR)
     with layer.tar_stream() as stream:
@@ -226,7 +222,7 @@ def test_children_end_when_the_embedding_process_is_killed(
     with LayerStore(root_dir, driver=driver_name) as store:
         assert store.map() == {}
         store.drain()
-        assert layers_on_disk(store) == []
+        assert directories_of(store) == set()
 
 
 def test_a_store_nobody_closed_ends_with_its_process(root_dir: Path, driver_name: str) -> None:

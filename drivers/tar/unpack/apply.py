@@ -1,7 +1,7 @@
 """Applying a layer's tar to its tree, in one pass over the stream.
 
 Owns the course of an apply: members in order, limits, what goes into the tar-split, and which
-error a failure becomes. How one member is made is tar_unpack's business.
+error a failure becomes. How one member is made is `entry`'s business.
 Source: moby's archive.UnpackLayer and layer.layerStore.applyTar.
 """
 

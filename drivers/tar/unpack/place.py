@@ -46,7 +46,7 @@ class Made(Protocol):
 
 
 class Place:
-    """The directories of one tree. Paths are clean (tar_names), relative; empty is the root."""
+    """The directories of one tree. Paths are clean (`tar/names`), relative; empty is the root."""
 
     def __init__(self, root: str, losing: Losing, made: Made) -> None:
         """Open a root."""

@@ -7,7 +7,7 @@ import argparse
 from layerstore.command.output.filters import IMAGE_FILTERS
 from layerstore.command.parsing import grammar
 from layerstore.command.parsing.grammar import Commands, add_verb
-from layerstore.command.verbs import history, listings, pruning, transport, verbs
+from layerstore.command.verbs import changing, history, listings, pruning, transport
 
 
 def add_images(commands: Commands) -> None:
@@ -27,7 +27,7 @@ def _add_load(commands: Commands) -> None:
     load = add_verb(
         commands,
         "load",
-        verbs.load,
+        changing.load,
         "Load images from a docker archive or an OCI layout",
         details="""
         The archive is what docker save writes, or an OCI image layout: a tar, which may be
@@ -50,7 +50,7 @@ def _add_save(commands: Commands) -> None:
     save = add_verb(
         commands,
         "save",
-        verbs.save,
+        changing.save,
         "Write images to a tar, for docker and OCI tools",
         details="""
         The tar is an OCI image layout and a docker archive in one. An image that is asked for by
@@ -151,7 +151,7 @@ def _add_tag(commands: Commands) -> None:
     tag = add_verb(
         commands,
         "tag",
-        verbs.tag,
+        changing.tag,
         "Give an image one more name",
         details="An image that had the name loses it.",
         examples="layerstore tag app:1 app:stable",
@@ -164,7 +164,7 @@ def _add_rmi(commands: Commands) -> None:
     rmi = add_verb(
         commands,
         "rmi",
-        verbs.remove_images,
+        changing.remove_images,
         "Remove images",
         details="""
         Takes a name away; the last one takes the image, and the layers that nothing else keeps. By

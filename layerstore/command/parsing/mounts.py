@@ -7,7 +7,7 @@ import argparse
 from layerstore.command.output.filters import MOUNT_FILTERS
 from layerstore.command.parsing import grammar
 from layerstore.command.parsing.grammar import Commands, add_verb
-from layerstore.command.verbs import inspecting, listings, transport, verbs
+from layerstore.command.verbs import changing, inspecting, listings, transport
 
 
 def add_mounts(commands: Commands) -> None:
@@ -26,7 +26,7 @@ def _add_create(commands: Commands) -> None:
     create = add_verb(
         commands,
         "create",
-        verbs.create,
+        changing.create,
         "Make a read-write layer and print its ID",
         details="It takes a moment, however large the image is: nothing is copied.",
         examples="""
@@ -44,7 +44,7 @@ def _add_mount(commands: Commands) -> None:
     mount = add_verb(
         commands,
         "mount",
-        verbs.mount,
+        changing.mount,
         "Mount a read-write layer and print the path",
         details="""
         The mount stays until umount or rm, whichever command is run. One that is there already is
@@ -62,8 +62,8 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
 
 def _add_remove(commands: Commands) -> None:
     for name, run, about in (
-        ("umount", verbs.unmount, "Unmount read-write layers"),
-        ("rm", verbs.remove, "Remove read-write layers, unmounting them first"),
+        ("umount", changing.unmount, "Unmount read-write layers"),
+        ("rm", changing.remove, "Remove read-write layers, unmounting them first"),
     ):
         parser = add_verb(
             commands,
@@ -96,7 +96,7 @@ def _add_commit(commands: Commands) -> None:
     commit = add_verb(
         commands,
         "commit",
-        verbs.commit,
+        changing.commit,
         "Make an image of a read-write layer's changes",
         details="On the image it was made from, whose configuration it gets. Prints the image ID.",
         examples="""

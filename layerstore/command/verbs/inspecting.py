@@ -14,8 +14,8 @@ from typing import Any
 from layerstore.actors.messages import LayerMetadata
 from layerstore.api.store import LayerStore
 from layerstore.command.output.templates import Template
+from layerstore.command.verbs.changing import find
 from layerstore.command.verbs.listings import mount_facts, print_json
-from layerstore.command.verbs.verbs import find
 from layerstore.drivers.errors import (
     ImageDoesNotExist,
     InvalidName,

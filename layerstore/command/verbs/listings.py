@@ -17,7 +17,7 @@ from layerstore.api.store import LayerStore
 from layerstore.command.output.filters import chosen, filtered_images, fits
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_age, human_size, printable, short
-from layerstore.command.verbs.verbs import find
+from layerstore.command.verbs.changing import find
 from layerstore.drivers.model.reference import parse_reference
 from layerstore.images.image import Image
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from layerstore.api.store import LayerStore
 from layerstore.command.output.tables import human_size
-from layerstore.command.verbs.verbs import find, remove_image
+from layerstore.command.verbs.changing import find, remove_image
 from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, LayerDoesNotExist
 from layerstore.images.image import Image
 

@@ -1,6 +1,6 @@
 """The command's verb `trace`, which reads journals and needs no store; returns the exit status.
 
-Owns what is printed where. Its arguments are trace_arguments', the views are tracing's.
+Owns what is printed where. Its arguments are `parsing/trace`'s, the views are `tracing`'s.
 """
 
 from __future__ import annotations

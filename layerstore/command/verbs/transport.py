@@ -14,7 +14,7 @@ from typing import cast
 
 from layerstore.api.store import LayerStore
 from layerstore.command.output.progress import progress
-from layerstore.command.verbs.verbs import find
+from layerstore.command.verbs.changing import find
 from layerstore.drivers.errors import InvalidArgument, MountDoesNotExist
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.tar.source import open_source

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from layerstore import Layer, LayerStore, RWLayer, WorkerDied
 from layerstore.drivers.system.mountinfo import mount_points
 from tests.ordeals.histories.model import Files, Model, digest_of
+from tests.support.homes import directories_of
 from tests.support.tars import Content
 
 T = TypeVar("T")
@@ -181,11 +182,10 @@ class HistoryBase(RuleBasedStateMachine):
     def disk_agrees(self) -> None:
         """What lies on the disk is what the books name, and nothing else."""
         self.heavy(self.store.drain)
-        home = Path(self.root, "overlay2" if self.driver == "overlay2" else "vfs/dir")
         named = {facts.cache_id for facts in self.store.map().values()}
         for mount in self.store.mounts():
             named |= {mount.mount_id} | ({mount.init_id} if mount.init_id else set())
-        assert {path.name for path in home.iterdir()} - {"l"} == named
+        assert directories_of(self.store) == named
         layerdb = Path(self.root, "image", self.driver, "layerdb")
         assert os.listdir(layerdb / "tmp") == []
         stored = {f"sha256:{path.name}" for path in (layerdb / "sha256").iterdir()}

@@ -12,7 +12,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,6 +22,7 @@ from tests.conftest import OpenStore
 from tests.ordeals.histories.concurrent_user import ABSENT, User, layer_step, mount_step, steps_of
 from tests.ordeals.histories.linearizability import Operation, is_linearizable
 from tests.ordeals.histories.model import digest_of
+from tests.support.homes import directories_of
 from tests.support.tars import layer_tar
 
 _THREADS = 4
@@ -173,6 +173,5 @@ def emptied(store: LayerStore) -> LayerStore:
     for chain in store.map():
         store.get(chain).release()
     store.drain()
-    home = "overlay2" if store.driver_name == "overlay2" else "vfs/dir"
-    assert {path.name for path in Path(store.root, home).iterdir()} <= {"l"}
+    assert directories_of(store) == set()
     return store

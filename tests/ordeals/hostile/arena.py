@@ -25,6 +25,7 @@ from layerstore import (
 )
 from tests.ordeals.hostile.attack import Applied, Attack, Outcome, Tree, Ways, base
 from tests.ordeals.hostile.sentinel import Sentinel
+from tests.support.homes import driver_of
 from tests.support.tars import layer_tar
 
 if TYPE_CHECKING:
@@ -52,23 +53,17 @@ class Arena:
             durability="relaxed",
             workers=1,
         )
+        self._driver = driver_of(self.store.root, self.store.driver_name)
         neighbour = self.store.register(layer_tar({"etc": None, "etc/passwd": b"root"}))
-        self._layers = [str(own_directory(neighbour))]
-        way = os.path.relpath(own_directory(neighbour), f"{self._home}/x{self._below}")
+        own = own_directory(neighbour)
+        self._layers = [str(own)]
+        _, *below = own.relative_to(self._driver.home).parts
+        way = os.path.relpath(own, Path(self._driver.home, "x", *below))
         self.ways = Ways(outside=str(place / "outside"), neighbour=way)
         under = self.store.register(base(self.ways))
         self._layers.append(str(own_directory(under)))
         self.base = under.chain_id
         self._before = self._look()
-
-    @property
-    def _home(self) -> Path:
-        home = "overlay2" if self.store.driver_name == "overlay2" else "vfs/dir"
-        return Path(self.store.root, home)
-
-    @property
-    def _below(self) -> str:
-        return "/diff" if self.store.driver_name == "overlay2" else ""
 
     def limited(self, limits: Limits) -> Arena:
         """Return an arena like this one with other limits; it is closed with this one."""
@@ -110,8 +105,9 @@ class Arena:
                     self.store.images.remove(image.id, force=True)
 
     def _outcome(self, attack: Attack) -> Outcome:
-        complete = self.store.driver_name == "vfs"
-        return attack.on_base if complete and attack.on_base is not None else attack.outcome
+        if self._driver.copies and attack.on_base is not None:
+            return attack.on_base
+        return attack.outcome
 
     def _register(self, attack: Attack, outcome: Outcome, parent: str | None) -> None:
         with self.unharmed():
@@ -161,7 +157,7 @@ class Arena:
     def _look(self) -> dict[str, tuple[int, ...]]:
         """Describe what there is beside the sentinel: all metadata, and the two layers whole."""
         image = f"{self.store.root}/image"
-        places = [str(self.place), f"{self.store.root}/layerstore/tmp", str(self._home)]
+        places = [str(self.place), f"{self.store.root}/layerstore/tmp", self._driver.home]
         found = [
             f"{place}/{name}"
             for place in places

@@ -135,7 +135,8 @@ class Attack:
     build: Callable[[Ways], bytes]
     outcome: Outcome
     on_base: Outcome | None = None
-    """Where it isn't the same: when the tree that it is applied to holds what BASE does (vfs)."""
+    """Where it isn't the same: when the tree that it is applied to holds what BASE does, as
+    its driver copies."""
     on_mount: Outcome | None = None
     """Where it isn't the same: in a read-write layer, which has no tar to give back."""
     limits: Limits = field(default_factory=Limits)

@@ -1,6 +1,6 @@
 """Generated tars: members of every kind one after the other, and every kind of end.
 
-Owns what a whole archive is put together from; its headers are tar_strategies' business.
+Owns what a whole archive is put together from; its headers are `strategies`' business.
 """
 
 from __future__ import annotations

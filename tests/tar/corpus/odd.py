@@ -1,6 +1,6 @@
 """Tars that no tool should write and some do: odd ends, odd padding, names given twice.
 
-Owns their bytes, and what the reference makes of each (in the words of tar_corpus).
+Owns their bytes, and what the reference makes of each (in the words of `corpus`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What lies beneath a root that nothing listed leads to, and what is listed but isn't there.
 
-Reads the disk by itself, in Docker's formats, and uses none of the store's own code for that.
+Reads the disk by itself, in Docker's formats, and uses none of the store's own code for that; only
+the graph driver is asked where its home is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 from pathlib import Path
 
 from layerstore import LayerStore
+from tests.support.homes import directories_of, home_of
 
 _LAYER_FILES = {"diff", "size", "cache-id", "parent", "descriptor.json", "tar-split.json.gz"}
 _OWN = {"lock", "trash", "views", "containers", "tmp"}
@@ -36,12 +38,8 @@ def problems(store: LayerStore, *, drained: bool = True) -> list[str]:
 def remains(root: str, driver: str) -> list[str]:
     """What is left beneath a root from which everything was removed; directories aside."""
     image = f"{root}/image/{driver}"
-    places = [
-        f"{root}/overlay2",
-        f"{root}/overlay2/l",
-        f"{root}/vfs/dir",
-        f"{root}/layerstore/trash",
-    ]
+    home = str(home_of(root, driver))
+    places = [home, f"{home}/l", f"{root}/layerstore/trash"]
     places += [f"{image}/layerdb/{name}" for name in ("sha256", "mounts", "tmp")]
     places += [f"{image}/imagedb/{name}/sha256" for name in ("content", "metadata")]
     return [
@@ -49,7 +47,7 @@ def remains(root: str, driver: str) -> list[str]:
         for place in places
         if os.path.isdir(place)
         for name in os.listdir(place)
-        if (place, name) != (f"{root}/overlay2", "l")
+        if (place, name) != (home, "l")
     ]
 
 
@@ -110,12 +108,11 @@ class _Look:
             self.unreachable += [f"{records}/{name} is of no mount" for name in strange]
 
     def driver(self) -> None:
-        if self._store.driver_name == "vfs":
-            self._same("vfs/dir", set(self._ids), set(os.listdir(self._root / "vfs/dir")))
+        found = directories_of(self._store)
+        self._same(self._store.driver_name, set(self._ids), found)
+        if self._store.driver_name != "overlay2":
             return
-        home = self._root / "overlay2"
-        found = set(os.listdir(home)) - {"l"}
-        self._same("overlay2", set(self._ids), found)
+        home = home_of(self._root, "overlay2")
         links: dict[str, str] = {}
         for layer_id in set(self._ids) & found:
             link = home / layer_id / "link"
