@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from layerstore import InvalidImage
+from layerstore import InvalidImage, LayerStore
 from tests.ordeals.hostile.arena import Arena
 from tests.ordeals.hostile.attack import Attack
 from tests.ordeals.hostile.attacks.archives import ARCHIVES, NAMES_THAT_ARE_NONE, named
@@ -33,15 +33,18 @@ def test_an_archive_that_attacks_is_refused(attack: Attack, arena: Arena) -> Non
     arena.limited(attack.limits).loaded(attack)
 
 
-@pytest.mark.parametrize("name", NAMES_THAT_ARE_NONE, ids=lambda name: repr(name[:30]))
-def test_an_image_gets_no_name_that_is_none(name: str, arena: Arena) -> None:
-    notes: list[str] = []
-    with arena.unharmed():
-        (image,) = arena.store.images.load(io.BytesIO(named(name)), notice=notes.append)
-        assert (image.names, len(notes)) == ((), 1)
-        assert "doesn't get the name" in notes[0]
-        assert [found.names for found in arena.store.images.list()] == [()]
-        arena.store.images.remove(image.id)
+def test_an_image_gets_no_name_that_is_none(watched: Path) -> None:
+    place = watched / "names"
+    sentinel = Sentinel(place / "outside")
+    with LayerStore(place / "root", durability="relaxed", prespawn=False) as store:
+        for name in NAMES_THAT_ARE_NONE:
+            notes: list[str] = []
+            (image,) = store.images.load(io.BytesIO(named(name)), notice=notes.append)
+            assert (image.names, len(notes)) == ((), 1)
+            assert "doesn't get the name" in notes[0]
+            assert [found.names for found in store.images.list()] == [()]
+            store.images.remove(image.id)
+    sentinel.check()
 
 
 def _outside(path: Path) -> Path:

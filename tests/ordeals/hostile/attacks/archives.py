@@ -194,8 +194,9 @@ ARCHIVES: list[Attack] = [
         for size, error in ((-1, IntegrityError), (1 << 62, IntegrityError), (0, IntegrityError))
     ),
     attack("a layer that lies elsewhere", _oci(_layer_that(
-        mediaType="application/vnd.docker.image.rootfs.foreign.diff.tar", urls=["file:///etc"])),
-        Refused(InvalidImage, "no plain layer")),
+        mediaType="application/vnd.docker.image.rootfs.foreign.diff.tar", urls=["file:///etc"],
+        digest="sha256:" + "0" * 64)),
+        Refused(InvalidImage, "is missing, which is kept at file:///etc")),
     attack("a layer compressed as a bomb",
            lambda _: as_tar(docker_archive((tar(file("z", bytes(24 << 20))),),
                                            compress=zstandard.compress)),
