@@ -138,7 +138,13 @@ def test_hard_links_and_metadata_are_copied_across_directories(tmp_path: Path) -
     assert {(target / name).stat().st_mtime_ns for name in ("a/b", "a", "z", ".")} == {7}
 
 
-def test_what_comes_into_a_directory_that_a_whiteout_hid_makes_it_anew(layer: Layer) -> None:
+def test_what_comes_into_a_directory_that_a_whiteout_hid_makes_it_anew(
+    layer: Layer, tmp_path: Path
+) -> None:
+    if layer.tree.whiteouts is not WhiteoutFormat.REMOVE:
+        base = Layer(tmp_path / "below", layer.tree.whiteouts)
+        base.apply(tar(file("d/e/a", b"old")))
+        layer = Layer(tmp_path / "above", layer.tree.whiteouts, base)
     layer.apply(tar(file(".wh.d"), file("d/e/b", b"new")))
     assert (layer.root / "d/e/b").read_bytes() == b"new"
     if layer.tree.whiteouts is not WhiteoutFormat.REMOVE:

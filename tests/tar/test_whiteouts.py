@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.model.tree import WhiteoutFormat
 from layerstore.drivers.system.syscalls import mount, umount
+from layerstore.drivers.tar.unpack.apply import apply_tar
+from layerstore.drivers.tree.lower import names_in
 from layerstore.drivers.tree.xattrs import is_opaque
 from tests.tar.corpus.builder import (
     OVERLAY_FORMATS,
@@ -30,7 +33,11 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(params=OVERLAY_FORMATS)
 def overlay(request: pytest.FixtureRequest, tmp_path: Path) -> Layer:
-    return Layer(tmp_path / "layer", request.param)
+    """A layer on one with something that can be hidden."""
+    base = Layer(tmp_path / "base", request.param)
+    below = ("etc/passwd", "var/log", "a", "b", "d/old", "d/f", "gone")
+    base.apply(tar(*[file(name, b"below") for name in below]))
+    return Layer(tmp_path / "layer", request.param, base)
 
 
 @pytest.fixture
@@ -199,8 +206,9 @@ def test_the_nearest_lower_layer_counts(tmp_path: Path) -> None:
 def test_a_hard_link_to_a_file_that_is_hidden_is_refused(
     tmp_path: Path, hiding: list[Member]
 ) -> None:
-    bottom, middle = Layer(tmp_path / "bottom"), Layer(tmp_path / "middle")
+    bottom = Layer(tmp_path / "bottom")
     bottom.apply(tar(file("d/f", b"x")))
+    middle = Layer(tmp_path / "middle", WhiteoutFormat.OVERLAY, bottom)
     middle.apply(tar(*hiding))
     top = Layer(tmp_path / "top", WhiteoutFormat.OVERLAY, middle, bottom)
     with pytest.raises(InvalidTar, match="does not exist, 'd/f'"):
@@ -208,6 +216,80 @@ def test_a_hard_link_to_a_file_that_is_hidden_is_refused(
     same = Layer(tmp_path / "same", WhiteoutFormat.OVERLAY, bottom)
     with pytest.raises(InvalidTar, match="d/f"):
         same.apply(tar(*hiding, link("g", "d/f")))
+
+
+HAS = ("a/x", "a/y", "d/e/f", "f", "g")
+
+
+@pytest.fixture(params=WhiteoutFormat)
+def upon(request: pytest.FixtureRequest, tmp_path: Path) -> Layer:
+    """A layer of each format on one with files, a directory and a link to it."""
+    members = [*(file(name, b"below") for name in HAS), symlink("l", "a")]
+    if request.param is WhiteoutFormat.REMOVE:
+        copy = Layer(tmp_path / "layer", request.param)
+        apply_tar(io.BytesIO(tar(*members)), copy.tree)
+        return copy
+    base = Layer(tmp_path / "base", request.param)
+    base.apply(tar(*members))
+    return Layer(tmp_path / "layer", request.param, base)
+
+
+def shown(layer: Layer) -> set[str]:
+    """The files that a layer shows, by readdir; what readdir lists can be looked at."""
+    layers = [layer.tree.root, *layer.tree.lowers]
+    found: set[str] = set()
+    pending: list[tuple[str, tuple[str, ...]]] = [("", tuple(layers))]
+    while pending:
+        above, places = pending.pop()
+        visible = dict(names_in(places, layer.tree.whiteouts))
+        for name, what in visible.items():
+            if what.merged:
+                pending.append((f"{above}{name}/", what.merged))
+            else:
+                found.add(above + name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("members", "gone"),
+    [
+        ([file(".wh.a"), file("a/.wh.x")], {"a/x", "a/y"}),
+        ([file("a/.wh.x"), file(".wh.a")], {"a/x", "a/y"}),
+        ([file(".wh.d"), file("d/e/.wh.f"), file("d/.wh..wh..opq")], {"d/e/f"}),
+        ([file("d/e/.wh.f"), file(".wh.d")], {"d/e/f"}),
+        ([file("d/.wh.e"), file("d/e/.wh.f"), file(".wh.d")], {"d/e/f"}),
+        ([file(".wh.missing"), file("a/.wh.missing")], set()),
+        ([file("new/.wh.x"), file("new/deep/.wh.x")], set()),
+        ([file("l/.wh.x")], set()),
+        ([file("f/.wh.x")], set()),
+        ([file(".wh.l")], {"l"}),
+        ([file(".wh.f"), file(".wh.f")], {"f"}),
+    ],
+)
+def test_a_whiteout_hides_what_is_there_and_makes_nothing(
+    upon: Layer, members: list[Member], gone: set[str]
+) -> None:
+    before = shown(upon)
+    apply_tar(io.BytesIO(tar(*members)), upon.tree)
+    assert shown(upon) == before - gone
+    if not gone and upon.tree.lowers:
+        assert upon.names() == []
+
+
+@pytest.mark.parametrize(
+    ("members", "left"),
+    [
+        ([file(".wh.a"), file("a/.wh.x"), file("a/z")], {"a/z"}),
+        ([file("a/.wh.x"), file("a/z"), file(".wh.a")], {"a/z"}),
+        ([file(".wh.a"), directory("a/"), file("a/.wh.x")], set()),
+        ([file(".wh.a"), file("a/b/c"), file("a/.wh.y")], {"a/b/c"}),
+    ],
+)
+def test_what_a_tar_puts_into_a_directory_that_it_hides_stays(
+    upon: Layer, members: list[Member], left: set[str]
+) -> None:
+    apply_tar(io.BytesIO(tar(*members)), upon.tree)
+    assert {name for name in shown(upon) if name.startswith("a/")} == left
 
 
 @pytest.fixture

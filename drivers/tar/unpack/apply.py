@@ -154,6 +154,7 @@ class _Apply:
                 self._unpacker.whiteout(header, path)
             return
         tar_owner.check_owner(header)
+        self._unpacker.hold(path)
         if header.type != th.REGULAR:
             if recorder is not None and not known:
                 recorder.file(header.name)

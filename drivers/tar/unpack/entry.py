@@ -26,6 +26,7 @@ from layerstore.drivers.tar.unpack.copy_up import copy_up
 from layerstore.drivers.tar.unpack.older import join, remove_older, remove_older_in
 from layerstore.drivers.tar.unpack.place import Place
 from layerstore.drivers.tree import whiteouts
+from layerstore.drivers.tree.lower import look_up
 from layerstore.drivers.tree.whiteouts import is_whiteout_device
 from layerstore.drivers.tree.xattrs import make_opaque
 
@@ -60,6 +61,10 @@ class Unpacker:
         self.size = 0
         """Bytes of all files made, less those of files removed."""
         self.known: set[bytes] = set()
+        self._holding: set[bytes] = set()
+        """Paths of members that are no whiteouts, and of all directories above them."""
+        self._gone: set[bytes] = set()
+        """Paths that whiteouts of this tar have hidden."""
         self._place = place
         self._tree = tree
         self._fresh = fresh and tree.whiteouts is not WhiteoutFormat.REMOVE
@@ -105,29 +110,56 @@ class Unpacker:
     def whiteout(self, header: Header, path: bytes) -> None:
         """Hide or remove what a whiteout member names; what this tar made itself stays."""
         above, base = split(path)
-        if self._replaced(above):
+        if self._replaced(above) or self._is_gone(above):
             return
-        directory = self._ensure(above)
         if base == _OPAQUE:
-            make_opaque(directory, self._tree.whiteouts)
+            make_opaque(self._ensure(above), self._tree.whiteouts)
             if not self._fresh:
                 remove_older_in(self._place, above, self.known)
             return
         name = base[len(_PREFIX) :]
         if name in (b"", b".", b".."):
             raise InvalidTar(header.offset, "a whiteout that names nothing", header.entry)
+        hidden = join(above, name)
+        if not self._shows(hidden):
+            return
+        self._gone.add(hidden)
+        directory = self._ensure(above)
         if not self._fresh:
-            remove_older(self._place, join(above, name), self.known)
+            remove_older(self._place, hidden, self.known)
             directory = self._place.directory(above)
         if self._tree.whiteouts is WhiteoutFormat.REMOVE:
             return
         status = self._place.status(directory, name)
+        if status is not None and stat.S_ISDIR(status.st_mode) and hidden not in self._holding:
+            # It is there for whiteouts of its own only, which this one makes needless.
+            self._place.remove(directory, name, status)
+            directory, status = self._place.directory(above), None
         if status is None:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=directory)
             os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
         elif stat.S_ISDIR(status.st_mode):
-            opaque = self._place.directory(join(above, name))
+            opaque = self._place.directory(hidden)
             make_opaque(opaque, self._tree.whiteouts)
+
+    def hold(self, path: bytes) -> None:
+        """Take note that this tar has something at a path, which is no whiteout."""
+        while path and path not in self._holding:
+            self._holding.add(path)
+            path = split(path)[0]
+
+    def _is_gone(self, path: bytes) -> bool:
+        """Whether this tar has hidden a directory, or one above it, and put nothing there since."""
+        return any(above in self._gone and above not in self._holding for above in ancestors(path))
+
+    def _shows(self, path: bytes) -> bool:
+        """Whether there is anything at a path that a whiteout could hide.
+
+        What lies beneath a link isn't at this path: overlayfs has no way to hide it.
+        """
+        tree = self._tree
+        layers = (tree.root, *tree.lowers)
+        return look_up(layers, os.fsdecode(path), tree.whiteouts) is not None
 
     def _replaced(self, path: bytes) -> bool:
         """Whether this tar put something else in the place of a directory or of one above it.
