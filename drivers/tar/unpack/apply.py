@@ -87,7 +87,7 @@ class _Apply:
             self._place = stack.enter_context(Place(tree.root, self._losing, self._made))
         except OSError as error:
             raise DriverError.from_os_error("open", tree.root, error) from error
-        self._unpacker = Unpacker(self._place, tree, fresh=self._fresh)
+        self._unpacker = Unpacker(self._place, tree)
         self._lost_size = 0
         self._recorded: set[bytes] = set()
         self._entries = 0

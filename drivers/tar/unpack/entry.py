@@ -8,6 +8,7 @@ Sources: moby's archive.createTarFile and UnpackLayer; OCI image layer specifica
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -57,7 +58,8 @@ def is_whiteout(path: bytes) -> bool:
 class Unpacker:
     """Puts members into one tree. `known` holds the clean path of every member made so far."""
 
-    def __init__(self, place: Place, tree: LayerTree, *, fresh: bool) -> None:
+    def __init__(self, place: Place, tree: LayerTree, *, replaces: bool = True) -> None:
+        """`replaces` has what a lower layer has go where a directory is needed for a member."""
         self.size = 0
         """Bytes of all files made, less those of files removed."""
         self.known: set[bytes] = set()
@@ -65,9 +67,11 @@ class Unpacker:
         """Paths of members that are no whiteouts, and of all directories above them."""
         self._gone: set[bytes] = set()
         """Paths that whiteouts of this tar have hidden."""
+        self._emptied: set[bytes] = set()
+        """Directories that it has made opaque."""
+        self._replaces = replaces
         self._place = place
         self._tree = tree
-        self._fresh = fresh and tree.whiteouts is not WhiteoutFormat.REMOVE
         self._directory_times: dict[bytes, tuple[int, int]] = {}
 
     def regular(self, header: Header, path: bytes, stream: TarBytes, tap: Tap | None) -> int:
@@ -108,39 +112,42 @@ class Unpacker:
             raise InvalidTar(header.offset, f"unknown member type {kind_name!r}", header.entry)
 
     def whiteout(self, header: Header, path: bytes) -> None:
-        """Hide or remove what a whiteout member names; what this tar made itself stays."""
+        """Hide or remove what a whiteout member names; what this tar made itself stays.
+
+        Where there is nothing to hide nothing is made, or overlayfs would list what isn't there.
+        """
         above, base = split(path)
         if self._replaced(above) or self._is_gone(above):
             return
         if base == _OPAQUE:
-            make_opaque(self._ensure(above), self._tree.whiteouts)
-            if not self._fresh:
-                remove_older_in(self._place, above, self.known)
+            self._make_opaque(above)
             return
         name = base[len(_PREFIX) :]
         if name in (b"", b".", b".."):
             raise InvalidTar(header.offset, "a whiteout that names nothing", header.entry)
         hidden = join(above, name)
-        if not self._shows(hidden):
+        if hidden in self._gone or not self._shows(hidden):
             return
         self._gone.add(hidden)
-        directory = self._ensure(above)
-        if not self._fresh:
-            remove_older(self._place, hidden, self.known)
-            directory = self._place.directory(above)
+        self._ensure(above)
+        remove_older(self._place, hidden, self._holding)
         if self._tree.whiteouts is WhiteoutFormat.REMOVE:
             return
+        directory = self._place.directory(above)
         status = self._place.status(directory, name)
-        if status is not None and stat.S_ISDIR(status.st_mode) and hidden not in self._holding:
-            # It is there for whiteouts of its own only, which this one makes needless.
-            self._place.remove(directory, name, status)
-            directory, status = self._place.directory(above), None
         if status is None:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=directory)
             os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
         elif stat.S_ISDIR(status.st_mode):
-            opaque = self._place.directory(hidden)
-            make_opaque(opaque, self._tree.whiteouts)
+            make_opaque(self._place.directory(hidden), self._tree.whiteouts)
+
+    def _make_opaque(self, path: bytes) -> None:
+        """Hide what lower layers have in a directory, which is there then, as for docker."""
+        self.hold(path)
+        make_opaque(self._ensure(path), self._tree.whiteouts)
+        if path not in self._emptied:
+            self._emptied.add(path)
+            remove_older_in(self._place, path, self._holding)
 
     def hold(self, path: bytes) -> None:
         """Take note that this tar has something at a path, which is no whiteout."""
@@ -190,18 +197,26 @@ class Unpacker:
                 os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
 
     def _ensure(self, path: bytes) -> int:
-        """Open a directory for something in it, making it where it isn't or is a whiteout."""
+        """Open a directory for something in it, making it where it isn't or isn't one."""
         try:
             return self._place.ensure_directory(path)
         except NotADirectoryError:
-            if self._tree.whiteouts is WhiteoutFormat.REMOVE:
+            if not self._replaces:
                 raise
         for above in ancestors(path):
             status = self._status(above)
-            if above not in self.known and status is not None and is_whiteout_device(status):
+            if above in self.known or status is None or stat.S_ISDIR(status.st_mode):
+                continue
+            is_copy = self._tree.whiteouts is WhiteoutFormat.REMOVE
+            if is_copy and stat.S_ISLNK(status.st_mode):
+                continue  # it is followed, as far as it leads
+            if not is_copy and is_whiteout_device(status):
                 self._place.replace_by_directory(above)
                 make_opaque(self._place.directory(above), self._tree.whiteouts)
-                break
+            else:
+                at, name = split(above)
+                self._place.remove(self._place.directory(at), name, status)
+            break
         return self._place.ensure_directory(path)
 
     def _make(self, path: bytes, make: Callable[[int, bytes], _T]) -> _T:
@@ -240,7 +255,8 @@ class Unpacker:
             status = self._place.status(directory, name)
             if status is None or stat.S_ISDIR(status.st_mode):
                 return False
-        hiding = self._tree.whiteouts is not WhiteoutFormat.REMOVE and is_whiteout_device(status)
+        # What isn't a directory, a whiteout for one, has hidden what lower layers have there.
+        hiding = self._tree.whiteouts is not WhiteoutFormat.REMOVE
         self._place.remove(directory, name, status)
         os.mkdir(name, 0o700, dir_fd=self._place.directory(above))
         if hiding:
@@ -249,7 +265,7 @@ class Unpacker:
 
     def _link(self, header: Header, path: bytes) -> None:
         target = clean(header.linkname)
-        if not target or target == path:
+        if not target or target == path or path.startswith(target + b"/"):
             reason = f"a hard link to {os.fsdecode(header.linkname)!r} can't be made"
             raise InvalidTar(header.offset, reason, header.entry)
         status = self._find_target(header, target)
@@ -287,6 +303,10 @@ class Unpacker:
             return self._place.status(self._place.directory(above), name)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # by a link that came in the place of a directory
+                return None
+            raise
 
 
 def _device(header: Header) -> int:

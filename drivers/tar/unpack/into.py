@@ -39,7 +39,7 @@ def unpack_into(
         TarBytes(cast("Readable", source)) as stream,
         Place(root, _mind_nothing, _note_nothing) as place,
     ):
-        unpacker = Unpacker(place, tree, fresh=False)
+        unpacker = Unpacker(place, tree, replaces=False)
         members = Members(stream, limits)
         total = 0
         for count, header in enumerate(members, 1):
