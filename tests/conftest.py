@@ -64,7 +64,9 @@ def why_no_root_tests() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    # What takes longest is begun first, so that no process is left with it while others are done.
+    first = ("long", "thorough")
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in first))
     _skip_without_programs(config, items)
     marked = [item for item in items if item.get_closest_marker("root")]
     reason = why_no_root_tests() if marked else ""

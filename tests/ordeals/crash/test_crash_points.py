@@ -34,6 +34,7 @@ def _killed_before(attempt: Try, number: int) -> str:
 
 
 @pytest.mark.root
+@pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_kill_before_any_call_leaves_what_was_answered(

@@ -136,6 +136,7 @@ def test_no_layer_is_lost_to_a_repair_by_force_that_ran_out_of_descriptors(
 
 
 @pytest.mark.root
+@pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_call_that_fails_is_told_of_undone_and_can_be_repeated(

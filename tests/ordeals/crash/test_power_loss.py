@@ -33,6 +33,7 @@ def _recorded(attempt: Try) -> tuple[power.Recording, int, str]:
 
 
 @pytest.mark.root
+@pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_power_loss_before_any_call_leaves_what_was_answered(
