@@ -18,7 +18,12 @@ from layerstore.drivers.system.mountinfo import mount_points
 from tests.support.make_image import NAME, make_image, run
 from tests.support.trees import Facts, differences, in_whole_seconds, read_tree
 
-pytestmark = [pytest.mark.root, pytest.mark.thorough, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.thorough,
+    pytest.mark.needs("debootstrap", "skopeo", "umoci"),
+    pytest.mark.timeout(600),
+]
 
 CONTAINERS = 20
 
