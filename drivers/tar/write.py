@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from layerstore.drivers.errors import DriverError
+from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.model.tree import Change, ChangeKind, LayerTree
 from layerstore.drivers.tar.bytes import BLOCK
 from layerstore.drivers.tar.format import Member, header, padding
@@ -35,6 +35,8 @@ from layerstore.drivers.tree.directories import Directories
 from layerstore.drivers.tree.walk import Entry, walk
 from layerstore.drivers.tree.xattrs import is_opaque, read_xattrs
 
+_WHITEOUT = whiteouts.PREFIX.encode()
+_SHOWN_NAMES = 10
 _BUFFER = 1 << 20
 _MOST_UNSIZED = 16 << 20
 _LARGE = 1 << 18
@@ -52,8 +54,11 @@ _TYPES = {
 
 
 def write_diff(tree: LayerTree, out: BinaryIO) -> None:
-    """Write an overlay's upper directory, which is its diff, as a tar. Raises DriverError."""
-    with _writing(tree.root, out) as writer:
+    """Write an overlay's upper directory, which is its diff, as a tar.
+
+    Raises DriverError, and InvalidName for files whose names would be whiteouts in the tar.
+    """
+    with _writing(tree.root, out, says_whiteouts=True) as writer:
         for entry in walk(tree.root):
             if whiteouts.is_whiteout_device(entry.status):
                 writer.whiteout(entry.path, entry.status)
@@ -66,9 +71,10 @@ def write_diff(tree: LayerTree, out: BinaryIO) -> None:
 def write_changes(root: str, changes: Iterable[Change], out: BinaryIO) -> None:
     """Write the changes of a complete tree, which are ordered by path, as a tar.
 
-    What was changed and is gone by now is left out. Raises DriverError.
+    What was changed and is gone by now is left out. Raises DriverError, and InvalidName for files
+    whose names would be whiteouts in the tar.
     """
-    with _writing(root, out) as writer, Directories(root) as directories:
+    with _writing(root, out, says_whiteouts=True) as writer, Directories(root) as directories:
         for change in changes:
             path = os.fsencode(change.path).strip(b"/")
             above, _, name = path.rpartition(b"/")
@@ -105,8 +111,8 @@ def write_tree(directory: int, name: bytes, out: BinaryIO, *, as_name: bytes) ->
 
 
 @contextlib.contextmanager
-def _writing(root: str, out: BinaryIO) -> Iterator[_Writer]:
-    writer = _Writer(out)
+def _writing(root: str, out: BinaryIO, *, says_whiteouts: bool = False) -> Iterator[_Writer]:
+    writer = _Writer(out, says_whiteouts=says_whiteouts)
     try:
         yield writer
         writer.finish()
@@ -117,8 +123,11 @@ def _writing(root: str, out: BinaryIO) -> Iterator[_Writer]:
 class _Writer:
     """Writes members one after the other, small ones together in one large piece."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, *, says_whiteouts: bool) -> None:
+        """With `says_whiteouts` a name that begins as a whiteout's means one to all readers."""
         self._out = out
+        self._says_whiteouts = says_whiteouts
+        self._unsayable: list[str] = []
         self._waiting = bytearray()
         self._first_names: dict[tuple[int, int], bytes] = {}
         try:
@@ -128,6 +137,10 @@ class _Writer:
 
     def add(self, entry: Entry) -> None:
         """Add a member for what is at a path, with its content; nothing if that is gone."""
+        if self._says_whiteouts and entry.name.startswith(_WHITEOUT):
+            self._unsayable.append(os.fsdecode(entry.path))
+        if self._unsayable:
+            return  # nobody gets this tar
         kind = _TYPES.get(stat.S_IFMT(entry.status.st_mode))
         if kind is None:
             return  # a socket means nothing without the process that made it
@@ -199,7 +212,13 @@ class _Writer:
         self._header(member)
 
     def finish(self) -> None:
-        """Add the end of the archive."""
+        """Add the end of the archive. Raises InvalidName where files can't be said in it."""
+        if self._unsayable:
+            raise InvalidName(
+                ", ".join(self._unsayable[:_SHOWN_NAMES]),
+                "in a layer's tar a name that begins with .wh. says that something is gone; "
+                "remove or rename the file first",
+            )
         self._waiting += bytes(2 * BLOCK)
         self._flush()
 

@@ -89,3 +89,20 @@ def test_a_commit_is_linted_as_ci_lints() -> None:
     assert linted is not None
     commands = linted[1].split("\n")
     assert set(entries) == {line for line in commands if not line.startswith("mkdocs")}
+
+
+def test_files_that_documents_name_are_there() -> None:
+    texts = [HERE / "README.md", HERE / "CONTRIBUTING.md", *(HERE / "docs").glob("*.md")]
+    named = {
+        (text.name, found)
+        for text in texts
+        for found in re.findall(
+            r"`((?:actors|drivers|layerstore|tests|tools|benchmarks)/[\w/.]+)`", text.read_text()
+        )
+    }
+    assert len(named) > 20
+    gone = {
+        (text, name) for text, name in named if not (HERE / name).exists() and "NAME" not in name
+    }
+    # What lies in a store's root is named as it lies there.
+    assert {(text, name) for text, name in gone if not name.startswith("layerstore/")} == set()

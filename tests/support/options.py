@@ -42,7 +42,7 @@ AMOUNTS = {
     "--history-steps": Amount(320, 10_000, "steps of random histories, all in all"),
     "--hostile-entries": Amount(5_000, 1_000_000, "entries of a layer with very many"),
     "--killed-runs": Amount(1, 6, "runs of the example supervisor that are killed"),
-    "--leak-cycles": Amount(100, 10_000, "cycles after which nothing may have grown"),
+    "--leak-cycles": Amount(50, 10_000, "cycles after which nothing may have grown"),
     "--supervised-jobs": Amount(30, 200, "jobs of the example supervisor"),
     "--stress-rounds": Amount(1, 20, "rounds of the stress test"),
 }
