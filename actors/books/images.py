@@ -151,6 +151,15 @@ class ImageBooks:
         }
         return {repository: names for repository, names in changed.items() if names}
 
+    def _digests_left_alone(self, image_id: ImageID, gone: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names by digest that go with the last tag of their repository, as in moby."""
+        found: list[str] = []
+        for known in self.repositories.values():
+            left = [n for n, image in known.items() if image == image_id and n not in gone]
+            if set(known) & set(gone) and all("@" in name for name in left):
+                found += left
+        return tuple(found)
+
     def plan_removal(self, message: RemoveImage) -> Removal:
         """Decide what a RemoveImage takes away.
 
@@ -174,9 +183,8 @@ class ImageBooks:
             owners = {repo for repo, known in self.repositories.items() if set(known) & set(names)}
             if len(owners) > 1 and not message.force:
                 raise ImageInUse(asked, f"it is named {', '.join(names)}")
-        # A reference by digest alone keeps no image, as with docker.
-        left = [name for name in names if name not in gone and "@" not in name]
-        if left:
+        gone += self._digests_left_alone(image_id, gone)
+        if set(names) - set(gone):
             return Removal(entry=entry, names=gone, delete=False)
         if message.used_by and not message.force:
             raise ImageInUse(asked, f"{', '.join(message.used_by)} is made from it")

@@ -142,7 +142,8 @@ class AsyncImageStore:
     ) -> None:
         """Write images to a path or a binary file, as one tar for docker and OCI tools alike.
 
-        An image that is asked for by ID is written without a name. Equal images give equal bytes.
+        A repository without a tag means all its tags, as for docker. An image that is asked for by
+        ID is written without a name. Equal images give equal bytes.
 
         Raises InvalidArgument for no names, ImageDoesNotExist, LayerDoesNotExist for a broken
         image, IntegrityError where a layer's files are no longer those that were registered,

@@ -33,7 +33,7 @@ from layerstore.drivers.records.containers import ContainerRecord, ContainerReco
 from layerstore.drivers.work import Init
 from layerstore.images.changes import changed_config
 from layerstore.images.commit import committed_config, committed_layer
-from layerstore.images.image import Image, Images, make_query
+from layerstore.images.image import Image, Images, make_query, tags_meant
 from layerstore.images.importing import imported_config, imported_layer
 from layerstore.images.load import LayerLoader
 from layerstore.images.save import ArchiveTarget, save_images
@@ -134,7 +134,8 @@ class ImageStore:
     ) -> None:
         """Write images to a path or a binary file, as one tar for docker and OCI tools alike.
 
-        An image that is asked for by ID is written without a name. Equal images give equal bytes.
+        A repository without a tag means all its tags, as for docker. An image that is asked for by
+        ID is written without a name. Equal images give equal bytes.
 
         Raises InvalidArgument for no names, ImageDoesNotExist, LayerDoesNotExist for a broken
         image, IntegrityError where a layer's files are no longer those that were registered,
@@ -143,7 +144,8 @@ class ImageStore:
         if not names:
             raise InvalidArgument("", "at least one image is saved")
         saved: dict[str, SavedImage] = {}
-        for name in names:
+        known = [name for image in self.list() for name in image.names]
+        for name in (meant for asked in names for meant in tags_meant(asked, known)):
             image = self.get(name)
             if image.missing is not None:
                 raise LayerDoesNotExist(image.missing)
