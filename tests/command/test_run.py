@@ -70,6 +70,8 @@ def test_arguments_say_it_instead(
         (["-u", "none", NAME, "true"], 125, "no user or group none"),
         (["-v", "x", NAME, "true"], 125, "a volume is SOURCE:/TARGET"),
         (["-v", "/missing-here:/x", NAME, "true"], 125, "/missing-here: No such file"),
+        (["-v", "/etc:/v:ro,rw", NAME, "true"], 125, "a volume is SOURCE:/TARGET"),
+        (["-v", "/etc:/v:x", NAME, "true"], 125, "a volume is SOURCE:/TARGET"),
         (["-v", "/etc:/", NAME, "true"], 125, "'/etc:/': a volume's target can't be /"),
         (["-v", "/etc:/proc", NAME, "true"], 125, "a volume's target can't be /proc"),
         (["--hostname", "h" * 65, NAME, "true"], 125, "a host name has at most 64 bytes"),
@@ -89,6 +91,19 @@ def test_exit_statuses_are_docker_s(
     assert message in error
     assert error.count("\n") == (1 if message else 0)
     assert nothing_left(app, arguments)
+
+
+@pytest.mark.parametrize(
+    ("modes", "writable"),
+    [("z", True), ("Z", True), ("rw,z", True), ("ro,Z", False), ("z,ro", False), ("cached", True)],
+)
+def test_modes_that_ask_for_nothing_here_are_taken(
+    ended: Ended, app: Run, tmp_path: Path, modes: str, writable: bool
+) -> None:
+    script = "touch /v/made 2> /dev/null && echo yes || echo no"
+    volume = f"{tmp_path}:/v:{modes}"
+    status, out, _ = ended("-u", "0", "-v", volume, NAME, "sh", "-c", script)
+    assert (status, out) == (0, "yes\n" if writable else "no\n")
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,10 @@ _PASSED_ON = (
     signal.SIGWINCH,
 )  # fmt: skip
 
+_OF_DOCKERS_ALONE = {"z", "Z", "cached", "delegated", "consistent"}
+"""Modes of a volume that are taken and ask for nothing here: labels for SELinux domains that a run
+has none of, and ways to share a directory with a virtual machine."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Run a command in a new read-write layer; returns its exit status, or one of docker's."""
@@ -163,10 +167,12 @@ class _Signals:
 
 def _volume(text: str) -> Volume:
     source, colon, rest = text.partition(":")
-    target, _, mode = rest.partition(":")
-    if not colon or not source or not target.startswith("/") or mode not in ("", "ro", "rw"):
+    target, _, given = rest.partition(":")
+    modes = set(given.split(",")) if given else set()
+    fits = modes <= {"ro", "rw"} | _OF_DOCKERS_ALONE and not modes >= {"ro", "rw"}
+    if not colon or not source or not target.startswith("/") or not fits:
         raise InvalidArgument(text, "a volume is SOURCE:/TARGET, SOURCE:/TARGET:ro or :rw")
-    return Volume(source=os.path.abspath(source), target=target, read_only=mode == "ro")
+    return Volume(source=os.path.abspath(source), target=target, read_only="ro" in modes)
 
 
 def _environment(given: list[str]) -> dict[str, str]:
