@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
+from layerstore.drivers.model.docker_config import check_for_docker
 from layerstore.drivers.model.image_config import MAX_CONFIG, ImageFacts, parse_config
 from layerstore.drivers.model.reference import is_bare_word, parse_tag
 
@@ -74,6 +75,7 @@ def make_image(
 ) -> ArchivedImage:
     """Check that configuration and layers fit together; `what` names the configuration."""
     facts = parse_config(config, f"{what} in {archive.label}")
+    check_for_docker(config, f"{what} in {archive.label}")
     if len(layers) != len(facts.diff_ids):
         raise InvalidImage(
             archive.label,

@@ -29,6 +29,7 @@ from layerstore.drivers.errors import (
 from layerstore.drivers.model.image_config import HistoryEntry, ImageID, parse_config
 from layerstore.drivers.model.platform import host_platform, parse_platform
 from layerstore.drivers.model.reference import parse_reference, parse_tag, repository_of
+from layerstore.drivers.model.times import now
 from layerstore.drivers.records.containers import ContainerRecord, ContainerRecords
 from layerstore.drivers.work import Init
 from layerstore.images.changes import changed_config
@@ -37,7 +38,6 @@ from layerstore.images.image import Image, Images, make_query, tags_meant
 from layerstore.images.importing import imported_config, imported_layer
 from layerstore.images.load import LayerLoader
 from layerstore.images.save import ArchiveTarget, save_images
-from layerstore.images.times import now
 from layerstore.operations.blocking import BlockingStore, RWLayer
 
 log = logging.getLogger("layerstore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 from typing import Any
@@ -256,3 +257,64 @@ def test_a_manifest_is_of_the_platform_that_its_configuration_names(store: Layer
     ):
         (image,), notes = load(store, both)
         assert (image.architecture, notes) == (host_platform().architecture, [])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"created": "yesterday"},
+        {"created": ""},
+        {"created": "2024-01-02 03:04:05"},
+        {"created": 5},
+        {"history": [{"created": "x"}]},
+        {"config": {"ExposedPorts": ["80/tcp"]}},
+        {"config": {"exposedports": ["80/tcp"]}},
+        {"config": {"Env": "A=1"}},
+        {"config": {"Env": {"A": "1"}}},
+        {"config": {"Volumes": ["/x"]}},
+        {"config": {"Labels": ["a"]}},
+        {"config": {"Labels": {"a": 1}}},
+        {"config": {"User": 1000}},
+        {"config": {"Cmd": [1]}},
+        {"config": []},
+    ],
+)
+def test_an_image_that_docker_could_not_list_is_left_out(
+    store: LayerStore, fields: dict[str, Any]
+) -> None:
+    odd = docker_archive([OTHER], ["odd:1"], **fields)
+    with pytest.raises(InvalidImage, match="configuration: "):
+        load(store, odd)
+    good = docker_archive([LAYER], ["app:1"])
+    both = {**odd, **good}
+    entries = [json.loads(one["manifest.json"])[0] for one in (odd, good)]
+    entries[0]["Layers"], both["other.tar"] = ["other.tar"], OTHER
+    both["manifest.json"] = json.dumps(entries).encode()
+    images, (note,) = load(store, both)
+    assert [image.names for image in images] == [("app:1",)]
+    assert "configuration: " in note
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"created": None},
+        {"created": "0001-01-01T00:00:00Z"},
+        {"created": "2024-01-02T03:04:05.123456789+02:00"},
+        {"config": None},
+        {"config": {"Cmd": "sh", "Entrypoint": None, "ExposedPorts": {"80/tcp": None}, "x": [1]}},
+        {"config": {"Healthcheck": {"Test": ["CMD", "x"]}, "StopTimeout": 5}},
+        {"history": [{"created": "2024-01-02T03:04:05Z", "empty_layer": True}]},
+    ],
+)
+def test_what_docker_reads_is_taken(store: LayerStore, fields: dict[str, Any]) -> None:
+    (image,), notes = load(store, docker_archive([OTHER], ["odd:1"], **fields))
+    assert (image.names, notes) == (("odd:1",), [])
+
+
+def test_zeros_behind_a_compressed_layer_are_skipped(store: LayerStore) -> None:
+    padded = docker_archive(
+        [LAYER], ["app:1"], compress=lambda tar: gzip.compress(tar) + bytes(1000)
+    )
+    (image,), notes = load(store, padded)
+    assert (image.names, notes) == (("app:1",), [])

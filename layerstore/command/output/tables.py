@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from layerstore.drivers.model.times import parse_time
 from layerstore.drivers.system.printable import escaped
-from layerstore.images.times import parse_time
 
 _GAP = 3
 _SHORT_ID = 12

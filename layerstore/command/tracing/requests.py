@@ -20,8 +20,8 @@ from layerstore.drivers.errors import InvalidName
 from layerstore.drivers.model.ids import ChainID, chain_id, chain_of, diff_id
 from layerstore.drivers.model.image_config import ImageID, parse_config
 from layerstore.drivers.model.reference import parse_tag, repository_of
+from layerstore.drivers.model.times import now
 from layerstore.drivers.work import Descriptors, MountWork, TarSource
-from layerstore.images.times import now
 
 Facts = Mapping[str, Any]
 

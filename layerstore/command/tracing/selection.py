@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from layerstore.actors.watching.trace import TraceRecord
 from layerstore.command.tracing.loaded import Trace
 from layerstore.drivers.errors import InvalidArgument
-from layerstore.images.times import parse_time
+from layerstore.drivers.model.times import parse_time
 
 _GRAMMAR = "a time is RFC 3339, or seconds from the first record on"
 

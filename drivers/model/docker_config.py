@@ -1,0 +1,68 @@
+"""Whether docker can read an image configuration: it refuses a whole root's list for one it can't.
+
+Owns the types of the fields that docker decodes strictly; unknown ones it skips. Source: moby's
+image.Image and container.Config, and Go's encoding/json, which takes null for anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from layerstore.drivers.errors import InvalidImage
+from layerstore.drivers.model.go_json import folded
+from layerstore.drivers.model.image_config import parse_json
+from layerstore.drivers.model.times import parse_time
+
+
+class _Process(msgspec.Struct, rename="pascal"):
+    hostname: str | None = None
+    domainname: str | None = None
+    user: str | None = None
+    exposed_ports: dict[str, dict[str, Any] | None] | None = None
+    env: list[str | None] | None = None
+    cmd: list[str | None] | str | None = None
+    entrypoint: list[str | None] | str | None = None
+    volumes: dict[str, dict[str, Any] | None] | None = None
+    working_dir: str | None = None
+    labels: dict[str, str | None] | None = None
+    stop_signal: str | None = None
+    stop_timeout: int | None = None
+    on_build: list[str | None] | None = None
+    shell: list[str | None] | None = None
+    healthcheck: dict[str, Any] | None = None
+
+
+class _Step(msgspec.Struct):
+    created: str | None = None
+    author: str | None = None
+    created_by: str | None = None
+    comment: str | None = None
+    empty_layer: bool | None = None
+
+
+class _Image(msgspec.Struct, rename={"os_name": "os"}):
+    created: str | None = None
+    author: str | None = None
+    architecture: str | None = None
+    variant: str | None = None
+    os_name: str | None = None
+    comment: str | None = None
+    docker_version: str | None = None
+    config: _Process | None = None
+    container_config: _Process | None = None
+    history: list[_Step] | None = None
+
+
+def check_for_docker(config: bytes, what: str) -> None:
+    """Raise InvalidImage where docker, which lists all images or none, can't read one."""
+    try:
+        image = msgspec.convert(folded(parse_json(config, what), _Image), _Image)
+    except msgspec.ValidationError as error:
+        raise InvalidImage(what, f"docker can't read this configuration: {error}") from error
+    times = [image.created, *(step.created for step in image.history or () if step is not None)]
+    for text in times:
+        if text is not None and parse_time(text) is None:
+            reason = f"docker can't read this configuration: {text[:100]!r} is no time of RFC 3339"
+            raise InvalidImage(what, reason)
