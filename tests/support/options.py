@@ -39,7 +39,7 @@ AMOUNTS = {
     "--examples": Amount(30, 500, "tars that each property is tried on"),
     "--fuzz-seconds": Amount(10, 10, "seconds for which each target is fuzzed"),
     "--history-rounds": Amount(2, 10, "concurrent histories of each kind"),
-    "--history-steps": Amount(320, 10_000, "steps of random histories, all in all"),
+    "--history-steps": Amount(320, 5_000, "steps of random histories, all in all"),
     "--hostile-entries": Amount(5_000, 1_000_000, "entries of a layer with very many"),
     "--killed-runs": Amount(1, 6, "runs of the example supervisor that are killed"),
     "--leak-cycles": Amount(50, 10_000, "cycles after which nothing may have grown"),
@@ -51,7 +51,7 @@ AMOUNTS = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("layerstore's own tests")
     group.addoption(
-        "--thorough", action="store_true", help="all that there is, as CI does: some 15 minutes"
+        "--thorough", action="store_true", help="all that there is, as CI does: some 16 minutes"
     )
     group.addoption(
         "--all-points",
