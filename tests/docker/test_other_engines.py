@@ -167,7 +167,7 @@ def change(root: Path) -> None:
     (root / "new/hard").hardlink_to(root / "new/deep/file")
     os.mkfifo(root / "new/pipe", 0o640)
     os.mknod(root / "new/device", 0o600 | stat.S_IFCHR, os.makedev(4095, 1_048_575))
-    (root / "new/soft").symlink_to("日本語" * 60)
+    (root / "new/soft").symlink_to(("日本語" * 20 + "/") * 3)
     (root / "new/ü").write_bytes(b"")
     os.setxattr(root / "new/ü", "user.note", b"\0\xff")
     (root / "etc/passwd").write_bytes(b"changed\n")
