@@ -1,6 +1,7 @@
 """The identifiers of layers and mounts: their grammar and how chain IDs are computed.
 
-Grammar: a digest is `sha256:` and 64 lower-case hex digits; a cache ID or mount ID is 64 lower-case
+Grammar: a digest is `sha256:` and 64 lower-case hex digits, of a blob also `sha512:` and 128 (OCI
+image specification, "Digests"); a cache ID or mount ID is 64 lower-case
 hex digits, an init layer's ID is a mount ID and `-init`. BuildKit inside dockerd registers layers
 under cache IDs of its own, 25 lower-case letters and digits. Chain IDs follow the OCI image
 specification, section "Layer ChainID".
@@ -19,6 +20,7 @@ DiffID = NewType("DiffID", str)
 ChainID = NewType("ChainID", str)
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_BLOB_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
 _LAYER_ID = re.compile(r"([0-9a-f]{64}(-init)?|[0-9a-z]{25})\Z")
 _OWN_ID = re.compile(r"[0-9a-f]{64}(-init)?\Z")
 _TRANSACTION = re.compile(r"write-set-[0-9a-f]{1,64}\Z")
@@ -40,6 +42,25 @@ def diff_id(text: str) -> DiffID:
 def chain_id(text: str) -> ChainID:
     """Check the grammar of a chain ID."""
     return ChainID(_checked_digest(text))
+
+
+def blob_digest(text: str) -> str:
+    """Check the grammar of a digest of bytes as they are given, of either algorithm."""
+    if not _BLOB_DIGEST.match(text):
+        reason = "a blob's digest is sha256: and 64, or sha512: and 128 lower-case hex digits"
+        raise InvalidName(text, reason)
+    return text
+
+
+def algorithm_of(digest: str) -> str:
+    """Return the name of a digest's algorithm, as hashlib has it."""
+    return digest.partition(":")[0]
+
+
+def digest_like(expected: str, content: bytes) -> str:
+    """Return the digest of `content` by the algorithm of another digest."""
+    algorithm = algorithm_of(expected)
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
 def chain_of(parent: ChainID | None, diff: DiffID) -> ChainID:

@@ -19,6 +19,7 @@ from isal import igzip
 
 from layerstore.drivers import work
 from layerstore.drivers.errors import IntegrityError, InvalidTar, JobCancelled, LimitExceeded
+from layerstore.drivers.model.ids import algorithm_of
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.tar.gzip_errors import BROKEN_GZIP
 
@@ -56,7 +57,8 @@ class _Given(io.RawIOBase):
         self._positioned = source.size is not None
         self._offset = source.offset
         self._left = source.size if source.size is not None else 0
-        self._hash = hashlib.sha256() if source.expected_digest is not None else None
+        expected = source.expected_digest
+        self._hash = hashlib.new(algorithm_of(expected)) if expected is not None else None
         self.taken = 0
         """Bytes read so far."""
 
@@ -77,13 +79,13 @@ class _Given(io.RawIOBase):
         return count
 
     def digest(self) -> str:
-        """Read what is left and return `sha256:<hex>` of everything."""
+        """Read what is left and return everything's digest, of the expected one's algorithm."""
         if self._hash is None:
             raise ValueError("no digest was asked for")
         buffer = bytearray(_CHUNK)
         while self.readinto(buffer):
             pass
-        return "sha256:" + self._hash.hexdigest()
+        return f"{self._hash.name}:{self._hash.hexdigest()}"
 
 
 class _Inflated(io.RawIOBase):

@@ -5,13 +5,13 @@ Owns the checks that all kinds share. Reading manifests is `docker`'s and `oci`'
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
 from layerstore.drivers.model.docker_config import check_for_docker
+from layerstore.drivers.model.ids import digest_like
 from layerstore.drivers.model.image_config import MAX_CONFIG, ImageFacts, parse_config
 from layerstore.drivers.model.reference import is_bare_word, parse_tag
 
@@ -142,7 +142,7 @@ def verified(
     if size is not None and size != len(content):
         what = f"the size in bytes of {blob} in {archive.label}"
         raise IntegrityError(what, str(size), str(len(content)))
-    actual = "sha256:" + hashlib.sha256(content).hexdigest()
+    actual = digest_like(digest, content)
     if actual != digest:
         raise IntegrityError(f"the digest of {blob} in {archive.label}", digest, actual)
     return content

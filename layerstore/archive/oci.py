@@ -23,8 +23,9 @@ from layerstore.archive.image import (
     read_verified,
     verified,
 )
-from layerstore.drivers.errors import InvalidImage, LimitExceeded
+from layerstore.drivers.errors import InvalidImage, InvalidName, LimitExceeded
 from layerstore.drivers.model.go_json import folded
+from layerstore.drivers.model.ids import algorithm_of, blob_digest, hex_of
 from layerstore.drivers.model.image_config import MAX_CONFIG, MAX_LAYERS, ImageFacts, parse_json
 from layerstore.drivers.model.platform import Platform, host_platform
 from layerstore.drivers.model.reference import is_bare_word
@@ -32,7 +33,6 @@ from layerstore.drivers.model.reference import is_bare_word
 INDEX = "index.json"
 _MAX_DEPTH = 8
 _MAX_DESCRIPTORS = 1000
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -272,11 +272,12 @@ class _Reader:
         return make_image(self._archive, content, layers, names, name)
 
     def _blob(self, descriptor: _Descriptor) -> str:
-        match = _DIGEST.match(descriptor.digest)
-        if match is None:
-            reason = f"{descriptor.digest[:100]!r} is not a sha256 digest"
-            raise InvalidImage(self._archive.label, reason)
-        return f"blobs/sha256/{match[1]}"
+        try:
+            digest = blob_digest(descriptor.digest)
+        except InvalidName as error:
+            reason = f"{descriptor.digest[:100]!r} is no digest: {error.grammar}"
+            raise InvalidImage(self._archive.label, reason) from error
+        return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"
 
 
 def _is_attestation(descriptor: _Descriptor) -> bool:

@@ -131,7 +131,8 @@ class BlockingStore(Face):
 
         `source` is a path, a descriptor, a Region of a file, bytes or any binary file; it is read
         to its end. With compression `auto`, gzip, zstd, bzip2 and xz are inflated. The digests are
-        `sha256:<hex>`: `expected_digest` of the bytes as given, `expected_diff_id` of the tar.
+        `sha256:<hex>`: `expected_digest` of the bytes as given, which may be `sha512:<hex>`, and
+        `expected_diff_id` of the tar.
         `descriptor` is JSON to be kept with the layer. If the layer is there already, the existing
         one is returned and the new copy thrown away. `timeout` is in seconds.
 

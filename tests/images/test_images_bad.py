@@ -129,7 +129,7 @@ def test_a_docker_manifest_that_does_not_fit(
 @pytest.mark.parametrize(
     ("change", "error", "reason"),
     [
-        (lambda d, _m: d.update(digest="md5:0", keep=1), InvalidImage, "not a sha256 digest"),
+        (lambda d, _m: d.update(digest="md5:0", keep=1), InvalidImage, "is no digest"),
         (
             lambda d, _m: d.update(digest="sha256:" + "0" * 64, keep=1),
             InvalidImage,

@@ -8,7 +8,7 @@ from layerstore.actors import messages as m
 from layerstore.actors.messages import LayerMetadata, MountMetadata
 from layerstore.asking.requests import Compression, HandIn, Request
 from layerstore.asking.source import Source
-from layerstore.drivers.model.ids import ChainID, chain_id, diff_id
+from layerstore.drivers.model.ids import ChainID, blob_digest, chain_id, diff_id
 from layerstore.drivers.work import Init, TarSource
 from layerstore.operations.declared.terms import Layer, New, RWLayer, text_of, timed
 
@@ -30,7 +30,8 @@ def register(
 
     `source` is a path, a descriptor, a Region of a file, bytes or any binary file; it is read
     to its end. With compression `auto`, gzip, zstd, bzip2 and xz are inflated. The digests are
-    `sha256:<hex>`: `expected_digest` of the bytes as given, `expected_diff_id` of the tar.
+    `sha256:<hex>`: `expected_digest` of the bytes as given, which may be `sha512:<hex>`, and
+    `expected_diff_id` of the tar.
     `descriptor` is JSON to be kept with the layer. If the layer is there already, the existing
     one is returned and the new copy thrown away. `timeout` is in seconds.
 
@@ -42,7 +43,7 @@ def register(
     """
     how = TarSource(
         inflate=compression == "auto",
-        expected_digest=diff_id(expected_digest) if expected_digest else None,
+        expected_digest=blob_digest(expected_digest) if expected_digest else None,
         expected_diff_id=diff_id(expected_diff_id) if expected_diff_id else None,
     )
     parent_id = chain_id(parent) if parent else None

@@ -186,7 +186,8 @@ ARCHIVES: list[Attack] = [
                Refused(InvalidImage, ""))
         for digest in ("sha256:../../../../outside/secret", "sha256:", "../../x", "",
                        "md5:" + "0" * 32,
-                       "sha256:" + "A" * 64, "sha256:" + "0" * 64 + "/../x", "sha512:" + "0" * 128)
+                       "sha256:" + "A" * 64, "sha256:" + "0" * 64 + "/../x",
+                       "sha512:" + "0" * 64, "sha512:../../../../x", "sha512:" + "0" * 128)
     ),
     *(
         attack(f"a layer of {size} bytes, it says", _oci(_layer_that(size=size)),
