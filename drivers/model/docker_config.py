@@ -12,7 +12,7 @@ import msgspec
 
 from layerstore.drivers.errors import InvalidImage
 from layerstore.drivers.model.go_json import folded
-from layerstore.drivers.model.image_config import parse_json
+from layerstore.drivers.model.image_config import HistoryEntry, parse_json
 from layerstore.drivers.model.times import parse_time
 
 
@@ -34,14 +34,6 @@ class _Process(msgspec.Struct, rename="pascal"):
     healthcheck: dict[str, Any] | None = None
 
 
-class _Step(msgspec.Struct):
-    created: str | None = None
-    author: str | None = None
-    created_by: str | None = None
-    comment: str | None = None
-    empty_layer: bool | None = None
-
-
 class _Image(msgspec.Struct, rename={"os_name": "os"}):
     created: str | None = None
     author: str | None = None
@@ -52,7 +44,7 @@ class _Image(msgspec.Struct, rename={"os_name": "os"}):
     docker_version: str | None = None
     config: _Process | None = None
     container_config: _Process | None = None
-    history: list[_Step] | None = None
+    history: list[HistoryEntry] | None = None
 
 
 def check_for_docker(config: bytes, what: str) -> None:

@@ -137,7 +137,8 @@ class _Writer:
 
     def add(self, entry: Entry) -> None:
         """Add a member for what is at a path, with its content; nothing if that is gone."""
-        if self._says_whiteouts and entry.name.startswith(_WHITEOUT):
+        unsayable = self._says_whiteouts and entry.name.startswith(_WHITEOUT)
+        if unsayable and len(self._unsayable) < _SHOWN_NAMES:
             self._unsayable.append(os.fsdecode(entry.path))
         if self._unsayable:
             return  # nobody gets this tar
@@ -215,7 +216,7 @@ class _Writer:
         """Add the end of the archive. Raises InvalidName where files can't be said in it."""
         if self._unsayable:
             raise InvalidName(
-                ", ".join(self._unsayable[:_SHOWN_NAMES]),
+                ", ".join(self._unsayable),
                 "in a layer's tar a name that begins with .wh. says that something is gone; "
                 "remove or rename the file first",
             )
