@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
 from layerstore.drivers.model.docker_config import check_for_docker
-from layerstore.drivers.model.ids import digest_like
+from layerstore.drivers.model.ids import digest_like, hex_of
 from layerstore.drivers.model.image_config import MAX_CONFIG, ImageFacts, parse_config
 from layerstore.drivers.model.reference import is_bare_word, parse_tag
 
@@ -36,6 +36,11 @@ class ArchivedImage:
     refused: tuple[tuple[str, str], ...] = ()
     """What the archive calls it that is no name here, and why."""
 
+    @property
+    def short_id(self) -> str:
+        """The 12 hex digits that it is told by."""
+        return hex_of(self.facts.image_id)[:12]
+
 
 @dataclass(slots=True)
 class Found:
@@ -55,8 +60,8 @@ class Found:
         """Add an image, with what is to be said of its names."""
         self.images.append(image)
         for name, reason in image.refused:
-            short = image.facts.image_id.removeprefix("sha256:")[:12]
-            self.notes.append(f"image {short} doesn't get the name {name[:200]!r}: {reason}")
+            what = f"image {image.short_id} doesn't get the name {name[:200]!r}"
+            self.notes.append(f"{what}: {reason}")
 
     def all_of_it(self, label: str) -> Found:
         """Return itself; raises the first refusal where there is no image at all."""

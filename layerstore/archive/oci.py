@@ -208,7 +208,7 @@ class _Reader:
         """Say it where an image is for another platform than the one that is wanted."""
         platform = _platform_in(image.facts)
         if platform is not None and self._platform.rank(platform) is None:
-            what = f"image {image.facts.image_id.removeprefix('sha256:')[:12]}"
+            what = f"image {image.short_id}"
             if not self._lone_fits:
                 reason = f"{what} is for {platform}, not for {self._platform}"
                 raise InvalidImage(self._archive.label, reason)
