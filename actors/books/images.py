@@ -1,30 +1,21 @@
-"""The books of the images: what is there, under which names, and who is meant by a query.
+"""The books of the images: what is there, who is meant by a query, and what a removal comes to.
 
-Owns the entries and the names and decides on them; it sends nothing and does no work. The
-semantics are those of moby's image and reference stores, and of `docker rmi`.
+Owns the entries and decides on them; it sends nothing and does no work. No decision takes longer
+because there are more images, names or layers. The semantics are those of moby's image and
+reference stores, and of `docker rmi`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from layerstore.actors.messages import ImageMetadata, ImageQuery, RemoveImage
+from layerstore.actors.books.names import NameBook
+from layerstore.actors.messages import FindOrigin, ImageMetadata, ImageQuery, RemoveImage
 from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, InvalidName
 from layerstore.drivers.model.ids import ChainID, hex_of
 from layerstore.drivers.model.image_config import ImageFacts, ImageID, Repositories, StoredImage
-
-
-def names_meant(asked: str, names: Iterable[str]) -> list[str]:
-    """Return the names that `asked` can mean: itself, else all that only add where it is from.
-
-    `team/app:1` means `example.org/team/app:1` where there is no `team/app:1`, as with podman.
-    All are full references.
-    """
-    known = list(names)
-    if asked in known:
-        return [asked]
-    return [name for name in known if name.endswith("/" + asked)]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,7 +40,7 @@ class Removal:
 
 
 class ImageBooks:
-    """All images by ID, and all names."""
+    """All images: by ID, by the image they were made from, and by their top layer."""
 
     def __init__(
         self,
@@ -58,16 +49,21 @@ class ImageBooks:
         sizes: Mapping[ChainID, int],
     ) -> None:
         """Fill the books from disk; `sizes` has the bytes of every chain of layers there is."""
+        self.names = NameBook(repositories)
         self._entries: dict[ImageID, ImageEntry] = {}
-        self.repositories = repositories
+        self._ids: list[ImageID] = []
+        """Ordered."""
+        self._children: dict[ImageID, set[ImageID]] = {}
+        self._on_layer: dict[ChainID, set[ImageID]] = {}
         for image in stored:
             chain = image.facts.chain_id
-            self._entries[image.facts.image_id] = ImageEntry(
+            entry = ImageEntry(
                 facts=image.facts,
                 parent=image.parent,
                 size=sizes.get(chain, 0) if chain is not None else 0,
                 missing=chain if chain is not None and chain not in sizes else None,
             )
+            self.enter(entry)
 
     def get(self, image_id: ImageID) -> ImageEntry | None:
         """Return an image's entry by its full ID."""
@@ -75,93 +71,97 @@ class ImageBooks:
 
     def enter(self, entry: ImageEntry) -> None:
         """Write an entry, replacing one of the same image."""
-        self._entries[entry.facts.image_id] = entry
+        image_id = entry.facts.image_id
+        if image_id in self._entries:
+            self.strike(self._entries[image_id])
+        self._entries[image_id] = entry
+        insort(self._ids, image_id)
+        if entry.parent is not None:
+            self._children.setdefault(entry.parent, set()).add(image_id)
+        chain = entry.facts.chain_id
+        if chain is not None:
+            self._on_layer.setdefault(chain, set()).add(image_id)
 
     def strike(self, entry: ImageEntry) -> None:
         """Strike an entry out."""
-        del self._entries[entry.facts.image_id]
+        image_id = entry.facts.image_id
+        del self._entries[image_id]
+        del self._ids[bisect_left(self._ids, image_id)]
+        if entry.parent is not None:
+            self._children[entry.parent].discard(image_id)
+        chain = entry.facts.chain_id
+        if chain is not None:
+            self._on_layer[chain].discard(image_id)
 
     def all(self) -> list[ImageMetadata]:
         """Return every image, ordered by ID."""
-        return [self.metadata(self._entries[image_id]) for image_id in sorted(self._entries)]
+        return [self.metadata(self._entries[image_id]) for image_id in self._ids]
 
     def metadata(self, entry: ImageEntry) -> ImageMetadata:
         """Return the facts for the outside."""
         return ImageMetadata(
             facts=entry.facts,
-            names=self.names_of(entry.facts.image_id),
+            names=self.names.of(entry.facts.image_id),
             parent=entry.parent,
             size=entry.size,
             missing=entry.missing,
         )
 
-    def names_of(self, image_id: ImageID) -> tuple[str, ...]:
-        """Return an image's names, ordered."""
-        return tuple(
-            sorted(
-                name
-                for names in self.repositories.values()
-                for name, named in names.items()
-                if named == image_id
-            )
-        )
-
     def find(self, query: ImageQuery) -> ImageEntry:
         """Return the image that is meant: by full ID, else by name, else by the ID's start.
 
-        Raises ImageDoesNotExist, or InvalidName where several names or IDs fit.
+        Raises ImageDoesNotExist, or InvalidName where several names or IDs fit. moby:
+        ImageService.GetImage.
         """
         full = ImageID(f"sha256:{query.digits}")
         if full in self._entries:
             return self._entries[full]
-        named = self._named(query)
-        if named is not None and named in self._entries:
-            return self._entries[named]
+        meant = self.names.meant(query)
+        named = {self.names.image(name) for name in meant}
+        if len(named) > 1:
+            raise InvalidName(query.asked, f"it can mean {', '.join(meant)}")
+        if named and not named.isdisjoint(self._entries):
+            return self._entries[named.pop()]
         if query.digits:
-            found = [i for i in self._entries if hex_of(i).startswith(query.digits)]
+            found = self._beginning(full)
             if len(found) > 1:
                 raise InvalidName(query.asked, f"{len(found)} images have IDs that start so")
             if found:
                 return self._entries[found[0]]
         raise ImageDoesNotExist(query.asked)
 
-    def _named(self, query: ImageQuery) -> ImageID | None:
-        if query.name is None:
+    def _beginning(self, start: str) -> list[ImageID]:
+        first = after = bisect_left(self._ids, start)
+        while after < len(self._ids) and self._ids[after].startswith(start):
+            after += 1
+        return self._ids[first:after]
+
+    def origin(self, message: FindOrigin) -> ImageMetadata | None:
+        """Return the image that a read-write layer was made from, or the likeliest one."""
+        if message.image_id in self._entries:
+            return self.metadata(self._entries[message.image_id])
+        if message.chain_id is None:
             return None
-        all_names = {
-            name: image for names in self.repositories.values() for name, image in names.items()
-        }
-        meant = names_meant(query.name, all_names)
-        if len({all_names[name] for name in meant}) > 1:
-            raise InvalidName(query.asked, f"it can mean {', '.join(sorted(meant))}")
-        return all_names[meant[0]] if meant else None
-
-    def with_names(self, names: Mapping[str, str], image_id: ImageID) -> Repositories:
-        """Return what the names would be with these (name -> repository) given to an image."""
-        changed = {repository: dict(names) for repository, names in self.repositories.items()}
-        for name, repository in names.items():
-            changed.setdefault(repository, {})[name] = image_id
-        return changed
-
-    def without_names(self, gone: tuple[str, ...]) -> Repositories:
-        """Return what the names would be without these."""
-        changed = {
-            repository: {name: image for name, image in names.items() if name not in gone}
-            for repository, names in self.repositories.items()
-        }
-        return {repository: names for repository, names in changed.items() if names}
+        fitting = [self._entries[i] for i in self._on_layer.get(message.chain_id, ())]
+        images = [self.metadata(entry) for entry in fitting]
+        return max(
+            images,
+            key=lambda image: (bool(image.names), image.facts.created, image.facts.image_id),
+            default=None,
+        )
 
     def _digests_left_alone(self, image_id: ImageID, gone: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names by digest that go with the last tag of their repository, as in moby."""
-        found: list[str] = []
-        for known in self.repositories.values():
-            left = [n for n, image in known.items() if image == image_id and n not in gone]
-            if set(known) & set(gone) and all("@" in name for name in left):
-                found += left
+        found: dict[str, None] = {}
+        for name in gone:
+            beside = self.names.beside(name)
+            left = [n for n in self.names.of(image_id) if n in beside and n not in gone]
+            if all("@" in one for one in left):
+                found |= dict.fromkeys(left)
         return tuple(found)
 
-    def plan_removal(self, message: RemoveImage) -> Removal:
-        """Decide what a RemoveImage takes away.
+    def plan_removal(self, message: RemoveImage) -> Removal | None:
+        """Decide what a RemoveImage takes away; None where that hangs on who uses the image.
 
         Raises ImageDoesNotExist, or ImageInUse without force where read-write layers would lose
         their image, or an ID stands for names of several repositories; with force too where an ID
@@ -169,23 +169,25 @@ class ImageBooks:
         """
         entry = self.find(message.query)
         image_id, asked = entry.facts.image_id, message.query.asked
-        names = self.names_of(image_id)
+        names = self.names.of(image_id)
         if message.nameless and names:
             raise ImageInUse(asked, f"it is named {', '.join(names)}")
-        children = [str(e.facts.image_id) for e in self._entries.values() if e.parent == image_id]
+        children = sorted(self._children.get(image_id, ()))
         gone: tuple[str, ...] = ()
-        if message.query.name is not None and message.query.digits != hex_of(image_id):
-            gone = tuple(names_meant(message.query.name, names))
+        if message.query.digits != hex_of(image_id):
+            gone = tuple(name for name in self.names.meant(message.query) if name in names)
         if not gone:
             if children:
                 raise ImageInUse(asked, f"{', '.join(children)} is made from it")
             gone = names
-            owners = {repo for repo, known in self.repositories.items() if set(known) & set(names)}
+            owners = {self.names.repository(name) for name in names}
             if len(owners) > 1 and not message.force:
                 raise ImageInUse(asked, f"it is named {', '.join(names)}")
         gone += self._digests_left_alone(image_id, gone)
         if set(names) - set(gone):
             return Removal(entry=entry, names=gone, delete=False)
+        if message.used_by is None:
+            return None
         if message.used_by and not message.force:
             raise ImageInUse(asked, f"{', '.join(message.used_by)} is made from it")
         return Removal(entry=entry, names=names, delete=not children)

@@ -251,4 +251,6 @@ class LayerBooks:
 
     def holding(self, reference: int) -> LayerEntry | None:
         """Return the entry that a reference retains, whichever it is."""
-        return next((e for e in self._entries.values() if reference in e.held), None)
+        chain = self._retained.held.get(reference)
+        entry = self._entries.get(chain) if chain is not None else None
+        return entry if entry is not None and reference in entry.held else None

@@ -97,7 +97,7 @@ _NOT_MOUNTED = Mounted(0, None, here=False)
 
 
 class MountBooks:
-    """All entries, by name."""
+    """All entries: by name, by ID and by parent."""
 
     def __init__(
         self,
@@ -112,13 +112,16 @@ class MountBooks:
         """
         self._retained = retained
         self._entries: dict[str, MountEntry] = {}
+        self._by_id: dict[str, MountEntry] = {}
+        self._on_layer: dict[ChainID | None, dict[str, MountEntry]] = {}
+        """The entries by parent, and by name."""
         makers = {mount_id: reference for reference, mount_id in retained.made.items()}
         held: dict[str, set[int]] = {}
         for reference, mount_id in retained.held.items():
             held.setdefault(mount_id, set()).add(reference)
         for mount in stored:
             known = retained.mounted.get(mount.mount_id, _NOT_MOUNTED)
-            self._entries[mount.name] = MountEntry(
+            entry = MountEntry(
                 name=mount.name,
                 mount_id=mount.mount_id,
                 init_id=mount.init_id,
@@ -131,6 +134,7 @@ class MountBooks:
                 mounted_here=known.here,
                 path=known.path,
             )
+            self._enter(entry)
         for gone in held.values():
             for reference in gone:
                 del retained.held[reference]
@@ -187,13 +191,23 @@ class MountBooks:
             parent_cache_id=None,
             state=MountState.CREATING,
         )
-        self._entries[name] = entry
+        self._enter(entry)
         return entry
+
+    def _enter(self, entry: MountEntry) -> None:
+        self._entries[entry.name] = entry
+        self._by_id[entry.mount_id] = entry
+        self._on_layer.setdefault(entry.parent, {})[entry.name] = entry
 
     def strike(self, entry: MountEntry) -> None:
         """Free the name."""
         self.end(entry.mount_id)
         del self._entries[entry.name]
+        self._by_id.pop(entry.mount_id, None)
+        beside = self._on_layer[entry.parent]
+        del beside[entry.name]
+        if not beside:
+            del self._on_layer[entry.parent]
 
     def find(self, name: str) -> MountEntry:
         """Return a ready entry; MountDoesNotExist for any other."""
@@ -215,7 +229,13 @@ class MountBooks:
 
     def holding(self, reference: int) -> MountEntry | None:
         """Return the entry that a reference holds, whichever it is."""
-        return next((e for e in self._entries.values() if reference in e.references), None)
+        entry = self._by_id.get(self._retained.held.get(reference, ""))
+        return entry if entry is not None and reference in entry.references else None
+
+    def on(self, parent: ChainID | None) -> Iterator[MountEntry]:
+        """Yield every entry that has a layer as its parent, or none, ordered by name."""
+        beside = self._on_layer.get(parent, {})
+        return iter([beside[name] for name in sorted(beside)])
 
     def all(self) -> Iterator[MountEntry]:
         """Yield every entry, ordered by name."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from layerstore.actors.runtime.message import Message
 from layerstore.actors.watching.facts import plain
+from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import ImageFacts, ImageID
 
 
@@ -21,6 +22,10 @@ class ImageQuery:
     """The full reference, if it can be one."""
     digits: str | None
     """The ID's first hex digits, if it can be an ID."""
+    repository: str | None = None
+    """The repository, if it says no more than that."""
+    short: bool = True
+    """It doesn't say which host it is from."""
 
     def for_journal(self) -> Mapping[str, Any]:
         """Return all of it as plain data."""
@@ -28,6 +33,8 @@ class ImageQuery:
             "asked": plain(self.asked),
             "digits": self.digits,
             "query_name": plain(self.name),
+            "repository": plain(self.repository),
+            "short": self.short,
         }
 
 
@@ -82,6 +89,34 @@ class FindImage(AboutImage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListTags(AboutImage):
+    """Answered with a list of the tags that are meant, of a repository without one all it has."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindOrigin(Message):
+    """Answered with the ImageMetadata of what a read-write layer was made from, None for none.
+
+    That is the recorded image; where there is none, one with the same top layer, if there is one.
+    """
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ("image_id", "chain_id")
+
+    image_id: ImageID | None
+    chain_id: ChainID | None
+
+    def summary(self) -> str:
+        """Return the recorded image's ID."""
+        return (self.image_id or "")[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListImages(Message):
     """Answered with a list of ImageMetadata, ordered by image ID."""
 
@@ -110,14 +145,15 @@ class RemoveImage(AboutImage):
     """Take a name away, and with the last one the image; answered with RemovedImage.
 
     An image that is asked for by its ID loses all names, if `force` or all are of one repository.
+    Where the image would go before it is known who uses it, nothing is done, and the answer None.
     """
 
     public: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ("force", "used_by", "nameless")
 
     force: bool
-    used_by: tuple[str, ...]
-    """Read-write layers made from it, which keep it unless `force`."""
+    used_by: tuple[str, ...] | None
+    """Read-write layers made from it, which keep it unless `force`; None before they are known."""
     nameless: bool = False
     """Only where it has no name; else it is in use."""
 

@@ -91,6 +91,21 @@ class ListMounts(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MountsOn(Message):
+    """Answered with a list of the MountMetadata that have a layer as their parent, or none."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ("chain_id",)
+
+    chain_id: ChainID | None
+
+    def summary(self) -> str:
+        """Return the chain ID."""
+        return (self.chain_id or "")[:19]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mount(AboutHeldMount):
     """Mount a read-write layer once more; answered with its path."""
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from layerstore.actors import messages as m
 from layerstore.actors.books.images import ImageBooks, ImageEntry, Removal
+from layerstore.actors.books.names import NamesChange
 from layerstore.actors.registries.submitter import Submitter
 from layerstore.actors.runtime.base import Continuation, Promise
 from layerstore.actors.runtime.ref import Identity, Ref
@@ -61,6 +62,10 @@ class ImageRegistry(Submitter):
                 return self._books.all()
             case m.FindImage():
                 return self._books.metadata(self._books.find(message.query))
+            case m.FindOrigin():
+                return self._books.origin(message)
+            case m.ListTags():
+                return self._books.names.tags_meant(message.query)
             case m.ReadImageConfig():
                 return self._read(message.image_id)
             case m.AddImage():
@@ -103,15 +108,15 @@ class ImageRegistry(Submitter):
             self.fulfil(promise, outcome)
         self._next_change()
 
-    def _write_names(self, names: Repositories, then: Callable[[m.Done], None]) -> None:
-        """Write all names, and take them into the books once they are on the disk."""
+    def _write_names(self, change: NamesChange, then: Callable[[m.Done], None]) -> None:
+        """Write all names, as docker does, and make the change once it is on the disk."""
 
         def written(done: m.Done) -> None:
             if done.error is None:
-                self._books.repositories = names
+                self._books.names.make(change)
             then(done)
 
-        self.submit(work.WriteNames(repositories=names), written)
+        self.submit(work.WriteNames(repositories=change.repositories), written)
 
     # Adding
 
@@ -164,7 +169,7 @@ class ImageRegistry(Submitter):
             else:
                 self._end(promise, done.error)
 
-        self._write_names(self._books.with_names(message.names, entry.facts.image_id), named)
+        self._write_names(self._books.names.with_names(message.names, entry.facts.image_id), named)
 
     def _give_up(self, entry: ImageEntry, promise: Promise, error: LayerStoreError) -> None:
         """Undo what an addition has written; a broken image that was there before stays."""
@@ -201,11 +206,14 @@ class ImageRegistry(Submitter):
             self._end(promise, done.error or self._books.metadata(entry))
 
         given = {message.name: message.repository}
-        self._write_names(self._books.with_names(given, entry.facts.image_id), named)
+        self._write_names(self._books.names.with_names(given, entry.facts.image_id), named)
 
     def _remove(self, message: m.RemoveImage, promise: Promise) -> None:
         removal = self._books.plan_removal(message)
-        names = self._books.repositories
+        if removal is None:
+            self._end(promise, None)
+            return
+        names = {name: self._books.names.repository(name) for name in removal.names}
 
         def untagged(done: m.Done) -> None:
             if done.error is not None:
@@ -216,18 +224,19 @@ class ImageRegistry(Submitter):
                 self._end(promise, _removed(removal, []))
 
         if removal.names:
-            self._write_names(self._books.without_names(removal.names), untagged)
+            self._write_names(self._books.names.without_names(removal.names), untagged)
         else:
             self._delete(removal, names, promise)
 
-    def _delete(self, removal: Removal, names: Repositories, promise: Promise) -> None:
+    def _delete(self, removal: Removal, names: Mapping[str, str], promise: Promise) -> None:
         """Delete an image that has no names any more; if that fails it gets back those it had."""
         entry = removal.entry
 
         def deleted(done: m.Done) -> None:
             if done.error is not None:
                 error = done.error
-                self._write_names(names, lambda _: self._end(promise, error))
+                back = self._books.names.with_names(names, entry.facts.image_id)
+                self._write_names(back, lambda _: self._end(promise, error))
                 return
             self._books.strike(entry)
             self._drop(entry, dropped, failed=False)

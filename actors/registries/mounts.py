@@ -103,6 +103,8 @@ class MountRegistry(Creating):
                 return self.books.find(message.name).mount_id
             case m.ListMounts():
                 return [entry.metadata() for entry in self.books.all()]
+            case m.MountsOn():
+                return [entry.metadata() for entry in self.books.on(message.chain_id)]
             case m.Mount():
                 return self.mount(message)
             case m.Unmount():

@@ -6,9 +6,8 @@ image, and when the read-write layer was made.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 import msgspec
 
@@ -67,26 +66,29 @@ class ContainerRecords:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None  # the layer store's own metadata says nearly as much
 
-    def keep_only(self, mount_ids: Callable[[], Container[str]]) -> None:
-        """Delete the records of all others, which are gone.
+    def delete(self, mount_id: str) -> None:
+        """Delete the record of a read-write layer that is gone, if it has one. Raises DriverError.
 
-        `mount_ids` is called once the records are listed: what is made meanwhile keeps its own.
+        It isn't synced: what a crash leaves of it the next open deletes.
         """
+        path = self._path(mount_id)
         try:
-            names = os.listdir(self._home)
-            present = mount_ids()
-            for name in names:
-                # What one that is there has beside its record, somebody is just writing.
-                if name.partition(_SUFFIX)[0] not in present:
-                    self._delete(name)
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DriverError.from_os_error("delete", path, error) from error
+
+    def keep_only(self, mount_ids: Container[str]) -> None:
+        """Delete all other records, before anybody makes read-write layers. Raises DriverError."""
+        try:
+            for name in os.listdir(self._home):
+                if name.partition(_SUFFIX)[0] not in mount_ids:
+                    os.unlink(f"{self._home}/{name}")
         except FileNotFoundError:
             return
         except OSError as error:
             raise DriverError.from_os_error("delete", self._home, error) from error
-
-    def _delete(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another caller was quicker
-            os.unlink(f"{self._home}/{name}")
 
     def _path(self, mount_id: str) -> str:
         return f"{self._home}/{check_layer_id(mount_id)}{_SUFFIX}"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.model.ids import ChainID
+from layerstore.drivers.records.containers import ContainerRecords
 from layerstore.drivers.root.disk import Disk
 from layerstore.drivers.root.failing import failing_as
 from layerstore.drivers.work import RemoveMount
@@ -88,11 +89,12 @@ def _remove_directories(disk: Disk, removal: RemoveMount) -> None:
     if removal.init_id is not None:
         _later(disk.driver.remove, removal.init_id, disk.trash)
     _later(disk.metadata.discard, removal.transaction, disk.trash)
+    _later(ContainerRecords(disk.root, durable=disk.durable).delete, removal.mount_id)
 
 
-def _later(step: Callable[[str, str], None], name: str, trash: str) -> None:
-    """Move what nothing names any more into the trash, or leave that to the next open."""
+def _later(step: Callable[..., None], name: str, *trash: str) -> None:
+    """Do away with what nothing names any more, or leave that to the next open."""
     try:
-        step(name, trash)
+        step(name, *trash)
     except LayerStoreError as error:
         _log.warning("%s stays until the store is opened again: %s", name, error)

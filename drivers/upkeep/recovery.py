@@ -150,9 +150,8 @@ def _reap(
     disk.driver.tidy()
     if all_read:
         records = ContainerRecords(disk.root, durable=disk.durable)
-        kept = {mount.mount_id for mount in mounts}
         try:
-            records.keep_only(lambda: kept)
+            records.keep_only({mount.mount_id for mount in mounts})
         except LayerStoreError as error:
             _log.warning("a record of a mount that is gone stays: %s", error)
     for mount in mounts:

@@ -99,7 +99,7 @@ class ArchiveWriter:
         )
         if image.facts.diff_ids:
             for name in image.names:
-                reference = parse_reference(name).tagged()
+                reference = parse_reference(name).looked_up()
                 tags = self._repositories.setdefault(reference.repository, {})
                 tags[str(reference.tag)] = hex_of(image.facts.diff_ids[-1])
 
@@ -151,9 +151,9 @@ def _platform(facts: ImageFacts) -> dict[str, str]:
 def _named(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
     if not name:
         return descriptor
-    reference = parse_reference(name).tagged()
+    reference = parse_reference(name).looked_up()
     annotations = {
-        "io.containerd.image.name": name,
+        "io.containerd.image.name": reference.canonical(),
         "org.opencontainers.image.ref.name": reference.tag,
     }
     return {**descriptor, "annotations": annotations}

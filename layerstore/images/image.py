@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from layerstore.actors.books.images import names_meant
 from layerstore.actors.messages import ImageMetadata, ImageQuery
 from layerstore.drivers.errors import InvalidName
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import HistoryEntry
-from layerstore.drivers.model.reference import Reference, parse_reference, repository_of
+from layerstore.drivers.model.reference import parse_reference, says_host
 
 _DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})\Z")
 
@@ -94,29 +93,17 @@ Images = list[Image]
 def make_query(text: str) -> ImageQuery:
     """Say what `text` may mean: a name, the start of an ID, or either. Raises InvalidName."""
     digits = _DIGITS.match(text)
+    hex_digits = digits[1] if digits is not None else None
     try:
-        name = str(parse_reference(text).tagged())
+        reference = parse_reference(text)
     except InvalidName:
         if digits is None:
             raise
-        name = None
-    return ImageQuery(asked=text, name=name, digits=digits[1] if digits else None)
-
-
-def tags_meant(asked: str, names: Iterable[str]) -> Sequence[str]:
-    """Return what is meant by a name where a repository without a tag means all its tags.
-
-    `names` are all that there are. What is no repository's name, or could be several ones', is
-    returned as it is: an ID, its start, a full name.
-    """
-    try:
-        reference = parse_reference(asked)
-    except InvalidName:
-        return [asked]
-    if reference != Reference(reference.repository):
-        return [asked]
-    tags = [name for name in names if "@" not in name]
-    repositories = names_meant(asked, {repository_of(tag) for tag in tags})
-    if len(repositories) != 1:
-        return [asked]
-    return sorted(tag for tag in tags if repository_of(tag) == repositories[0])
+        return ImageQuery(asked=text, name=None, digits=hex_digits)
+    return ImageQuery(
+        asked=text,
+        name=str(reference.looked_up()),
+        digits=hex_digits,
+        repository=str(reference) if reference.is_repository else None,
+        short=not says_host(text),
+    )

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from layerstore.actors import messages as m
-from layerstore.actors.books.images import names_meant
 from layerstore.archive.open import ArchiveSource, open_archive, spool_directory
 from layerstore.archive.read import read_images
 from layerstore.archive.write import SavedImage
@@ -30,13 +29,14 @@ from layerstore.drivers.model.image_config import HistoryEntry, ImageID, parse_c
 from layerstore.drivers.model.platform import host_platform, parse_platform
 from layerstore.drivers.model.reference import parse_reference, parse_tag, repository_of
 from layerstore.drivers.model.times import now
-from layerstore.drivers.records.containers import ContainerRecord, ContainerRecords
+from layerstore.drivers.records.containers import ContainerRecord
 from layerstore.drivers.work import Init
 from layerstore.images.changes import changed_config
 from layerstore.images.commit import committed_config, committed_layer
-from layerstore.images.image import Image, Images, make_query, tags_meant
+from layerstore.images.image import Image, Images, make_query
 from layerstore.images.importing import imported_config, imported_layer
 from layerstore.images.load import LayerLoader
+from layerstore.images.origins import Origins
 from layerstore.images.save import ArchiveTarget, save_images
 from layerstore.operations.blocking import BlockingStore, RWLayer
 
@@ -46,15 +46,18 @@ log = logging.getLogger("layerstore")
 class ImageStore:
     """The images of a store. Every image keeps its layers; a name keeps its image.
 
-    Images are named as with docker: by `repository[:tag]`, by ID, or by the start of an ID. Where a
-    name was loaded with the host it is from, it is found without that too, if only one fits.
+    Images are named as with docker: by `repository[:tag]` or `repository@digest` with or without
+    what docker takes for granted there (its own host, and `library/`), by ID, or by the start of an
+    ID; a digest beside a tag decides. Where a name was loaded with another host that it is from, it
+    is found without that too, if only one fits.
     """
 
-    __slots__ = ("_core", "_store")
+    __slots__ = ("_core", "_origins", "_store")
 
     def __init__(self, store: BlockingStore) -> None:
         self._store = store
         self._core = store.core
+        self._origins = Origins(store)
 
     def list(self) -> Images:
         """Return every image, the newest first, those with missing layers included."""
@@ -144,20 +147,22 @@ class ImageStore:
         if not names:
             raise InvalidArgument("", "at least one image is saved")
         saved: dict[str, SavedImage] = {}
-        known = [name for image in self.list() for name in image.names]
-        for name in (meant for asked in names for meant in tags_meant(asked, known)):
-            image = self.get(name)
+        for name, tag in ((asked, tag) for asked in names for tag in self._tags_meant(asked)):
+            image = self.get(tag or name)
             if image.missing is not None:
                 raise LayerDoesNotExist(image.missing)
             if image.id not in saved:
                 config = self._config(image)
                 facts = parse_config(config, image.id)
                 saved[image.id] = SavedImage(config=config, facts=facts, names=[])
-            query = make_query(name)
-            for meant in names_meant(query.name, image.names) if query.name is not None else ():
-                if meant not in saved[image.id].names:
-                    saved[image.id].names.append(meant)
+            if tag is not None and (known := parse_tag(tag)) not in saved[image.id].names:
+                saved[image.id].names.append(known)
         save_images(self._store, saved.values(), target, progress)
+
+    def _tags_meant(self, asked: str) -> Sequence[str | None]:
+        """Return all tags that are asked for; one None for what is asked for by ID or digest."""
+        tags: Sequence[str] = self._ask(m.ListTags(query=make_query(asked)))
+        return tags or [None]
 
     def import_tar(
         self,
@@ -227,10 +232,15 @@ class ImageStore:
     def _remove(
         self, image: Image, query: m.ImageQuery, *, force: bool = False, nameless: bool = False
     ) -> m.RemovedImage:
-        users = tuple(self._users_of(image))
-        message = m.RemoveImage(query=query, force=force, used_by=users, nameless=nameless)
-        removed: m.RemovedImage = self._ask(message)
-        return removed
+        used_by: tuple[str, ...] | None = None
+        while True:
+            message = m.RemoveImage(query=query, force=force, used_by=used_by, nameless=nameless)
+            removed: m.RemovedImage | None = self._ask(message)
+            if removed is not None:
+                return removed
+            used_by = tuple(
+                self._origins.users_of(image)
+            )  # looked for only where the image would go
 
     # Read-write layers and the images they are made from
 
@@ -258,11 +268,7 @@ class ImageStore:
             init=init,
         )
         try:
-            records = self._records()
-            records.keep_only(lambda: {mount.mount_id for mount in self._store.mounts()})
-            records.write(
-                rw.mount_id, ContainerRecord(image_id=found.id, image=image, created=now())
-            )
+            self._origins.record(rw, ContainerRecord(image_id=found.id, image=image, created=now()))
         except BaseException:
             rw.release()
             raise
@@ -270,26 +276,14 @@ class ImageStore:
 
     def record_of(self, mount_id: str) -> ContainerRecord | None:
         """Return what was recorded when a read-write layer was made from an image."""
-        return self._records().read(mount_id)
+        return self._origins.recorded(mount_id)
 
     def image_of(self, mount_id: str, parent: str | None) -> Image | None:
         """Return the image that a read-write layer was made from.
 
         Where that isn't recorded, or the image is gone, it is one whose top layer is `parent`.
         """
-        images = self.list()
-        record = self.record_of(mount_id)
-        for image in images:
-            if record is not None and image.id == record.image_id:
-                return image
-        fitting = [image for image in images if parent is not None and image.chain_id == parent]
-        return max(fitting, key=lambda image: bool(image.names), default=None)
-
-    def _users_of(self, image: Image) -> Iterator[str]:
-        for mount in self._store.mounts():
-            found = self.image_of(mount.mount_id, mount.parent)
-            if found is not None and found.id == image.id:
-                yield mount.name
+        return self._origins.image_of(mount_id, parent)
 
     def commit(
         self,
@@ -327,9 +321,6 @@ class ImageStore:
             )
             config = changed_config(config, changes) if changes else config
             return self._add(config, tags, ImageID(base.id) if base is not None else None)
-
-    def _records(self) -> ContainerRecords:
-        return ContainerRecords(self._store.core.disk.root, durable=self._core.disk.durable)
 
     def _config(self, image: Image) -> bytes:
         config: str = self._ask(m.ReadImageConfig(image_id=ImageID(image.id)))

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from layerstore import LayerStore
 from layerstore.drivers.records.containers import ContainerRecord, ContainerRecords
+from tests.conftest import OpenStore
 
 OLD, NEW = "a" * 64, "b" * 64
+RECORD = ContainerRecord(image_id="sha256:0", image="app", created="2024-01-01T00:00:00Z")
 
 
-def test_a_record_made_while_others_are_tidied_away_stays(tmp_path: Path) -> None:
-    records = ContainerRecords(str(tmp_path), durable=False)
-    record = ContainerRecord(image_id="sha256:0", image="app", created="2024-01-01T00:00:00Z")
-    records.write(OLD, record)
-
-    def mounts() -> set[str]:
-        before: set[str] = set()
-        records.write(NEW, record)
-        return before
-
-    records.keep_only(mounts)
-    assert records.read(OLD) is None
-    assert records.read(NEW) == record
-
-
-def test_a_record_that_is_being_written_stays(tmp_path: Path) -> None:
+def test_records_of_what_is_gone_are_tidied_away_with_what_a_crash_left(tmp_path: Path) -> None:
     records = ContainerRecords(str(tmp_path), durable=False)
     home = tmp_path / "layerstore/containers"
-    home.mkdir(parents=True)
-    ours, gone = (home / f"{mount}.json.0123456789abcdef.tmp" for mount in (NEW, OLD))
-    ours.touch()
-    gone.touch()
-    records.keep_only(lambda: {NEW})
-    assert list(home.iterdir()) == [ours]
-    records.prepare()
-    assert list(home.iterdir()) == []
+    for mount in (OLD, NEW):
+        records.write(mount, RECORD)
+    (home / f"{OLD}.json.0123456789abcdef.tmp").touch()
+    records.keep_only({NEW})
+    assert (records.read(OLD), records.read(NEW)) == (None, RECORD)
+    assert [path.name for path in home.iterdir()] == [f"{NEW}.json"]
+
+
+def test_a_record_goes_with_its_read_write_layer(store: LayerStore) -> None:
+    records = ContainerRecords(store.root, durable=False)
+    kept, gone = (store.create_rw_layer(name, None) for name in ("kept", "gone"))
+    for rw in (kept, gone):
+        records.write(rw.mount_id, RECORD)
+    gone.release()
+    assert (records.read(gone.mount_id), records.read(kept.mount_id)) == (None, RECORD)
+
+
+def test_a_record_that_a_crash_left_goes_at_the_next_open(open_store: OpenStore) -> None:
+    store = open_store()
+    rw = store.create_rw_layer("kept", None)
+    records = ContainerRecords(store.root, durable=False)
+    for mount in (OLD, rw.mount_id):
+        records.write(mount, RECORD)
+    store.close()
+    open_store()
+    assert (records.read(OLD), records.read(rw.mount_id)) == (None, RECORD)

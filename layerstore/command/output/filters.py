@@ -7,12 +7,13 @@ mean any of them, and several keys mean all of them.
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from layerstore.api.store import LayerStore
-from layerstore.drivers.model.reference import repository_of
+from layerstore.drivers.model.reference import normal, repository_of
 from layerstore.images.image import Image
 
 IMAGE_FILTERS = ("before", "dangling", "label", "reference", "since")
@@ -61,23 +62,34 @@ def filtered_images(
     store: LayerStore, images: Sequence[Image], filters: Sequence[Filter]
 ) -> list[Image]:
     """Return the images that the filters let through. Raises ImageDoesNotExist, InvalidName."""
+
+    @functools.cache
+    def age_of(name: str) -> tuple[str, str]:
+        return _age(store.images.get(name))
+
     return chosen(
         images,
         filters,
         {
             "dangling": lambda image, value: (not image.names) == _TRUTHS[value.lower()],
             "reference": lambda image, value: any(fits(name, value) for name in image.names),
-            "before": lambda image, value: _age(image) < _age(store.images.get(value)),
-            "since": lambda image, value: _age(image) > _age(store.images.get(value)),
+            "before": lambda image, value: _age(image) < age_of(value),
+            "since": lambda image, value: _age(image) > age_of(value),
             "label": lambda image, value: _has_label(store, image, value),
         },
     )
 
 
 def fits(name: str, pattern: str) -> bool:
-    """Whether an image's name matches a pattern of a name, with or without its tag."""
-    repository = repository_of(name)
-    return fnmatchcase(name, pattern) or fnmatchcase(repository, pattern)
+    """Whether an image's name matches a pattern of a name, with or without its tag.
+
+    As in Go's path.Match no wildcard stands for a slash. docker: reference.FamiliarMatch.
+    """
+    wanted = normal(pattern).replace("[^", "[!").split("/")
+    return any(
+        len(given) == len(wanted) and all(map(fnmatchcase, given, wanted))
+        for given in (name.split("/"), repository_of(name).split("/"))
+    )
 
 
 def _age(image: Image) -> tuple[str, str]:

@@ -302,10 +302,11 @@ class RequestMaker:
         return m.TagImage(query=query, name=name, repository=repository_of(name))
 
     def _remove_image(self, record: TraceRecord, outcome: str) -> m.Message:
+        users = _fact(record, "used_by", list[str] | None)
         return m.RemoveImage(
             query=self._query(record, outcome),
             force=_fact(record, "force", bool),
-            used_by=tuple(_fact(record, "used_by", list[str])),
+            used_by=tuple(users) if users is not None else None,
             nameless=_fact(record, "nameless", bool),
         )
 

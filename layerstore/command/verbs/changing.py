@@ -29,17 +29,16 @@ def find(store: LayerStore, name: str) -> RWLayer:
 
     Raises MountDoesNotExist, and InvalidName for the start of several IDs.
     """
-    mounts = store.mounts()
-    if all(mount.name != name for mount in mounts) and len(name) >= _MIN_ID:
-        fitting = [mount.name for mount in mounts if mount.mount_id.startswith(name)]
-        if len(fitting) > 1:
-            raise InvalidName(name, f"several read-write layers' IDs begin so: {fitting}")
-        if fitting:
-            return store.get_rw_layer(fitting[0])
     try:
         return store.get_rw_layer(name)
-    except InvalidName as error:
-        raise MountDoesNotExist(name) from error
+    except (MountDoesNotExist, InvalidName) as error:
+        fitting = [mount.name for mount in store.mounts() if mount.mount_id.startswith(name)]
+        if len(name) < _MIN_ID or not fitting:
+            raise MountDoesNotExist(name) from error
+        if len(fitting) > 1:
+            reason = f"several read-write layers' IDs begin so: {fitting}"
+            raise InvalidName(name, reason) from error
+        return store.get_rw_layer(fitting[0])
 
 
 def load(store: LayerStore, options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ JSON are bytes, times RFC 3339.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Iterator
@@ -120,9 +121,13 @@ def mounts(store: LayerStore, options: argparse.Namespace) -> int:
 
 
 def _filtered_mounts(store: LayerStore, options: argparse.Namespace) -> list[MountMetadata]:
+    @functools.cache
+    def image_id(name: str) -> str:
+        return store.images.get(name).id
+
     def is_made_from(mount: MountMetadata, name: str) -> bool:
         image = store.images.image_of(mount.mount_id, mount.parent)
-        return image is not None and image.id == store.images.get(name).id
+        return image is not None and image.id == image_id(name)
 
     return chosen(
         store.mounts(),
