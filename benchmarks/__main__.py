@@ -16,10 +16,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import images, latency, mounts, reopen, scaling, tars
+from benchmarks import growth, images, latency, mounts, reopen, scaling, tars
 from benchmarks.bench import Bench, Storage
 from benchmarks.dockerd import DockerdUnavailable, private_dockerd, unmount_all
-from benchmarks.plot import plot
+from benchmarks.plot import lines_of, plot
 from benchmarks.timing import worst
 
 _BENCHMARKS: dict[str, Callable[[Bench], object]] = {
@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("what", nargs="*", choices=[*names, []], help="which; all of them if none")
     parser.add_argument("--in", dest="directory", default="/var/tmp")  # noqa: S108
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--plot", type=Path, help="draw cost against size, as PNG or SVG")
+    parser.add_argument(
+        "--plot", type=Path, help="draw cost against size, as PNG or SVG, in FILE and beside it"
+    )
     options = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="layerstore-bench-", dir=options.directory))
     with contextlib.ExitStack() as stack:
@@ -48,12 +50,19 @@ def main() -> None:
         bench = _bench(stack, place, options.rounds)
         for name in options.what or names:
             if name == _CURVE:
-                curve = scaling.measure_curve(bench)
-                if options.plot:
-                    plot(curve, options.plot)
+                _curve(bench, options.plot)
             else:
                 _BENCHMARKS[name](bench)
         _summary(bench)
+
+
+def _curve(bench: Bench, target: Path | None) -> None:
+    files = lines_of(scaling.measure_curve(bench))
+    there_is = growth.measure_growth(bench)
+    if target is not None:
+        plot(files, "files of one layer", target)
+        beside = target.with_stem(f"{target.stem}-growth")
+        plot(there_is, "images, names and read-write layers", beside)
 
 
 def _bench(stack: contextlib.ExitStack, place: Path, rounds: int) -> Bench:

@@ -138,17 +138,17 @@ class ImageBooks:
 
     def origin(self, message: FindOrigin) -> ImageMetadata | None:
         """Return the image that a read-write layer was made from, or the likeliest one."""
-        if message.image_id in self._entries:
-            return self.metadata(self._entries[message.image_id])
-        if message.chain_id is None:
+        if message.recorded_image in self._entries:
+            return self.metadata(self._entries[message.recorded_image])
+        if message.on_layer is None:
             return None
-        fitting = [self._entries[i] for i in self._on_layer.get(message.chain_id, ())]
-        images = [self.metadata(entry) for entry in fitting]
-        return max(
-            images,
-            key=lambda image: (bool(image.names), image.facts.created, image.facts.image_id),
-            default=None,
-        )
+        fitting = [self._entries[i] for i in self._on_layer.get(message.on_layer, ())]
+        likeliest = max(fitting, key=self._likelihood, default=None)
+        return self.metadata(likeliest) if likeliest is not None else None
+
+    def _likelihood(self, entry: ImageEntry) -> tuple[bool, str, str]:
+        image_id = entry.facts.image_id
+        return self.names.any_of(image_id), entry.facts.created, image_id
 
     def _digests_left_alone(self, image_id: ImageID, gone: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names by digest that go with the last tag of their repository, as in moby."""

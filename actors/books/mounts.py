@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from layerstore.actors.books.retained import Mounted, MountsRetained
-from layerstore.actors.messages import MountMetadata
+from layerstore.actors.messages import MountMetadata, MountsByOrigin
 from layerstore.drivers.errors import LayerNotRetained, MountDoesNotExist, MountNameConflict
 from layerstore.drivers.model.ids import ChainID
+from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.model.stored import StoredMount
 
 
@@ -50,6 +51,8 @@ class MountEntry:
     """Jobs that read or write its files; a removal waits for them."""
     waiting: list[Callable[[], None]] = field(default_factory=list)
     removal: Callable[[], None] | None = None
+    image: ImageID | None = None
+    """Which it was made from, where that is noted."""
 
     @property
     def diff_parent(self) -> str | None:
@@ -97,24 +100,27 @@ _NOT_MOUNTED = Mounted(0, None, here=False)
 
 
 class MountBooks:
-    """All entries: by name, by ID and by parent."""
+    """All entries: by name, by ID, and by what they were made from."""
 
     def __init__(
         self,
         stored: Iterable[StoredMount],
         cache_ids: Mapping[ChainID, str],
+        origins: Mapping[str, ImageID],
         retained: MountsRetained,
     ) -> None:
         """Fill the books from disk, and with what callers hold.
 
-        `cache_ids` are the driver's IDs of the parents. `retained` is brought into line with the
-        disk, and kept up to date from now on.
+        `cache_ids` are the driver's IDs of the parents, `origins` the images by mount ID.
+        `retained` is brought into line with the disk, and kept up to date from now on.
         """
         self._retained = retained
         self._entries: dict[str, MountEntry] = {}
         self._by_id: dict[str, MountEntry] = {}
-        self._on_layer: dict[ChainID | None, dict[str, MountEntry]] = {}
-        """The entries by parent, and by name."""
+        self._by_image: dict[ImageID, set[str]] = {}
+        """The names of those whose image is noted."""
+        self._unnoted: dict[ChainID | None, set[str]] = {}
+        """The names of the others, by parent."""
         makers = {mount_id: reference for reference, mount_id in retained.made.items()}
         held: dict[str, set[int]] = {}
         for reference, mount_id in retained.held.items():
@@ -133,6 +139,7 @@ class MountBooks:
                 mount_count=known.count,
                 mounted_here=known.here,
                 path=known.path,
+                image=origins.get(mount.mount_id),
             )
             self._enter(entry)
         for gone in held.values():
@@ -197,17 +204,43 @@ class MountBooks:
     def _enter(self, entry: MountEntry) -> None:
         self._entries[entry.name] = entry
         self._by_id[entry.mount_id] = entry
-        self._on_layer.setdefault(entry.parent, {})[entry.name] = entry
+        self._beside(entry).add(entry.name)
+
+    def _beside(self, entry: MountEntry) -> set[str]:
+        if entry.image is not None:
+            return self._by_image.setdefault(entry.image, set())
+        return self._unnoted.setdefault(entry.parent, set())
+
+    def _take_out(self, entry: MountEntry) -> None:
+        beside = self._beside(entry)
+        beside.discard(entry.name)
+        if beside:
+            return
+        if entry.image is not None:
+            del self._by_image[entry.image]
+        else:
+            del self._unnoted[entry.parent]
+
+    def note_origin(self, name: str, reference: int, image_id: ImageID) -> None:
+        """Note which image a read-write layer was made from; raises what find_held does."""
+        entry = self.find_held(name, reference)
+        self._take_out(entry)
+        entry.image = image_id
+        self._beside(entry).add(entry.name)
+
+    def made_from(self, image_id: ImageID, on_layer: ChainID | None) -> MountsByOrigin:
+        """Return the names of those made from an image, and of those that may be, on its layer."""
+        unnoted = self._unnoted.get(on_layer, ()) if on_layer is not None else ()
+        return MountsByOrigin(
+            noted=sorted(self._by_image.get(image_id, ())), unnoted=sorted(unnoted)
+        )
 
     def strike(self, entry: MountEntry) -> None:
         """Free the name."""
         self.end(entry.mount_id)
         del self._entries[entry.name]
         self._by_id.pop(entry.mount_id, None)
-        beside = self._on_layer[entry.parent]
-        del beside[entry.name]
-        if not beside:
-            del self._on_layer[entry.parent]
+        self._take_out(entry)
 
     def find(self, name: str) -> MountEntry:
         """Return a ready entry; MountDoesNotExist for any other."""
@@ -231,11 +264,6 @@ class MountBooks:
         """Return the entry that a reference holds, whichever it is."""
         entry = self._by_id.get(self._retained.held.get(reference, ""))
         return entry if entry is not None and reference in entry.references else None
-
-    def on(self, parent: ChainID | None) -> Iterator[MountEntry]:
-        """Yield every entry that has a layer as its parent, or none, ordered by name."""
-        beside = self._on_layer.get(parent, {})
-        return iter([beside[name] for name in sorted(beside)])
 
     def all(self) -> Iterator[MountEntry]:
         """Yield every entry, ordered by name."""

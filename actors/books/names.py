@@ -45,6 +45,10 @@ class NameBook:
         """Return an image's names, ordered."""
         return tuple(sorted(self._by_image.get(image_id, ())))
 
+    def any_of(self, image_id: ImageID) -> bool:
+        """Whether an image has a name."""
+        return image_id in self._by_image
+
     def image(self, name: str) -> ImageID:
         """Return whose a name is."""
         return self._places[name][1]

@@ -34,6 +34,7 @@ from layerstore.actors.messages.metadata import (
     ImageMetadata,
     LayerMetadata,
     MountMetadata,
+    MountsByOrigin,
     RemovedImage,
 )
 from layerstore.actors.messages.mounts import (
@@ -42,7 +43,8 @@ from layerstore.actors.messages.mounts import (
     GetRWLayer,
     ListMounts,
     Mount,
-    MountsOn,
+    MountsOf,
+    NoteOrigin,
     ReleaseRWLayer,
     Unmount,
     UnmountAll,
@@ -99,7 +101,9 @@ __all__ = [
     "Message",
     "Mount",
     "MountMetadata",
-    "MountsOn",
+    "MountsByOrigin",
+    "MountsOf",
+    "NoteOrigin",
     "PoolFacts",
     "PoolStatus",
     "ReadImageConfig",

@@ -106,14 +106,14 @@ class FindOrigin(Message):
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...] | None] = ("image_id", "chain_id")
+    recorded: ClassVar[tuple[str, ...] | None] = ("recorded_image", "on_layer")
 
-    image_id: ImageID | None
-    chain_id: ChainID | None
+    recorded_image: ImageID | None
+    on_layer: ChainID | None
 
     def summary(self) -> str:
         """Return the recorded image's ID."""
-        return (self.image_id or "")[:19]
+        return (self.recorded_image or "")[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,16 @@ class ImageMetadata:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MountsByOrigin:
+    """Names of read-write layers, ordered, by what is known of where they are from."""
+
+    noted: list[str]
+    """Made from the image."""
+    unnoted: list[str]
+    """On the image's top layer, if it has one, and made from nobody knows what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemovedImage:
     """What a RemoveImage took away."""
 

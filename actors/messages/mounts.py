@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from layerstore.actors.runtime.message import Message
 from layerstore.drivers.model.ids import ChainID
+from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.work import Descriptors, Init, MountWork, TarSource
 
 
@@ -91,18 +92,31 @@ class ListMounts(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MountsOn(Message):
-    """Answered with a list of the MountMetadata that have a layer as their parent, or none."""
+class NoteOrigin(AboutHeldMount):
+    """Note which image a read-write layer was made from, as its record on the disk says."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...] | None] = ("chain_id",)
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "name", "image_id")
 
-    chain_id: ChainID | None
+    image_id: ImageID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountsOf(Message):
+    """Answered with MountsByOrigin: the names of the read-write layers made from an image."""
+
+    public: ClassVar[bool] = True
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ("image_id", "on_layer")
+
+    image_id: ImageID
+    on_layer: ChainID | None
+    """The image's top layer."""
 
     def summary(self) -> str:
-        """Return the chain ID."""
-        return (self.chain_id or "")[:19]
+        """Return the image ID."""
+        return self.image_id[:19]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from layerstore.drivers.errors import (
     LayerStoreError,
 )
 from layerstore.drivers.model.ids import ChainID, new_transaction
+from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.model.stored import StoredMount
 
 _MANY_REMOVED = 128
@@ -51,6 +52,7 @@ class MountRegistry(Creating):
         *,
         stored: Iterable[StoredMount],
         cache_ids: Mapping[ChainID, str],
+        origins: Mapping[str, ImageID],
         strays: Iterable[str],
         retained: MountsRetained,
         layers: Ref,
@@ -58,7 +60,7 @@ class MountRegistry(Creating):
         reaper: Ref,
     ) -> None:
         """Fill the books; `strays` are IDs of mounts that nobody knows to have."""
-        books = MountBooks(stored, cache_ids, retained)
+        books = MountBooks(stored, cache_ids, origins, retained)
         super().__init__(identity, books, layers=layers, pool=pool, reaper=reaper)
         self._strays = frozenset(strays)
         self._removals: dict[str, _Removal] = {}
@@ -99,18 +101,25 @@ class MountRegistry(Creating):
                 return self._get(message)
             case m.ReleaseRWLayer():
                 return self._release(message.name, message.reference)
-            case m.GetMountID():
-                return self.books.find(message.name).mount_id
-            case m.ListMounts():
-                return [entry.metadata() for entry in self.books.all()]
-            case m.MountsOn():
-                return [entry.metadata() for entry in self.books.on(message.chain_id)]
+            case m.NoteOrigin():
+                self.books.note_origin(message.name, message.reference, message.image_id)
+                return None
             case m.Mount():
                 return self.mount(message)
             case m.Unmount():
                 return self.unmount(message)
             case m.WorkOnMount():
                 return self._work(message)
+        return self._looked_up(message)
+
+    def _looked_up(self, message: m.Message) -> object:
+        match message:
+            case m.GetMountID():
+                return self.books.find(message.name).mount_id
+            case m.ListMounts():
+                return [entry.metadata() for entry in self.books.all()]
+            case m.MountsOf():
+                return self.books.made_from(message.image_id, message.on_layer)
             case m.Underway():
                 return self._underway()
         return super().asked(message)

@@ -6,6 +6,8 @@ that rule only; what isn't JSON, or doesn't fit, is told by others.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -19,7 +21,7 @@ def folded(document: Any, kind: Any) -> Any:
     struct = _of(kind, msgspec.Struct)
     if not isinstance(document, dict) or struct is None:
         return document
-    known = {f.encode_name.lower(): f for f in msgspec.structs.fields(struct)}
+    known = _fields(struct)
     found: dict[str, Any] = {}
     for key, value in document.items():
         field = known.get(key.lower())
@@ -30,6 +32,12 @@ def folded(document: Any, kind: Any) -> Any:
     return found
 
 
+@functools.cache
+def _fields(struct: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name.lower(): field for field in msgspec.structs.fields(struct)}
+
+
+@functools.cache
 def _of(kind: Any, wanted: type) -> Any:
     """Return what of a type, or of a union's types, is a struct or a list; None if nothing is."""
     for one in (kind, *get_args(kind)) if get_origin(kind) is not list else (kind,):

@@ -14,7 +14,7 @@ import msgspec
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.model.ids import check_layer_id
 from layerstore.drivers.system.durable import make_directories, remove_temporaries, write_file
-from layerstore.drivers.system.small_file import read_small
+from layerstore.drivers.system.small_file import names_in, read_small
 
 _MAX_RECORD = 1 << 16
 _SUFFIX = ".json"
@@ -65,6 +65,10 @@ class ContainerRecords:
             return msgspec.json.decode(content, type=ContainerRecord)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None  # the layer store's own metadata says nearly as much
+
+    def mount_ids(self) -> set[str]:
+        """Return of which read-write layers there are records. Raises DriverError."""
+        return {name.removesuffix(_SUFFIX) for name in names_in(self._home)}
 
     def delete(self, mount_id: str) -> None:
         """Delete the record of a read-write layer that is gone, if it has one. Raises DriverError.

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerStoreError
 from layerstore.drivers.model.ids import ChainID, chain_of, is_layer_store_id
+from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.model.stored import StoredLayer, StoredMount
 from layerstore.drivers.records.buildkit import cached_layers
 from layerstore.drivers.records.containers import ContainerRecords
@@ -35,6 +36,8 @@ class Recovered:
     cached: set[ChainID]
     """Layers that a dockerd's build cache keeps."""
     mounts: list[StoredMount]
+    origins: dict[str, ImageID]
+    """Mount ID -> the image it was made from, where that is recorded."""
     mounted: dict[str, str]
     """Mount ID -> path of what is mounted."""
     faults: list[InvalidMetadata]
@@ -77,10 +80,27 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
         layers=layers,
         cached=cached_layers(disk.root, layers),
         mounts=mounts,
+        origins=_origins(disk, mounts),
         mounted=paths,
         faults=faults,
         reaped=reaped,
     )
+
+
+def _origins(disk: Disk, mounts: list[StoredMount]) -> dict[str, ImageID]:
+    found = {}
+    records = ContainerRecords(disk.root, durable=disk.durable)
+    recorded = records.mount_ids()
+    for mount in mounts:
+        if mount.mount_id in recorded:
+            try:
+                record = records.read(mount.mount_id)
+            except LayerStoreError as error:
+                _log.warning("what %s was made from is unknown: %s", mount.name, error)
+                continue
+            if record is not None:
+                found[mount.mount_id] = ImageID(record.image_id)
+    return found
 
 
 T = TypeVar("T")

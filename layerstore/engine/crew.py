@@ -124,6 +124,7 @@ class Crew:
             self,
             stored=recovered.mounts,
             cache_ids={layer.chain_id: layer.cache_id for layer in recovered.layers},
+            origins=recovered.origins,
             strays=strays,
             retained=retained.mounts,
             layers=self.layers,

@@ -5,7 +5,7 @@ Owns the question; the records are `drivers/records/containers`'.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from layerstore.actors import messages as m
 from layerstore.drivers.model.ids import ChainID
@@ -25,8 +25,11 @@ class Origins:
         self._records = ContainerRecords(self._core.disk.root, durable=self._core.disk.durable)
 
     def record(self, rw: RWLayer, record: ContainerRecord) -> None:
-        """Record what a read-write layer was made from."""
+        """Record what a read-write layer was made from, on the disk and in the books."""
         self._records.write(rw.mount_id, record)
+        image_id = ImageID(record.image_id)
+        note = m.NoteOrigin(name=rw.name, reference=rw.reference, image_id=image_id)
+        self._core.call(self._core.actors.mounts, note)
 
     def recorded(self, mount_id: str) -> ContainerRecord | None:
         """Return what is recorded of a read-write layer."""
@@ -34,27 +37,24 @@ class Origins:
 
     def image_of(self, mount_id: str, parent: str | None) -> Image | None:
         """Return the recorded image, or where it is unknown or gone one whose top is `parent`."""
-        return self._likeliest(self._recorded_image(mount_id), parent)
-
-    def users_of(self, image: Image) -> Iterator[str]:
-        """Yield the names of the read-write layers made from an image: all are on its top layer."""
-        made_from: dict[ImageID | None, bool] = {}
-        on_layer: Sequence[m.MountMetadata]
-        on_layer = self._core.call(self._core.actors.mounts, m.MountsOn(chain_id=image.chain_id))
-        for mount in on_layer:
-            recorded = self._recorded_image(mount.mount_id)
-            if recorded not in made_from:
-                found = self._likeliest(recorded, mount.parent)
-                made_from[recorded] = found is not None and found.id == image.id
-            if made_from[recorded]:
-                yield mount.name
-
-    def _recorded_image(self, mount_id: str) -> ImageID | None:
         record = self.recorded(mount_id)
-        return ImageID(record.image_id) if record is not None else None
+        recorded = ImageID(record.image_id) if record is not None else None
+        return self._likeliest(recorded, ChainID(parent) if parent is not None else None)
 
-    def _likeliest(self, recorded: ImageID | None, parent: str | None) -> Image | None:
-        chain = ChainID(parent) if parent is not None else None
-        message = m.FindOrigin(image_id=recorded, chain_id=chain)
+    def users_of(self, image: Image) -> Sequence[str]:
+        """Return the names of the read-write layers that were made from an image.
+
+        Those that nothing is recorded of, as docker's, count for the image that `image_of` gives.
+        """
+        message = m.MountsOf(image_id=ImageID(image.id), on_layer=image.chain_id)
+        found: m.MountsByOrigin = self._core.call(self._core.actors.mounts, message)
+        if not found.unnoted:
+            return found.noted
+        likeliest = self._likeliest(None, image.chain_id)
+        theirs = likeliest is not None and likeliest.id == image.id
+        return sorted(found.noted + found.unnoted) if theirs else found.noted
+
+    def _likeliest(self, recorded: ImageID | None, chain: ChainID | None) -> Image | None:
+        message = m.FindOrigin(recorded_image=recorded, on_layer=chain)
         found: m.ImageMetadata | None = self._core.call(self._core.actors.images, message)
         return Image(found) if found is not None else None

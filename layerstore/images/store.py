@@ -232,7 +232,7 @@ class ImageStore:
     def _remove(
         self, image: Image, query: m.ImageQuery, *, force: bool = False, nameless: bool = False
     ) -> m.RemovedImage:
-        used_by: tuple[str, ...] | None = None
+        used_by: tuple[str, ...] | None = () if force else None
         while True:
             message = m.RemoveImage(query=query, force=force, used_by=used_by, nameless=nameless)
             removed: m.RemovedImage | None = self._ask(message)

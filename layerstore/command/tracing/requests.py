@@ -55,7 +55,9 @@ class RequestMaker:
             "name": lambda record, _: _name(record),
             "mount_label": lambda record, _: _fact(record, "mount_label", str),
             "chain_id": lambda record, outcome: self._chain(record, "chain_id", outcome),
-            "image_id": self._image,
+            "on_layer": _if_there("on_layer", self._chain),
+            "image_id": lambda record, outcome: self._image(record, "image_id", outcome),
+            "recorded_image": _if_there("recorded_image", self._image),
             "query": self._query,
         }
         """How what a message has is made of a record, for those that have nothing else."""
@@ -205,13 +207,10 @@ class RequestMaker:
             raise Unplayable("nothing stands for its layer")
         return chain_id(self._chains.get(old, old))
 
-    def _parent(self, record: TraceRecord, outcome: str) -> ChainID | None:
-        return self._chain(record, "parent", outcome) if record.facts.get("parent") else None
-
     def _register(self, record: TraceRecord, outcome: str) -> m.Message:
         answer = self._answers.get(record.request)
         diff = answer.facts.get("diff_id") if answer is not None else None
-        parent = self._parent(record, outcome)
+        parent = _if_there("parent", self._chain)(record, outcome)
         reference = _reference(record)
         how, descriptors = stand_ins.source(str(diff or f"request {record.sequence}"), outcome)
         return m.Register(
@@ -240,7 +239,7 @@ class RequestMaker:
         return m.CreateRWLayer(
             reference=_reference(record),
             name=_name(record),
-            parent=self._parent(record, outcome),
+            parent=_if_there("parent", self._chain)(record, outcome),
             mount_label=_fact(record, "mount_label", str),
             storage_opt=_fact(record, "storage_opt", dict[str, str]),
             init=stand_ins.init(outcome) if _fact(record, "init", bool) else None,
@@ -310,11 +309,15 @@ class RequestMaker:
             nameless=_fact(record, "nameless", bool),
         )
 
-    def _image(self, record: TraceRecord, outcome: str) -> ImageID:
-        old = _fact(record, "image_id", str)
+    def _image(self, record: TraceRecord, name: str, outcome: str) -> ImageID:
+        old = _fact(record, name, str)
         if old not in self._images and outcome == "ok":
             raise Unplayable("its image was there before the trace")
         return ImageID(self._images.get(old, old))
+
+
+def _if_there(name: str, make: Callable[[TraceRecord, str, str], Any]) -> _Argument:
+    return lambda record, outcome: make(record, name, outcome) if record.facts.get(name) else None
 
 
 def _is_digest(text: object) -> bool:
