@@ -17,7 +17,7 @@ from layerstore.actors.runtime.ref import Identity, Ref
 from layerstore.actors.watching.trace import Envelope, Tracer
 from layerstore.actors.watching.waiting import Glance
 from layerstore.drivers import work
-from layerstore.drivers.errors import InternalError, LayerStoreError, WorkerDied
+from layerstore.drivers.errors import InternalError, JobCancelled, LayerStoreError, WorkerDied
 
 Order = tuple[m.Submit, Envelope | None]
 """A job to do, and the envelope that caused it."""
@@ -171,6 +171,8 @@ class Reaper(BookKeeper):
         self._swept_at = time.monotonic_ns()
         try:
             self._sweep()
+        except JobCancelled:
+            log.debug("the trash is left to others")
         except LayerStoreError as error:
             # It stays in the trash for the next sweep; whoever drains is told.
             log.warning("the trash could not be emptied: %s", error)

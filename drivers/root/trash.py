@@ -17,7 +17,10 @@ from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.tree.delete import DIRECTORY, delete_entry
 
 _FEW_INODES = 100_000
-_FEW_NAMES = 200
+FEW_NAMES = 200
+"""What is deleted before a child would be there."""
+MORE_NAMES = 2_000
+"""What is deleted before a process that outlives this one would be."""
 _FEW_BLOCKS = 128 * 1024
 """Of 512 bytes."""
 
@@ -67,10 +70,10 @@ def sweep(trash: str) -> int:
     return swept
 
 
-def holds_little(trash: str) -> bool:
+def holds_little(trash: str, names: int = FEW_NAMES) -> bool:
     """Whether deleting what the trash holds takes no time worth mentioning.
 
-    Looks at few names only. What can't be looked at is said to be much.
+    Looks at no more than so many names. What can't be looked at is said to be much.
     """
     try:
         top = os.open(trash, DIRECTORY)
@@ -79,7 +82,7 @@ def holds_little(trash: str) -> bool:
     except OSError:
         return False
     try:
-        return _Little().holds(top)
+        return _Little(names).holds(top)
     except OSError:
         return False
     finally:
@@ -89,8 +92,8 @@ def holds_little(trash: str) -> bool:
 class _Little:
     """What may still be found for it to be little."""
 
-    def __init__(self) -> None:
-        self._names = _FEW_NAMES
+    def __init__(self, names: int) -> None:
+        self._names = names
         self._blocks = _FEW_BLOCKS
 
     def holds(self, directory: int) -> bool:

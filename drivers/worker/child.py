@@ -46,12 +46,16 @@ from layerstore.drivers.worker.perform import perform
 _ITEMS_PER_FRAME = 10_000
 
 
-def main(fd: int, parent: int) -> None:
-    """Serve jobs on the socket `fd` until the process with ID `parent` closes its end."""
-    _die_with(parent)
+def main(fd: str, parent: str, nice: str) -> None:
+    """Serve jobs on the socket `fd` until the process with ID `parent` closes its end.
+
+    `nice` is added to the scheduling niceness.
+    """
+    os.nice(int(nice))
+    _die_with(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    sock = socket.socket(fileno=fd)
+    sock = socket.socket(fileno=int(fd))
     try:
         hello, _ = receive_frame(sock)
         config = convert(hello, DiskConfig)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from layerstore.drivers import work
 from layerstore.drivers.errors import JobCancelled, WorkerDied
 from layerstore.drivers.root.disk import Disk, DiskConfig
-from layerstore.drivers.root.trash import holds_little
+from layerstore.drivers.root.trash import MORE_NAMES, holds_little
 from layerstore.drivers.system.retry import retries
 from layerstore.drivers.worker.perform import perform
 from layerstore.drivers.worker.process import ChildProcess
@@ -41,12 +41,15 @@ class WorkerHands:
         self._on_close = on_close
         self._child: ChildProcess | None = None
         self._cancelled: work.Job | None = None
+        self._retired = False
         self.retries = 0
 
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""
         before = retries()
         try:
+            if self._leaves_it():
+                raise JobCancelled(type(job).__name__)
             if job.heavy and self._children and not self._is_soon_done(job):
                 return self._perform_in_child(job, descriptors)
             return perform(self._disk, job, descriptors)
@@ -58,7 +61,11 @@ class WorkerHands:
     def _is_soon_done(self, job: work.Job) -> bool:
         """Whether a heavy job takes less time than it takes to spawn a child for it."""
         sweeps = isinstance(job, work.SweepTrash) and self._child is None
-        return sweeps and holds_little(self._disk.trash)
+        return self._retired or (sweeps and holds_little(self._disk.trash))
+
+    def _leaves_it(self) -> bool:
+        """Whether the trash is left to others, who can be asked in less time than it takes."""
+        return self._retired and not holds_little(self._disk.trash, MORE_NAMES)
 
     @property
     def takes_many(self) -> bool:
@@ -99,7 +106,7 @@ class WorkerHands:
 
     def _perform_in_child(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         child = self._usable_child()
-        if self._cancelled is job:
+        if self._cancelled is job or self._retired:
             raise JobCancelled(type(job).__name__)
         try:
             return child.perform(job, descriptors)
@@ -109,6 +116,8 @@ class WorkerHands:
                 child.close()
                 self._child = None
             self._clean_after(job)
+            if self._retired:
+                raise JobCancelled(type(job).__name__) from None
             raise
 
     def _usable_child(self) -> ChildProcess:
@@ -147,6 +156,11 @@ class WorkerHands:
     def cancel(self, job: work.Job) -> None:
         """See Hands."""
         self._cancelled = job  # the child that is to do it may not be there yet
+        self.kill()
+
+    def retire(self) -> None:
+        """Have the trash, which these hands empty, left as it is, but for a little; any thread."""
+        self._retired = True
         self.kill()
 
     def kill(self) -> None:

@@ -33,29 +33,13 @@ from layerstore.drivers.system.held_signals import signals_held
 from layerstore.drivers.system.proc_children import children_of_thread
 from layerstore.drivers.system.readable import is_readable
 from layerstore.drivers.worker import together
+from layerstore.drivers.worker.lean import lean_command
 from layerstore.drivers.worker.orphans import await_forks
 
 _TAKES_A_JOB = 60.0
 """Seconds for a child, which has nothing else to do, to take a job off its socket."""
+_CHILD = "layerstore.drivers.worker.child"
 _ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
-
-# The child gets a package of the same name and place without running the front door's __init__,
-# so it imports no actors, whatever way the package was installed. Looking for garbage meanwhile
-# would take a tenth of the time.
-_BOOTSTRAP = """
-import gc
-gc.disable()
-import sys, types
-fd, parent, nice, count, *paths = sys.argv[1:]
-package = types.ModuleType("layerstore")
-package.__path__ = paths[:int(count)]
-sys.modules["layerstore"] = package
-sys.path[:] = paths[int(count):]
-import os
-os.nice(int(nice))
-from layerstore.drivers.worker.child import main
-main(int(fd), int(parent))
-"""
 
 
 class _Process(subprocess.Popen[bytes]):
@@ -105,7 +89,7 @@ class ChildProcess:
             ours, theirs = socket.socketpair()
             alive, held = socket.socketpair()
             self._held = os.fstat(held.fileno()).st_ino
-            command = _command(theirs.fileno(), nice)
+            command = lean_command(_CHILD, str(theirs.fileno()), str(os.getpid()), str(nice))
             self._command = b"".join(os.fsencode(word) + b"\0" for word in command)
             interrupts = signals_held([signal.SIGINT])
             with theirs, held, watching(self._number, self._give_up), interrupts:
@@ -264,10 +248,3 @@ class ChildProcess:
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return f"exit status {code}"
-
-
-def _command(fd: int, nice: int) -> list[str]:
-    places = list(sys.modules["layerstore"].__path__)
-    numbers = [str(number) for number in (fd, os.getpid(), nice, len(places))]
-    paths = [path for path in sys.path if path]
-    return [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, *numbers, *places, *paths]

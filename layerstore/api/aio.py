@@ -73,13 +73,18 @@ class AsyncLayerStore(AsyncStore, AsyncSteps):
         """See LayerStore.trace."""
         return self.blocking.trace()
 
-    async def close(self, *, keep_mounts: bool = False, timeout: float = 10.0) -> None:
+    async def close(
+        self, *, keep_mounts: bool = False, keep_trash: bool = False, timeout: float = 10.0
+    ) -> None:
         """See LayerStore.close; closing goes on to its end even if the task is cancelled."""
         if self._opened is None:
             return
         if self._closing is None:
             self._closing = self._threads.submit(
-                self._opened.close, keep_mounts=keep_mounts, timeout=timeout
+                self._opened.close,
+                keep_mounts=keep_mounts,
+                keep_trash=keep_trash,
+                timeout=timeout,
             )
             self._threads.shutdown(wait=False)
         await asyncio.shield(asyncio.wrap_future(self._closing))

@@ -249,10 +249,13 @@ class LayerStore(BlockingStore, Observing):
             timeout=10.0,
         )
 
-    def close(self, *, keep_mounts: bool = False, timeout: float = 10.0) -> None:
+    def close(
+        self, *, keep_mounts: bool = False, keep_trash: bool = False, timeout: float = 10.0
+    ) -> None:
         """Unmount what was mounted through this store, finish what was begun, end all of it.
 
-        With `keep_mounts` mounts stay, to be found by whoever opens the root next. What isn't
+        With `keep_mounts` mounts stay, to be found by whoever opens the root next. With
+        `keep_trash` so does what was removed and isn't deleted yet, unless it is little. What isn't
         finished some time before `timeout` seconds are over (a fifth of them) is cut off and
         undone. Calls under way have their results or errors then, unless they wait for code of
         their caller's. Nothing is released: read-write layers and their changes stay in the store.
@@ -261,7 +264,14 @@ class LayerStore(BlockingStore, Observing):
         """
         if self._finalizer.detach() is not None:
             recording = self._recording
-            _close(self._core, recording, self._lock, keep_mounts=keep_mounts, timeout=timeout)
+            _close(
+                self._core,
+                recording,
+                self._lock,
+                keep_mounts=keep_mounts,
+                keep_trash=keep_trash,
+                timeout=timeout,
+            )
 
     def cleanup(self) -> None:
         """Close the store under moby's name for it. moby: Store.Cleanup."""
@@ -283,10 +293,16 @@ class LayerStore(BlockingStore, Observing):
 
 
 def _close(
-    core: Core, recording: Recording, lock: RootLock, *, keep_mounts: bool, timeout: float
+    core: Core,
+    recording: Recording,
+    lock: RootLock,
+    *,
+    keep_mounts: bool,
+    timeout: float,
+    keep_trash: bool = False,
 ) -> None:
     try:
-        core.close(keep_mounts=keep_mounts, timeout=timeout)
+        core.close(keep_mounts=keep_mounts, keep_trash=keep_trash, timeout=timeout)
     finally:
         recording.close()
         lock.release()

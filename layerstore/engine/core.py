@@ -254,7 +254,7 @@ class Core:
 
     # Closing
 
-    def close(self, *, keep_mounts: bool, timeout: float) -> None:
+    def close(self, *, keep_mounts: bool, timeout: float, keep_trash: bool = False) -> None:
         """Refuse, drain, stop: see LayerStore.close."""
         if self._closing or os.getpid() != self._pid:
             return
@@ -264,6 +264,8 @@ class Core:
         try:
             failures = wind_up(self.actors, keep_mounts=keep_mounts, deadline=deadline)
         finally:
+            if keep_trash:
+                self.actors.leave_trash()
             self.actors.end(deadline)
             self._look_after()
             self._watchdog.stop()

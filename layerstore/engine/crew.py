@@ -167,7 +167,12 @@ class Crew:
         return self._make_hands(nice=0)
 
     def _reaper_hands(self) -> WorkerHands:
-        return self._make_hands(nice=_REAPER_NICENESS)
+        self._reapers = self._make_hands(nice=_REAPER_NICENESS)
+        return self._reapers
+
+    def leave_trash(self) -> None:
+        """Delete no more of what was removed than takes no time."""
+        self._reapers.retire()
 
     def _make_hands(self, *, nice: int) -> WorkerHands:
         hands = WorkerHands(

@@ -182,6 +182,10 @@ class Generations:
         self._supervisor.join(max(deadline - time.monotonic(), 1.0))
         self.crew.end(deadline, grace=1.0)
 
+    def leave_trash(self) -> None:
+        """Leave what was removed to the next open."""
+        self.crew.leave_trash()
+
     def kill_children(self) -> None:
         """Kill every child in the middle of whatever it does."""
         self.crew.kill_children()

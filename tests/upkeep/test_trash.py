@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
 
-from layerstore.drivers.root.trash import holds_little, sweep
+import pytest
+
+from layerstore import JobCancelled, LayerStore
+from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.root.disk import DiskConfig, make_disk
+from layerstore.drivers.root.trash import MORE_NAMES, holds_little, sweep, trash_path
+from layerstore.drivers.work import SweepTrash
+from layerstore.drivers.worker.hands import WorkerHands
+from layerstore.drivers.worker.sweeper import empty, leave_trash
+from tests.support.waiting import wait_until
 
 DEEP = 3000
 
@@ -59,3 +69,50 @@ def test_a_large_file_is_much(tmp_path: Path) -> None:
     with open(tmp_path / "large", "wb") as file:
         os.posix_fallocate(file.fileno(), 0, 100 << 20)
     assert not holds_little(str(tmp_path))
+
+
+def much(root: Path) -> Path:
+    """Put so much into a root's trash that it isn't deleted in passing."""
+    trash = Path(trash_path(str(root)))
+    (trash / "layer").mkdir(parents=True)
+    for number in range(MORE_NAMES + 10):
+        (trash / f"layer/{number}").touch()
+    return trash
+
+
+def test_much_is_left_at_closing_if_that_is_wanted_and_little_is_deleted(root_dir: Path) -> None:
+    LayerStore(root_dir, driver="vfs").close()
+    trash = much(root_dir)
+    config = DiskConfig(root=str(root_dir), driver="vfs", durable=False, limits=Limits())
+    hands = WorkerHands(make_disk(config), config)
+    try:
+        hands.retire()
+        with pytest.raises(JobCancelled):
+            hands.perform(SweepTrash(), ())
+        for number in range(20):
+            (trash / f"layer/{number}").unlink()
+        assert hands.perform(SweepTrash(), ()) == 1
+    finally:
+        hands.close()
+    assert list(trash.iterdir()) == []
+
+
+def test_a_process_of_its_own_empties_the_trash_if_no_other_is_at_it(root_dir: Path) -> None:
+    trash = much(root_dir)
+    assert leave_trash(str(root_dir))
+    wait_until(lambda: list(trash.iterdir()) == [])
+    assert not leave_trash(str(root_dir))
+    (trash / "more").mkdir()
+    held = os.open(trash, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        empty(str(trash))
+        assert [path.name for path in trash.iterdir()] == ["more"]
+    finally:
+        os.close(held)
+    empty(str(trash))
+    assert list(trash.iterdir()) == []
+
+
+def test_a_root_without_a_trash_needs_nobody(tmp_path: Path) -> None:
+    assert not leave_trash(str(tmp_path))

@@ -117,6 +117,16 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """Add --wait, of verbs that remove."""
+    parser.add_argument(
+        "--wait",
+        dest="wait_for_disk",
+        action="store_true",
+        help="until the disk is free, rather than leave that to a process in the background",
+    )
+
+
 def add_message(parser: argparse.ArgumentParser) -> None:
     """Add --message."""
     parser.add_argument("-m", "--message", default="", help="comment in the image's history")

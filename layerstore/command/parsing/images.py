@@ -177,6 +177,7 @@ def _add_rmi(commands: Commands) -> None:
     )
     rmi.add_argument("images", nargs="+", metavar="IMAGE")
     rmi.add_argument("-f", "--force", action="store_true", help="even if it is in use")
+    grammar.add_wait(rmi)
 
 
 def _add_prune(commands: Commands) -> None:
@@ -198,3 +199,4 @@ def _add_prune(commands: Commands) -> None:
     prune.add_argument("-a", "--all", action="store_true", help="also unused images with names")
     prune.add_argument("--rw", action="store_true", help="also read-write layers not mounted")
     prune.add_argument("-f", "--force", action="store_true", help="don't ask")
+    grammar.add_wait(prune)

@@ -74,6 +74,8 @@ def _add_remove(commands: Commands) -> None:
             examples=f"layerstore {name} web",
         )
         parser.add_argument("names", nargs="+", metavar="NAME")
+        if name == "rm":
+            grammar.add_wait(parser)
 
 
 def _add_diff(commands: Commands) -> None:

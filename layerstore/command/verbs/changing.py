@@ -84,7 +84,11 @@ def tag(store: LayerStore, options: argparse.Namespace) -> int:
 
 def remove_images(store: LayerStore, options: argparse.Namespace) -> int:
     """Remove images."""
-    return _each(store, options.images, lambda name: remove_image(store, name, force=options.force))
+
+    def remove_one(name: str) -> None:
+        remove_image(store, name, force=options.force)
+
+    return _each(store, options.images, remove_one, drain=options.wait_for_disk)
 
 
 def remove_image(store: LayerStore, name: str, *, force: bool) -> None:
@@ -137,7 +141,7 @@ def unmount(store: LayerStore, options: argparse.Namespace) -> int:
                 raise
         print(name)
 
-    return _each(store, options.names, unmount_one, drain=False)
+    return _each(store, options.names, unmount_one)
 
 
 def remove(store: LayerStore, options: argparse.Namespace) -> int:
@@ -147,7 +151,7 @@ def remove(store: LayerStore, options: argparse.Namespace) -> int:
         find(store, name).release()
         print(name)
 
-    return _each(store, options.names, remove_one)
+    return _each(store, options.names, remove_one, drain=options.wait_for_disk)
 
 
 def commit(store: LayerStore, options: argparse.Namespace) -> int:
@@ -165,9 +169,9 @@ def commit(store: LayerStore, options: argparse.Namespace) -> int:
 
 
 def _each(
-    store: LayerStore, names: Sequence[str], act: Callable[[str], None], *, drain: bool = True
+    store: LayerStore, names: Sequence[str], act: Callable[[str], None], *, drain: bool = False
 ) -> int:
-    """Do it for every name, whatever becomes of the others; then wait for the disk to be free."""
+    """Do it for every name, whatever becomes of the others; then `drain`, if that is wanted."""
     status = 0
     for name in names:
         try:

@@ -35,7 +35,8 @@ def prune(store: LayerStore, options: argparse.Namespace) -> int:
             remove_image(store, image.id, force=True)
     for chain in _unkept(store):
         print(f"Deleted: {chain}")
-    store.drain()
+    if options.wait_for_disk:
+        store.drain()
     print(f"Total reclaimed space: {human_size(max(before - _bytes(store), 0))}")
     return 0
 

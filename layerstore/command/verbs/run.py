@@ -131,7 +131,6 @@ def _remove(name: str, options: argparse.Namespace, finished: Finished | None) -
                     rw.unmount()
             else:
                 rw.release()
-                store.drain()
 
 
 class _Signals:
