@@ -73,12 +73,21 @@ class IntegrityError(LayerStoreError):
 
 
 class LimitExceeded(LayerStoreError):
-    """Input from outside is larger than an option of the store allows."""
+    """Input from outside is larger than allowed: by `option`, a field of Limits, where it is named.
 
-    def __init__(self, what: str, limit: int) -> None:
-        super().__init__(what, limit)
+    `entry` is the name of the tar's entry, where the limit is about one.
+    """
+
+    def __init__(
+        self, what: str, limit: int, option: str | None = None, entry: str | None = None
+    ) -> None:
+        super().__init__(what, limit, option, entry)
         self.what = what
         self.limit = limit
+        self.option = option
+        self.entry = entry
 
     def __str__(self) -> str:
-        return f"{self.what} exceeds the limit of {self.limit}"
+        where = f" at entry {self.entry[:200]!r}" if self.entry is not None else ""
+        more = f" (--limit {self.option}=N sets another)" if self.option is not None else ""
+        return f"{self.what} exceeds the limit of {self.limit}{where}{more}"

@@ -137,7 +137,8 @@ class GraphDriver(Protocol):
         tree's `root` and reads nothing but its `lowers`: a confined process sees no more.
 
         `tar_split`, where given, gets the uncompressed JSON lines of vbatts/tar-split's format.
-        On an error the layer is left half-made: the caller removes it.
+        On an error the layer is left half-made: the caller removes it. Without `tar_split`, for a
+        read-write layer, what was made where nothing was goes again.
         """
 
     def diff(self, layer_id: str, parent: str | None, out: BinaryIO) -> None:

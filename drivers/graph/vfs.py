@@ -24,6 +24,7 @@ from layerstore.drivers.tar.unpack import apply as tar_apply
 from layerstore.drivers.tree import changes
 from layerstore.drivers.tree.copy import copy_tree
 from layerstore.drivers.tree.delete import delete_tree
+from layerstore.drivers.tree.directories import reached
 
 
 class VfsDriver:
@@ -154,9 +155,11 @@ class VfsDriver:
     def diff_size(self, layer_id: str, parent: str | None) -> int:
         """See GraphDriver. Changed and added files count whole, as in moby's naive driver."""
         seen: dict[tuple[int, int], int] = {}
+        root = self._path(layer_id)
         for change in self.changes(layer_id, parent):
             if change.kind is not ChangeKind.DELETE:
-                status = os.lstat(self._path(layer_id) + change.path)
+                with reached(root + change.path) as path:
+                    status = os.lstat(path)
                 if not stat.S_ISDIR(status.st_mode):
                     seen[status.st_dev, status.st_ino] = status.st_size
         return sum(seen.values())

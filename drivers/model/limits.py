@@ -16,8 +16,8 @@ class Limits:
     """Bytes in one entry's name or link target."""
     max_header: int = 1 << 20
     """Bytes in one PAX header, GNU long name or sparse map."""
-    max_depth: int = 256
-    """Components of one entry's path."""
+    max_depth: int = 2048
+    """Components of one entry's path: as many as a path of PATH_MAX, 4096 bytes, can have."""
     max_devices: int = 10_000
     """Device nodes in one tar; 0 refuses them all. Whiteouts don't count."""
     max_ratio: int = 2000

@@ -22,6 +22,7 @@ def failing_as(name: str, disk: Disk) -> Iterator[None]:
     except OSError as error:
         raise DriverError.from_os_error_in(name, disk.root, error) from error
     except MemoryError as error:
-        raise LimitExceeded("the memory of a worker in bytes", disk.limits.max_memory) from error
+        what, most = "the memory of a worker in bytes", disk.limits.max_memory
+        raise LimitExceeded(what, most, "max_memory") from error
     except Exception as error:
         raise InternalError(name, f"{type(error).__name__}: {error}") from error

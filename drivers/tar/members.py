@@ -109,7 +109,8 @@ class Members:
         # A name, a link, records and a sparse map, each as long as allowed, and never more of them.
         self._raw_size += len(raw)
         if self._raw_size > 5 * (self._limits.max_header + BLOCK):
-            raise LimitExceeded("the size of all headers of a member", self._limits.max_header)
+            what = f"the size of all headers of a member at offset {self._stream.offset}"
+            raise LimitExceeded(what, self._limits.max_header, "max_header")
         self._raw.append(raw)
 
     def _extension(self, header: Header) -> bytes:
@@ -117,7 +118,12 @@ class Members:
         if header.size < 0:
             raise InvalidTar(header.offset, "the size is negative", header.entry)
         if header.size > self._limits.max_header:
-            raise LimitExceeded("the size of an extended header in bytes", self._limits.max_header)
+            raise LimitExceeded(
+                "the size of an extended header in bytes",
+                self._limits.max_header,
+                "max_header",
+                header.entry,
+            )
         content = self._stream.take(header.size, header.entry)
         self._keep(content)
         self._padding = -header.size % BLOCK
@@ -141,7 +147,8 @@ class Members:
             tar_sparse.read_pax(header, version, self._next_block, most)
         longest = max(len(header.name), len(header.linkname))
         if longest > self._limits.max_path:
-            raise LimitExceeded("the length of a name in bytes", self._limits.max_path)
+            what = "the length of a name in bytes"
+            raise LimitExceeded(what, self._limits.max_path, "max_path", header.entry)
 
     def _next_block(self) -> bytes:
         block = self._raw_block()

@@ -116,9 +116,11 @@ class _Inflated(io.RawIOBase):
     def _check_size(self) -> None:
         limits = self._limits
         if self._offset > limits.max_bytes:
-            raise LimitExceeded("the inflated tar's size in bytes", limits.max_bytes)
+            what = "the inflated tar's size in bytes"
+            raise LimitExceeded(what, limits.max_bytes, "max_bytes")
         if self._offset > max(limits.ratio_from, limits.max_ratio * self._given.taken):
-            raise LimitExceeded("the inflated tar's ratio to its compressed size", limits.max_ratio)
+            what = "the inflated tar's ratio to its compressed size"
+            raise LimitExceeded(what, limits.max_ratio, "max_ratio")
 
 
 def _recognised(given: _Given, limits: Limits) -> BinaryIO:
@@ -131,8 +133,35 @@ def _recognised(given: _Given, limits: Limits) -> BinaryIO:
     return cast("BinaryIO", buffered)
 
 
+class _Promised(io.RawIOBase):
+    """A stream whose last read, which finds its end, tells whether it was as promised."""
+
+    def __init__(self, stream: BinaryIO, check: Callable[[], None]) -> None:
+        self._stream = stream
+        self._check = check
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        count: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]
+        if not count and not self._ended:
+            self._ended = True
+            self._check()
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
 class OpenSource:
-    """A tar being read: `stream` yields it, `finish` says whether all of it was as promised."""
+    """A tar being read: `stream` yields it.
+
+    Its end raises IntegrityError where the digest of the bytes as given isn't the expected one,
+    JobCancelled where the giver went away or failed.
+    """
 
     def __init__(
         self, source: work.TarSource, descriptors: work.Descriptors, limits: Limits
@@ -143,12 +172,10 @@ class OpenSource:
         self.stream = cast("BinaryIO", self._given)
         if source.inflate:
             self.stream = _recognised(self._given, limits)
+        if source.expected_digest is not None or source.confirmed:
+            self.stream = cast("BinaryIO", _Promised(self.stream, self._check))
 
-    def finish(self) -> None:
-        """Check the digest of the bytes as given, and that they were all given.
-
-        Raises IntegrityError, or JobCancelled where the giver went away or failed.
-        """
+    def _check(self) -> None:
         if self._source.expected_digest is not None:
             actual = self._given.digest()
             if actual != self._source.expected_digest:

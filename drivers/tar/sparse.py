@@ -48,7 +48,7 @@ def read_old_gnu(header: Header, block: bytes, next_block: NextBlock, most: int)
         if not block[start + count * _PAIR]:
             break
         if len(found) * _PAIR > most:
-            raise LimitExceeded("the sparse map's size in bytes", most)
+            raise _too_large(most, header)
         block = next_block()
         start, count = _IN_EXTENSION
     _accept(header, found)
@@ -102,7 +102,7 @@ def _map_in_content(header: Header, next_block: NextBlock, most: int) -> list[in
         if wanted == 1 and lines:
             wanted += 2 * _decimal(header, bytes(text).partition(b"\n")[0])
         if len(text) > most or wanted > most:
-            raise LimitExceeded("the sparse map's size in bytes", most)
+            raise _too_large(most, header)
     return [_decimal(header, line) for line in bytes(text).split(b"\n")[1:wanted]]
 
 
@@ -126,6 +126,10 @@ def _decimal(header: Header, text: bytes) -> int:
     if value is None or value < 0:
         raise _invalid(header, f"a number in the sparse map is wrong: {text[:32]!r}")
     return value
+
+
+def _too_large(most: int, header: Header) -> LimitExceeded:
+    return LimitExceeded("the sparse map's size in bytes", most, "max_header", header.entry)
 
 
 def _invalid(header: Header, reason: str) -> InvalidTar:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.model.tree import Change, ChangeKind, LayerTree
+from layerstore.drivers.tree.directories import join, reached
 from layerstore.drivers.tree.lower import Found, look_up_in, names_in
 from layerstore.drivers.tree.walk import Entry, walk
 from layerstore.drivers.tree.whiteouts import is_whiteout_device
@@ -169,7 +170,10 @@ class _OverlayComparison:
     def _compare(self, entry: Entry, before: Found | None) -> None:
         if before is None:
             self._changes.add(entry.path, ChangeKind.ADD)
-        elif _Fact.of_entry(entry).differs(_Fact.of(before.status, before.path)):
+            return
+        with reached(before.path) as path:
+            fact = _Fact.of(before.status, path)
+        if _Fact.of_entry(entry).differs(fact):
             self._changes.add(entry.path, ChangeKind.MODIFY)
 
     def finish(self) -> list[Change]:
@@ -177,9 +181,5 @@ class _OverlayComparison:
         for path, seen in self._hiding.items():
             for name, _ in names_in(self._below[path], self._whiteouts):
                 if os.fsencode(name) not in seen:
-                    self._changes.add(_join(path, os.fsencode(name)), ChangeKind.DELETE)
+                    self._changes.add(join(path, os.fsencode(name)), ChangeKind.DELETE)
         return self._changes.sorted()
-
-
-def _join(above: bytes, name: bytes) -> bytes:
-    return above + b"/" + name if above else name

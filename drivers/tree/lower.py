@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from layerstore.drivers.model.tree import WhiteoutFormat
+from layerstore.drivers.tree.directories import reached
 from layerstore.drivers.tree.whiteouts import is_whiteout_device
 from layerstore.drivers.tree.xattrs import is_opaque
 
@@ -22,7 +23,7 @@ class Found:
     """A name as the stack shows it: its uppermost file, and for a directory all that merge."""
 
     path: str
-    """Where the uppermost one lies on the disk."""
+    """Where the uppermost one lies on the disk; calls may need it `reached`."""
     status: os.stat_result
     merged: tuple[str, ...]
     """For a directory: every layer's directory that is visible, nearest first. Else empty."""
@@ -53,7 +54,7 @@ def look_up_in(directories: Sequence[str], name: str, whiteouts: WhiteoutFormat)
     for directory in directories:
         path = f"{directory}/{name}"
         try:
-            status = os.lstat(path)
+            status, hides = _look_at(path, whiteouts)
         except (FileNotFoundError, NotADirectoryError):
             continue
         if is_whiteout_device(status):
@@ -63,16 +64,25 @@ def look_up_in(directories: Sequence[str], name: str, whiteouts: WhiteoutFormat)
             break
         top = top or (path, status)
         merged.append(path)
-        if is_opaque(path, whiteouts):
+        if hides:
             break
     return None if top is None else Found(*top, tuple(merged))
+
+
+def _look_at(path: str, whiteouts: WhiteoutFormat) -> tuple[os.stat_result, bool]:
+    """Look at what is at a path, and whether it is a directory that hides what is below."""
+    with reached(path) as near:
+        status = os.lstat(near)
+        return status, stat.S_ISDIR(status.st_mode) and is_opaque(near, whiteouts)
 
 
 def names_in(directories: Sequence[str], whiteouts: WhiteoutFormat) -> Iterator[tuple[str, Found]]:
     """Give every name that is visible in directories that merge with each other, in no order."""
     seen: set[str] = set()
     for directory in directories:
-        for name in os.listdir(directory):
+        with reached(directory) as near:
+            names = os.listdir(near)
+        for name in names:
             if name not in seen:
                 seen.add(name)
                 found = look_up_in(directories, name, whiteouts)

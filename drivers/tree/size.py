@@ -10,24 +10,30 @@ from __future__ import annotations
 import os
 import stat
 
+from layerstore.drivers.tree.directories import Directories, join
+
 
 def tree_size(root: str) -> int:
     """Return a tree's size in bytes. What vanishes meanwhile is not counted. Raises OSError."""
     seen: set[tuple[int, int]] = set()
     total = 0
-    pending = [root]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(status.st_mode):
-                        pending.append(entry.path)
-                    elif status.st_nlink == 1:
-                        total += status.st_size
-                    elif (inode := (status.st_dev, status.st_ino)) not in seen:
-                        seen.add(inode)
-                        total += status.st_size
-        except FileNotFoundError:
-            continue
+    pending = [b""]
+    with Directories(root) as directories:
+        while pending:
+            path = pending.pop()
+            directory = directories.open(path)
+            if directory is None:
+                continue
+            for name in os.listdir(directory):
+                try:
+                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(join(path, os.fsencode(name)))
+                elif status.st_nlink == 1:
+                    total += status.st_size
+                elif (inode := (status.st_dev, status.st_ino)) not in seen:
+                    seen.add(inode)
+                    total += status.st_size
     return total

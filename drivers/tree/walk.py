@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from layerstore.drivers.tree.directories import Directories
+from layerstore.drivers.tree.directories import Directories, join
 
 
 @dataclass(slots=True)
@@ -69,4 +69,4 @@ def _look(path: bytes, directory: int, name: bytes) -> Entry | None:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return Entry(path + b"/" + name if path else name, directory, name, status)
+    return Entry(join(path, name), directory, name, status)

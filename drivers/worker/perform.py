@@ -152,7 +152,7 @@ def _apply(
             open_source(source, descriptors, disk.limits) as tar,
             _packed(split) as records,
         ):
-            applied = disk.driver.apply_diff(
+            return disk.driver.apply_diff(
                 layer_id,
                 parent_id,
                 tar.stream,
@@ -160,8 +160,6 @@ def _apply(
                 limits=disk.limits,
                 tree=tree,
             )
-            tar.finish()
-        return applied
 
     applied = disk.apart(tree, unpack)
     expected = source.expected_diff_id

@@ -114,7 +114,8 @@ def _copy(
             return
         done += len(chunk)
         if done > limits.max_bytes:
-            raise LimitExceeded(f"the size in bytes of {label}", limits.max_bytes)
+            what = f"the size in bytes of {label}"
+            raise LimitExceeded(what, limits.max_bytes, "max_bytes")
         _write_all(target, chunk)
         if spooled is not None:
             spooled(label, done, 0)

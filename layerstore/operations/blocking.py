@@ -93,8 +93,9 @@ class RWLayer(Blocks):
     def apply_diff(self, source: Source, *, timeout: float | None = None) -> int:
         """Unpack a layer tar (plain, gzip or zstd) over it and return its size in bytes.
 
-        `timeout` is in seconds. Raises InvalidTar, CallTimeout, WorkerDied; what was unpacked until
-        then stays, and soon nothing more is. moby: RWLayer.ApplyDiff.
+        `timeout` is in seconds. Raises InvalidTar, LimitExceeded, CallTimeout, WorkerDied. After
+        the last two what was unpacked stays. After others what was made where nothing was goes
+        again; what was replaced or removed isn't brought back. moby: RWLayer.ApplyDiff.
         """
         return self._core.hand_in(
             rwlayer_operations.apply_diff(self, self._number(), source), timeout

@@ -116,6 +116,7 @@ def test_a_merged_tree_and_a_copy_are_the_same(place: Path, layers: list[list[Me
             refused_in_copy = applied(data, LayerTree(str(again), (), WhiteoutFormat.REMOVE))
             assert bool(refused) == bool(refused_in_copy), (refused, refused_in_copy)
             if refused:
+                assert os.listdir(root) == []
                 return
             copy = again
             done.append(root)

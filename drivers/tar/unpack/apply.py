@@ -12,7 +12,7 @@ import errno
 import os
 from typing import BinaryIO, cast
 
-from layerstore.drivers.errors import DriverError, InvalidTar, LimitExceeded
+from layerstore.drivers.errors import DriverError, InvalidTar
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.tree import Applied, LayerTree, WhiteoutFormat
 from layerstore.drivers.tar import header as th
@@ -22,9 +22,11 @@ from layerstore.drivers.tar.members import Members
 from layerstore.drivers.tar.names import clean, joins_outside, shortest
 from layerstore.drivers.tar.split.recorder import Recorder
 from layerstore.drivers.tar.unpack import owner as tar_owner
+from layerstore.drivers.tar.unpack.bounds import Bounds
 from layerstore.drivers.tar.unpack.copy_up import Resembling
 from layerstore.drivers.tar.unpack.entry import Unpacker, is_metadata_of_aufs, is_whiteout
 from layerstore.drivers.tar.unpack.place import Place
+from layerstore.drivers.tar.unpack.undo import Undo
 from layerstore.drivers.tree.size import tree_size
 
 _TRAILING = 1 << 20
@@ -57,7 +59,8 @@ def apply_tar(
     (moby: directory.Size), else the sum of the members' sizes (moby: UnpackLayer).
 
     Raises InvalidTar for a stream that is no tar or names what can't be; LimitExceeded; DriverError
-    where the operating system refuses. After an error the tree is half-made.
+    where the operating system refuses. After an error the tree is half-made; without `tar_split`
+    it may be in use, and what was made where nothing was goes again.
     """
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(TarBytes(cast("Readable", source)))
@@ -76,7 +79,7 @@ class _Apply:
     ) -> None:
         self._stream = stream
         self._tree = tree
-        self._limits = limits
+        self._bounds = Bounds(limits)
         self._resembling = Resembling(tree)
         self._members = Members(stream, limits)
         self._recorder: Recorder | None = None
@@ -87,17 +90,21 @@ class _Apply:
             self._place = stack.enter_context(Place(tree.root, self._losing, self._made))
         except OSError as error:
             raise DriverError.from_os_error("open", tree.root, error) from error
-        self._unpacker = Unpacker(self._place, tree)
+        self._undo = Undo(self._place) if tar_split is None else None
+        self._unpacker = Unpacker(self._place, tree, undo=self._undo)
         self._lost_size = 0
         self._recorded: set[bytes] = set()
-        self._entries = 0
-        self._devices = 0
-        self._bytes = 0
         self._path = b""
 
     def run(self) -> Applied:
+        if self._undo is None:
+            return self._run()
+        with self._undo:
+            return self._run()
+
+    def _run(self) -> Applied:
         for header in self._members:
-            self._count(header)
+            self._bounds.count(header)
             try:
                 self._member(header)
             except OSError as error:
@@ -110,7 +117,7 @@ class _Apply:
                 self._recorder.finish(self._tree.root, digest, aliased=self._place.aliased)
         except OSError as error:
             raise DriverError.from_os_error("finish", self._tree.root, error) from error
-        return Applied(digest, self._size(), tar_size, self._entries)
+        return Applied(digest, self._size(), tar_size, self._bounds.entries)
 
     def _member(self, header: Header) -> None:
         recorder = self._recorder
@@ -127,8 +134,7 @@ class _Apply:
             raise InvalidTar(header.offset, "its name leads out of the layer", header.entry)
         if not path and header.type != th.DIRECTORY:
             raise InvalidTar(header.offset, "only a directory can be the root", header.entry)
-        if path.count(b"/") >= self._limits.max_depth:
-            raise LimitExceeded("the depth of a path in components", self._limits.max_depth)
+        self._bounds.check_depth(header, path)
         self._path = path
         self._place_member(header, path, known=not self._is_new(header, path))
         self._unpacker.known.add(path)
@@ -188,18 +194,6 @@ class _Apply:
         if recorder is not None:
             recorder.segment(b"")
 
-    def _count(self, header: Header) -> None:
-        self._entries += 1
-        self._bytes += header.size
-        if self._entries > self._limits.max_entries:
-            raise LimitExceeded("the number of entries", self._limits.max_entries)
-        if self._bytes > self._limits.max_bytes:
-            raise LimitExceeded("the size of all files in bytes", self._limits.max_bytes)
-        if header.type in (th.CHAR, th.BLOCK_DEVICE):
-            self._devices += 1
-            if self._devices > self._limits.max_devices:
-                raise LimitExceeded("the number of device nodes", self._limits.max_devices)
-
     def _losing(self, directory: int, name: bytes, status: os.stat_result, *, within: bool) -> None:
         if status.st_nlink == 1:
             self._lost_size += status.st_size
@@ -209,11 +203,13 @@ class _Apply:
             self._recorder.save(directory, name, status)
 
     def _made(self, path: bytes, *, in_last: bool) -> None:
+        if self._undo is not None:
+            self._undo.made(path)
         self._resembling.made(self._place, path, in_last=in_last)
 
     def _size(self) -> int:
         if self._tree.whiteouts is WhiteoutFormat.REMOVE:
-            return self._bytes
+            return self._bounds.size
         if self._fresh:
             return self._unpacker.size - self._lost_size
         return tree_size(self._tree.root)

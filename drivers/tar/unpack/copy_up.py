@@ -14,7 +14,8 @@ import stat
 from layerstore.drivers.model.tree import LayerTree
 from layerstore.drivers.tar.names import split
 from layerstore.drivers.tar.unpack.place import Place
-from layerstore.drivers.tree.lower import Found, look_up, look_up_in
+from layerstore.drivers.tree.directories import reached
+from layerstore.drivers.tree.lower import look_up, look_up_in
 from layerstore.drivers.tree.xattrs import is_overlay_own, list_xattrs, set_xattr
 
 _CHUNK = 1 << 30
@@ -31,8 +32,9 @@ def copy_up(place: Place, tree: LayerTree, path: bytes) -> int | None:
         return None
     above, name = split(path)
     directory = place.ensure_directory(above)
-    _make(directory, name, found)
-    _describe(directory, name, found.path, found.status)
+    with reached(found.path) as source:
+        _make(directory, name, source, found.status)
+        _describe(directory, name, source, found.status)
     return found.status.st_size
 
 
@@ -58,8 +60,8 @@ class Resembling:
         found = look_up_in(self._below, os.fsdecode(name), tree.whiteouts)
         self._below = found.merged if found is not None else ()
         if self._below:
-            below = self._below[0]
-            _describe(place.directory(above), name, below, os.lstat(below))
+            with reached(self._below[0]) as below:
+                _describe(place.directory(above), name, below, os.lstat(below))
 
     def _lowers_of(self, path: bytes) -> tuple[str, ...]:
         if not path:
@@ -69,11 +71,11 @@ class Resembling:
         return found.merged[1:] if found is not None else ()
 
 
-def _make(directory: int, name: bytes, found: Found) -> None:
-    mode = found.status.st_mode
+def _make(directory: int, name: bytes, path: str, status: os.stat_result) -> None:
+    mode = status.st_mode
     if stat.S_ISREG(mode):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        source = os.open(found.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             target = os.open(name, flags, 0o600, dir_fd=directory)
             try:
@@ -84,9 +86,9 @@ def _make(directory: int, name: bytes, found: Found) -> None:
         finally:
             os.close(source)
     elif stat.S_ISLNK(mode):
-        os.symlink(os.readlink(os.fsencode(found.path)), name, dir_fd=directory)
+        os.symlink(os.readlink(os.fsencode(path)), name, dir_fd=directory)
     else:
-        os.mknod(name, stat.S_IFMT(mode) | 0o600, found.status.st_rdev, dir_fd=directory)
+        os.mknod(name, stat.S_IFMT(mode) | 0o600, status.st_rdev, dir_fd=directory)
 
 
 def _describe(directory: int, name: bytes, source: str, status: os.stat_result) -> None:

@@ -14,8 +14,6 @@ import stat
 from collections.abc import Callable
 from typing import TypeVar
 
-from fastcrc import crc64
-
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.model.tree import LayerTree, WhiteoutFormat
 from layerstore.drivers.tar import header as th
@@ -23,10 +21,13 @@ from layerstore.drivers.tar.bytes import TarBytes
 from layerstore.drivers.tar.header import Header
 from layerstore.drivers.tar.names import ancestors, clean, split
 from layerstore.drivers.tar.unpack import owner as tar_owner
+from layerstore.drivers.tar.unpack.content import Tap, write_content
 from layerstore.drivers.tar.unpack.copy_up import copy_up
-from layerstore.drivers.tar.unpack.older import join, remove_older, remove_older_in
+from layerstore.drivers.tar.unpack.older import remove_older, remove_older_in
 from layerstore.drivers.tar.unpack.place import Place
+from layerstore.drivers.tar.unpack.undo import Undo
 from layerstore.drivers.tree import whiteouts
+from layerstore.drivers.tree.directories import join
 from layerstore.drivers.tree.lower import look_up
 from layerstore.drivers.tree.whiteouts import is_whiteout_device
 from layerstore.drivers.tree.xattrs import make_opaque
@@ -37,8 +38,6 @@ _OPAQUE = whiteouts.OPAQUE.encode()
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {th.CHAR: stat.S_IFCHR, th.BLOCK_DEVICE: stat.S_IFBLK, th.FIFO: stat.S_IFIFO}
 _LARGEST_MAJOR, _LARGEST_MINOR = 0xFFF, 0xFFFFF
-Tap = Callable[[memoryview], None]
-"""Gets each piece of a member's content as it lies in the tar."""
 
 
 def is_metadata_of_aufs(path: bytes) -> bool:
@@ -58,8 +57,13 @@ def is_whiteout(path: bytes) -> bool:
 class Unpacker:
     """Puts members into one tree. `known` holds the clean path of every member made so far."""
 
-    def __init__(self, place: Place, tree: LayerTree, *, replaces: bool = True) -> None:
-        """`replaces` has what a lower layer has go where a directory is needed for a member."""
+    def __init__(
+        self, place: Place, tree: LayerTree, *, replaces: bool = True, undo: Undo | None = None
+    ) -> None:
+        """`replaces` has what a lower layer has go where a directory is needed for a member.
+
+        `undo`, where given, is told of all that is made.
+        """
         self.size = 0
         """Bytes of all files made, less those of files removed."""
         self.known: set[bytes] = set()
@@ -70,6 +74,7 @@ class Unpacker:
         self._emptied: set[bytes] = set()
         """Directories that it has made opaque."""
         self._replaces = replaces
+        self._undo = undo
         self._place = place
         self._tree = tree
         self._directory_times: dict[bytes, tuple[int, int]] = {}
@@ -81,14 +86,15 @@ class Unpacker:
         """
         fd = self._make(path, lambda at, name: os.open(name, _NEW_FILE, 0o600, dir_fd=at))
         try:
-            if header.fragments is not None:
-                crc = _write_fragments(fd, header, stream, tap)
-            else:
-                crc = _write(fd, header, header.stored, stream, tap)
+            if self._undo is not None:
+                self._undo.begun(path, os.fstat(fd).st_ino)
+            crc = write_content(fd, header, stream, tap)
             tar_owner.set_on_descriptor(fd, header)
             os.utime(fd, ns=tar_owner.times(header))
         finally:
             os.close(fd)
+        if self._undo is not None:
+            self._undo.done()
         self.size += header.size
         return crc
 
@@ -137,6 +143,7 @@ class Unpacker:
         status = self._place.status(directory, name)
         if status is None:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=directory)
+            self._note(hidden)
             os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
         elif stat.S_ISDIR(status.st_mode):
             make_opaque(self._place.directory(hidden), self._tree.whiteouts)
@@ -224,13 +231,24 @@ class Unpacker:
         above, name = split(path)
         directory = self._ensure(above)
         try:
-            return make(directory, name)
+            made = make(directory, name)
         except FileExistsError:
             status = self._place.status(directory, name)
             if status is None:
                 raise
+        else:
+            self._note(path)
+            return made
         self._place.remove(directory, name, status)
-        return make(self._place.directory(above), name)
+        made = make(self._place.directory(above), name)
+        if self._undo is not None:
+            self._undo.replaced(path)
+        return made
+
+    def _note(self, path: bytes) -> None:
+        """Tell who may have to undo it that something is where nothing was."""
+        if self._undo is not None:
+            self._undo.made(path)
 
     def _describe(self, header: Header, path: bytes, kind: int) -> None:
         above, name = split(path)
@@ -250,6 +268,7 @@ class Unpacker:
         directory = self._ensure(above)
         try:
             os.mkdir(name, 0o700, dir_fd=directory)
+            self._note(path)
             return True
         except FileExistsError:
             status = self._place.status(directory, name)
@@ -289,8 +308,12 @@ class Unpacker:
             is_whiteout_device(status) and self._tree.whiteouts is not WhiteoutFormat.REMOVE
         ):
             copied = copy_up(self._place, self._tree, target) if status is None else None
-            status = self._status(target) if copied is not None else None
-            self.size += copied or 0
+            if copied is not None:
+                self._note(target)
+                status = self._status(target)
+                self.size += copied
+            else:
+                status = None
         if status is None or stat.S_ISDIR(status.st_mode):
             what = "a directory" if status is not None else "a file that does not exist"
             reason = f"a hard link to {what}, {os.fsdecode(target)!r}"
@@ -315,23 +338,3 @@ def _device(header: Header) -> int:
         reason = f"the device number {major}:{minor} is out of range"
         raise InvalidTar(header.offset, reason, header.entry)
     return os.makedev(major, minor)
-
-
-def _write(fd: int, header: Header, count: int, stream: TarBytes, tap: Tap | None) -> int:
-    crc = 0
-    for piece in stream.pieces(count, header.entry) if count else ():
-        if tap is not None:
-            tap(piece)
-        crc = crc64.go_iso(piece, crc)
-        done = os.write(fd, piece)
-        while done < len(piece):
-            done += os.write(fd, piece[done:])
-    return crc
-
-
-def _write_fragments(fd: int, header: Header, stream: TarBytes, tap: Tap | None) -> int:
-    os.ftruncate(fd, header.size)
-    for offset, length in header.fragments or ():
-        os.lseek(fd, offset, os.SEEK_SET)
-        _write(fd, header, length, stream, tap)
-    return 0

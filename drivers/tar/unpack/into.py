@@ -7,12 +7,13 @@ Source: moby's archive.Untar with NoOverwriteDirNonDir.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from typing import BinaryIO, cast
 
-from layerstore.drivers.errors import DriverError, InvalidTar, LimitExceeded
+from layerstore.drivers.errors import DriverError, InvalidTar
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.tree import LayerTree, WhiteoutFormat
 from layerstore.drivers.tar import header as th
@@ -21,8 +22,10 @@ from layerstore.drivers.tar.header import Header
 from layerstore.drivers.tar.members import Members
 from layerstore.drivers.tar.names import clean, split
 from layerstore.drivers.tar.unpack import owner as tar_owner
+from layerstore.drivers.tar.unpack.bounds import Bounds
 from layerstore.drivers.tar.unpack.entry import Unpacker
 from layerstore.drivers.tar.unpack.place import Place
+from layerstore.drivers.tar.unpack.undo import Undo
 
 
 def unpack_into(
@@ -31,26 +34,25 @@ def unpack_into(
     """Unpack an uncompressed tar, read to its end, into an open directory.
 
     `owner` is the user and group that everything is given, by default those that the tar says.
-    Raises InvalidTar, LimitExceeded, DriverError; what was unpacked until then stays.
+    Raises InvalidTar, LimitExceeded, DriverError; what was made where nothing was goes again then.
     """
     root = f"/proc/self/fd/{directory}"
     tree = LayerTree(root=root, lowers=(), whiteouts=WhiteoutFormat.REMOVE)
-    with (
-        TarBytes(cast("Readable", source)) as stream,
-        Place(root, _mind_nothing, _note_nothing) as place,
-    ):
-        unpacker = Unpacker(place, tree, replaces=False)
+    with TarBytes(cast("Readable", source)) as stream, contextlib.ExitStack() as stack:
+
+        def made(path: bytes, *, in_last: bool) -> None:  # noqa: ARG001
+            undo.made(path)
+
+        place = stack.enter_context(Place(root, _mind_nothing, made))
+        undo = stack.enter_context(Undo(place))
+        unpacker = Unpacker(place, tree, replaces=False, undo=undo)
         members = Members(stream, limits)
-        total = 0
-        for count, header in enumerate(members, 1):
+        bounds = Bounds(limits)
+        for header in members:
             members.take_raw()
-            total += header.size
-            if count > limits.max_entries:
-                raise LimitExceeded("the number of entries", limits.max_entries)
-            if total > limits.max_bytes:
-                raise LimitExceeded("the size of all files in bytes", limits.max_bytes)
+            bounds.count(header)
             if header.type != th.PAX_GLOBAL:
-                _unpack(header, stream, place, unpacker, owner, limits)
+                _unpack(header, stream, place, unpacker, owner, bounds)
         members.take_raw()
         stream.finish()
         unpacker.finish()
@@ -66,13 +68,12 @@ def _unpack(
     place: Place,
     unpacker: Unpacker,
     owner: tuple[int, int] | None,
-    limits: Limits,
+    bounds: Bounds,
 ) -> None:
     path = clean(header.name)
     if path is None or (not path and header.type != th.DIRECTORY):
         raise InvalidTar(header.offset, "its name leads out of the directory", header.entry)
-    if path.count(b"/") >= limits.max_depth:
-        raise LimitExceeded("the depth of a path in components", limits.max_depth)
+    bounds.check_depth(header, path)
     if not path:
         return  # the directory itself stays as it is
     if owner is not None:
@@ -98,7 +99,3 @@ def _refuse_other_kind(header: Header, place: Place, path: bytes) -> None:
     if status is not None and stat.S_ISDIR(status.st_mode) != (header.type == th.DIRECTORY):
         code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ENOTDIR
         raise OSError(code, os.strerror(code))
-
-
-def _note_nothing(path: bytes, *, in_last: bool) -> None:
-    """Let a directory be made that no entry names."""

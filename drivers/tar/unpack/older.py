@@ -13,11 +13,7 @@ from collections.abc import Set as AbstractSet
 
 from layerstore.drivers.tar.names import split
 from layerstore.drivers.tar.unpack.place import Place
-
-
-def join(above: bytes, name: bytes) -> bytes:
-    """Join a clean directory (empty for the root) and a name."""
-    return above + b"/" + name if above else name
+from layerstore.drivers.tree.directories import join
 
 
 def remove_older(place: Place, path: bytes, made: AbstractSet[bytes]) -> None:

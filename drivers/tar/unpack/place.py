@@ -67,6 +67,10 @@ class Place:
         if fd is not None:
             self._open.move_to_end(path)
             return fd
+        above, name = split(path)
+        at = self._open.get(above)
+        if at is not None:
+            return self._step(at, name, path)
         return self._opened(path, self._open_directory(path))
 
     def _opened(self, path: bytes, fd: int) -> int:
@@ -84,16 +88,16 @@ class Place:
         last_is_new = False
         for above in ancestors(path):
             try:
-                fd = self._step(fd, above)
+                fd = self._step(fd, split(above)[1], above)
                 last_is_new = False
             except FileNotFoundError:
                 self._make_directory(fd, split(above)[1])
                 self._made(above, in_last=last_is_new)
                 last_is_new = True
-                fd = self._step(self.directory(split(above)[0]), above)
+                fd = self._step(self.directory(split(above)[0]), split(above)[1], above)
         return fd
 
-    def _step(self, directory: int, path: bytes) -> int:
+    def _step(self, directory: int, name: bytes, path: bytes) -> int:
         """Open a directory from the one that it is in, as its whole path may take long to follow.
 
         Links can make that so long that a layer of them would keep a worker busy for days.
@@ -101,11 +105,11 @@ class Place:
         if path in self._open:
             return self.directory(path)
         try:
-            fd = syscalls.openat2(directory, split(path)[1], _DIRECTORY, 0, _STEP)
+            fd = syscalls.openat2(directory, name, _DIRECTORY, 0, _STEP)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            return self.directory(path)
+            fd = self._open_directory(path)
         return self._opened(path, fd)
 
     def keep(self, path: bytes, fd: int) -> None:

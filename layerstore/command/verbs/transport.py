@@ -45,11 +45,13 @@ def _copy_out(store: LayerStore, name: str, path: str, options: argparse.Namespa
         raise InvalidArgument(_STREAM, "a tar is not for a terminal: redirect the output")
     with find(store, name).mounted() as root:
         source = Place(root, path)
+        limits = Limits(**dict(options.limits))
         if options.target == _STREAM:
             copy_out(source, sys.stdout.buffer, follow=options.follow_link)
         else:
             owner = None if options.archive else (os.geteuid(), os.getegid())
-            copy(source, _local(options.target), follow=options.follow_link, owner=owner)
+            target = _local(options.target)
+            copy(source, target, follow=options.follow_link, owner=owner, limits=limits)
 
 
 def _copy_in(store: LayerStore, name: str, path: str, options: argparse.Namespace) -> None:

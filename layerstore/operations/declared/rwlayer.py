@@ -52,8 +52,9 @@ def size(layer: RWLayer, number: Number) -> Request[int]:
 def apply_diff(layer: RWLayer, number: Number, source: Source) -> HandIn[int]:
     """Unpack a layer tar (plain, gzip or zstd) over it and return its size in bytes.
 
-    `timeout` is in seconds. Raises InvalidTar, CallTimeout, WorkerDied; what was unpacked until
-    then stays, and soon nothing more is. moby: RWLayer.ApplyDiff.
+    `timeout` is in seconds. Raises InvalidTar, LimitExceeded, CallTimeout, WorkerDied. After
+    the last two what was unpacked stays. After others what was made where nothing was goes
+    again; what was replaced or removed isn't brought back. moby: RWLayer.ApplyDiff.
     """
     reference, name = layer.reference, layer.name
     return HandIn(

@@ -51,4 +51,3 @@ def _read(given: OwnedDescriptor) -> None:
         while piece := source.stream.read(1 << 16):
             found += len(piece)
             assert found <= _LIMITS.max_bytes + (1 << 19)
-        source.finish()
