@@ -81,12 +81,20 @@ class ReadLayer(AboutHeldLayer):
     """Write a retained layer's tar to the descriptor: as registered, or as diff against another."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "chain_id", "against", "whole")
+    recorded: ClassVar[tuple[str, ...] | None] = (
+        "reference",
+        "chain_id",
+        "against",
+        "whole",
+        "sparse",
+    )
 
     against: ChainID | None = None
     """An ancestor, or None for the registered tar."""
     whole: bool = False
     """Diff against nothing: the whole root file system."""
+    sparse: bool = False
+    """A diff has sparse members for files that are mostly holes."""
     descriptors: Descriptors = field(repr=False)
 
 

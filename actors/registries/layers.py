@@ -224,7 +224,9 @@ class LayerRegistry(Retaining):
         entry = self.books.find_held(message.chain_id, message.reference)
         job: work.Job
         if message.whole:
-            job = work.StreamDifference(layer_id=entry.cache_id, parent_id=None)
+            job = work.StreamDifference(
+                layer_id=entry.cache_id, parent_id=None, sparse=message.sparse
+            )
         elif message.against is None:
             job = work.StreamLayer(
                 chain_id=entry.chain_id, cache_id=entry.cache_id, diff_id=entry.diff_id
@@ -233,7 +235,9 @@ class LayerRegistry(Retaining):
             ancestor = next((e for e in entry.ancestors() if e.chain_id == message.against), None)
             if ancestor is None:
                 raise LayerDoesNotExist(f"{message.against} (as an ancestor of {entry.chain_id})")
-            job = work.StreamDifference(layer_id=entry.cache_id, parent_id=ancestor.cache_id)
+            job = work.StreamDifference(
+                layer_id=entry.cache_id, parent_id=ancestor.cache_id, sparse=message.sparse
+            )
         return self._use(entry, job, message.descriptors)
 
     def _inspect(self, message: m.InspectLayer) -> Promise:

@@ -205,13 +205,16 @@ class Overlay2Driver:
         tree = tree or self.tree(layer_id)
         return tar_apply.apply_tar(source, tree, tar_split=tar_split, limits=limits)
 
-    def diff(self, layer_id: str, parent: str | None, out: BinaryIO) -> None:
+    def diff(
+        self, layer_id: str, parent: str | None, out: BinaryIO, *, sparse: bool = False
+    ) -> None:
         """See GraphDriver. Against another layer than its parent, mounted trees are compared."""
         if self._is_native(layer_id, parent):
-            tar_write.write_diff(self.tree(layer_id), out)
+            tar_write.write_diff(self.tree(layer_id), out, sparse=sparse)
             return
         with self._view(layer_id) as new, self._view(parent) as old:
-            tar_write.write_changes(new, changes.tree_changes(new, old or None), out)
+            found = changes.tree_changes(new, old or None)
+            tar_write.write_changes(new, found, out, sparse=sparse)
 
     def changes(self, layer_id: str, parent: str | None) -> Iterable[Change]:
         """See GraphDriver."""

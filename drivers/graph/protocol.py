@@ -141,8 +141,13 @@ class GraphDriver(Protocol):
         read-write layer, what was made where nothing was goes again.
         """
 
-    def diff(self, layer_id: str, parent: str | None, out: BinaryIO) -> None:
-        """Write the layer's diff to `out` as an uncompressed tar with AUFS-style whiteouts."""
+    def diff(
+        self, layer_id: str, parent: str | None, out: BinaryIO, *, sparse: bool = False
+    ) -> None:
+        """Write the layer's diff to `out` as an uncompressed tar with AUFS-style whiteouts.
+
+        With `sparse` files that are mostly holes are written as GNU's sparse members.
+        """
 
     def changes(self, layer_id: str, parent: str | None) -> Iterable[Change]:
         """Every path that differs from the parent, ordered by path."""

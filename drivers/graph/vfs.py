@@ -143,9 +143,12 @@ class VfsDriver:
         tree = tree or self.tree(layer_id)
         return tar_apply.apply_tar(source, tree, tar_split=tar_split, limits=limits)
 
-    def diff(self, layer_id: str, parent: str | None, out: BinaryIO) -> None:
+    def diff(
+        self, layer_id: str, parent: str | None, out: BinaryIO, *, sparse: bool = False
+    ) -> None:
         """See GraphDriver."""
-        tar_write.write_changes(self._path(layer_id), self.changes(layer_id, parent), out)
+        found = self.changes(layer_id, parent)
+        tar_write.write_changes(self._path(layer_id), found, out, sparse=sparse)
 
     def changes(self, layer_id: str, parent: str | None) -> Iterable[Change]:
         """See GraphDriver."""

@@ -2,7 +2,8 @@
 
 Owns the format of the tars that layerstore writes itself. It reads no file.
 Sources: POSIX pax, "ustar Interchange Format" and "pax Extended Header"; what Docker's diffs hold
-(Go's archive/tar with FormatPAX: whole seconds, no user or group names).
+(Go's archive/tar with FormatPAX: whole seconds, no user or group names); for sparse members what
+GNU tar writes (`--format=posix --sparse`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _CHECKSUM = slice(148, 156)
 _MAX_ID = 0o7777777
 _MAX_LONG = 0o77777777777
 _PAX_NAME = b"PaxHeaders.0/"
+_SPARSE_NAME = b"GNUSparseFile.0/"
+"""What readers that know no sparse members make of one lies apart."""
 _XATTR = b"SCHILY.xattr."
 
 
@@ -32,12 +35,15 @@ class Member:
     uid: int = 0
     gid: int = 0
     size: int = 0
+    """Bytes of content in the tar."""
     mtime: int = 0
     """Whole seconds since 1970."""
     linkname: bytes = b""
     major: int = 0
     minor: int = 0
     xattrs: dict[str, bytes] = field(default_factory=dict)
+    sparse_size: int | None = None
+    """For a sparse member of GNU's format 1.0 the size of the file that it makes."""
 
 
 def header(member: Member) -> bytes:
@@ -46,14 +52,15 @@ def header(member: Member) -> bytes:
     Raises ValueError for an attribute name that PAX has no way to write.
     """
     records = _records(member)
-    own = _block(member, member.name, member.type)
+    directory, _, base = member.name.rstrip(b"/").rpartition(b"/")
+    above = directory + b"/" if directory else b""
+    plain_name = member.name if member.sparse_size is None else above + _SPARSE_NAME + base
+    own = _block(member, plain_name, member.type)
     if not records:
         return own
     body = b"".join(_record(key, value) for key, value in records)
     about = Member(name=member.name, mode=0o644, size=len(body))
-    directory, _, base = member.name.rstrip(b"/").rpartition(b"/")
-    name = (directory + b"/" if directory else b"") + _PAX_NAME + base
-    return _block(about, name, PAX_NEXT) + body + padding(len(body)) + own
+    return _block(about, above + _PAX_NAME + base, PAX_NEXT) + body + padding(len(body)) + own
 
 
 def padding(size: int) -> bytes:
@@ -63,7 +70,16 @@ def padding(size: int) -> bytes:
 
 def _records(member: Member) -> list[tuple[bytes, bytes]]:
     records = []
+    if member.sparse_size is not None:
+        records = [
+            (b"GNU.sparse.major", b"1"),
+            (b"GNU.sparse.minor", b"0"),
+            (b"GNU.sparse.name", member.name),
+            (b"GNU.sparse.realsize", b"%d" % member.sparse_size),
+        ]
     for key, name in ((b"path", member.name), (b"linkpath", member.linkname)):
+        if key == b"path" and member.sparse_size is not None:
+            continue
         if len(name) > _NAME or not name.isascii():
             records.append((key, name))
     for key, number, most in (

@@ -30,6 +30,7 @@ from layerstore.drivers.tar.header import (
     REGULAR,
     SYMLINK,
 )
+from layerstore.drivers.tar.holes import ZEROS, find_data, is_worth_it, sparse_map
 from layerstore.drivers.tree import whiteouts
 from layerstore.drivers.tree.directories import Directories
 from layerstore.drivers.tree.walk import Entry, walk
@@ -53,12 +54,13 @@ _TYPES = {
 }
 
 
-def write_diff(tree: LayerTree, out: BinaryIO) -> None:
+def write_diff(tree: LayerTree, out: BinaryIO, *, sparse: bool = False) -> None:
     """Write an overlay's upper directory, which is its diff, as a tar.
 
+    With `sparse` files that are mostly holes become sparse members, as in the other functions here.
     Raises DriverError, and InvalidName for files whose names would be whiteouts in the tar.
     """
-    with _writing(tree.root, out, says_whiteouts=True) as writer:
+    with _writing(tree.root, out, says_whiteouts=True, sparse=sparse) as writer:
         for entry in walk(tree.root):
             if whiteouts.is_whiteout_device(entry.status):
                 writer.whiteout(entry.path, entry.status)
@@ -68,13 +70,18 @@ def write_diff(tree: LayerTree, out: BinaryIO) -> None:
                 writer.empty(entry.path + b"/" + os.fsencode(whiteouts.OPAQUE))
 
 
-def write_changes(root: str, changes: Iterable[Change], out: BinaryIO) -> None:
+def write_changes(
+    root: str, changes: Iterable[Change], out: BinaryIO, *, sparse: bool = False
+) -> None:
     """Write the changes of a complete tree, which are ordered by path, as a tar.
 
     What was changed and is gone by now is left out. Raises DriverError, and InvalidName for files
     whose names would be whiteouts in the tar.
     """
-    with _writing(root, out, says_whiteouts=True) as writer, Directories(root) as directories:
+    with (
+        _writing(root, out, says_whiteouts=True, sparse=sparse) as writer,
+        Directories(root) as directories,
+    ):
         for change in changes:
             path = os.fsencode(change.path).strip(b"/")
             above, _, name = path.rpartition(b"/")
@@ -89,13 +96,15 @@ def write_changes(root: str, changes: Iterable[Change], out: BinaryIO) -> None:
                 writer.add(Entry(path, directory, name, status))
 
 
-def write_tree(directory: int, name: bytes, out: BinaryIO, *, as_name: bytes) -> None:
+def write_tree(
+    directory: int, name: bytes, out: BinaryIO, *, as_name: bytes, sparse: bool = False
+) -> None:
     """Write what has a name in an open directory, under another name, as a tar without whiteouts.
 
     With an empty `as_name` it is what is in the directory `name`, without that itself. Mounts in it
     are left out. Raises DriverError.
     """
-    with _writing(os.fsdecode(name), out) as writer:
+    with _writing(os.fsdecode(name), out, sparse=sparse) as writer:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if as_name:
             writer.add(Entry(as_name, directory, name, status))
@@ -111,8 +120,10 @@ def write_tree(directory: int, name: bytes, out: BinaryIO, *, as_name: bytes) ->
 
 
 @contextlib.contextmanager
-def _writing(root: str, out: BinaryIO, *, says_whiteouts: bool = False) -> Iterator[_Writer]:
-    writer = _Writer(out, says_whiteouts=says_whiteouts)
+def _writing(
+    root: str, out: BinaryIO, *, says_whiteouts: bool = False, sparse: bool
+) -> Iterator[_Writer]:
+    writer = _Writer(out, says_whiteouts=says_whiteouts, sparse=sparse)
     try:
         yield writer
         writer.finish()
@@ -123,9 +134,10 @@ def _writing(root: str, out: BinaryIO, *, says_whiteouts: bool = False) -> Itera
 class _Writer:
     """Writes members one after the other, small ones together in one large piece."""
 
-    def __init__(self, out: BinaryIO, *, says_whiteouts: bool) -> None:
+    def __init__(self, out: BinaryIO, *, says_whiteouts: bool, sparse: bool) -> None:
         """With `says_whiteouts` a name that begins as a whiteout's means one to all readers."""
         self._out = out
+        self._sparse = sparse
         self._says_whiteouts = says_whiteouts
         self._unsayable: list[str] = []
         self._waiting = bytearray()
@@ -187,19 +199,40 @@ class _Writer:
             member = _describe(entry.path, REGULAR, status)
             if self._is_link(member, status, fd):
                 return
-            unsized = b"" if status.st_size else _read_unsized(fd, entry)
-            member.size = status.st_size or len(unsized)
             member.xattrs = read_xattrs(fd)
-            self._header(member)
-            if unsized:
-                self._waiting += unsized
-            elif self._descriptor is not None and member.size >= _LARGE:
-                self._send(fd, entry, member.size, self._descriptor)
+            if status.st_size:
+                self._add_content(fd, entry, member, status)
             else:
-                self._copy(fd, entry, member.size)
+                unsized = _read_unsized(fd, entry)
+                member.size = len(unsized)
+                self._header(member)
+                self._waiting += unsized
         finally:
             os.close(fd)
         self._waiting += padding(member.size)
+
+    def _add_content(self, fd: int, entry: Entry, member: Member, status: os.stat_result) -> None:
+        """Add a file's member and content: sparse if that is worth it, else with all its zeros."""
+        size = status.st_size
+        pieces = find_data(fd, status)
+        sparse = self._sparse and is_worth_it(pieces, size)
+        before = sparse_map(pieces, size) if sparse else b""
+        member.size = len(before) + sum(length for _, length in pieces) if sparse else size
+        member.sparse_size = size if sparse else None
+        self._header(member)
+        self._waiting += before
+        end = 0
+        for start, length in pieces:
+            if not sparse:
+                self._zeros(start - end)
+            end = start + length
+            os.lseek(fd, start, os.SEEK_SET)
+            if self._descriptor is not None and length >= _LARGE:
+                self._send(fd, entry, length, self._descriptor)
+            else:
+                self._copy(fd, entry, length)
+        if not sparse:
+            self._zeros(size - end)
 
     def whiteout(self, path: bytes, status: os.stat_result | None = None) -> None:
         """Add the member that says that a path is gone."""
@@ -242,6 +275,13 @@ class _Writer:
             self._waiting += piece
             if len(self._waiting) >= _BUFFER:
                 self._flush()
+
+    def _zeros(self, count: int) -> None:
+        if count > len(self._waiting):
+            self._flush()
+        while count > _LARGE:
+            count -= self._out.write(ZEROS[:count])
+        self._waiting += ZEROS[:count]
 
     def _send(self, fd: int, entry: Entry, size: int, target: int) -> None:
         """Let the kernel copy, if it can."""

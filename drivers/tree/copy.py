@@ -140,7 +140,7 @@ def _regular(source: int, target: int, name: str) -> None:
         status = os.fstat(from_fd)
         to_fd = os.open(name, _NEW_FILE, 0o600, dir_fd=target)
         try:
-            _content(from_fd, to_fd, status.st_size)
+            copy_content(from_fd, to_fd, status.st_size)
             _metadata(from_fd, to_fd, status)
         finally:
             os.close(to_fd)
@@ -148,7 +148,8 @@ def _regular(source: int, target: int, name: str) -> None:
         os.close(from_fd)
 
 
-def _content(source: int, target: int, size: int) -> None:
+def copy_content(source: int, target: int, size: int) -> None:
+    """Copy a file's content into an empty file, both open; holes stay holes. Raises OSError."""
     if not size:
         return
     try:

@@ -109,6 +109,8 @@ class StreamDifference(DriverLayerJob):
     heavy: ClassVar[bool] = True
 
     parent_id: str | None
+    sparse: bool = False
+    """Whether files that are mostly holes become sparse members."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,12 +124,15 @@ class MeasureMount(MountJob):
     parent_id: str | None
 
 
-MountWork = Literal["changes", "size", "read", "apply", "inspect"]
+MountWork = Literal["changes", "size", "read", "read sparse", "apply", "inspect"]
 
 MOUNT_WORK: dict[MountWork, Callable[[str, str | None, TarSource], Job]] = {
     "changes": lambda mount, parent, _: ListChanges(mount_id=mount, parent_id=parent),
     "size": lambda mount, parent, _: MeasureMount(mount_id=mount, parent_id=parent),
     "read": lambda mount, parent, _: StreamDifference(layer_id=mount, parent_id=parent),
+    "read sparse": lambda mount, parent, _: StreamDifference(
+        layer_id=mount, parent_id=parent, sparse=True
+    ),
     "apply": lambda mount, parent, source: ApplyToMount(
         mount_id=mount, parent_id=parent, source=source
     ),

@@ -246,12 +246,14 @@ class AsyncImageStore:
         comment: str = "",
         created: str | None = None,
         changes: Sequence[str] = (),
+        sparse: bool = False,
     ) -> Image:
         """Make an image of a read-write layer's changes on the image it was made from.
 
         `created` is RFC 3339, by default now. `changes` are as for `import_tar`. A layer without
         changes gives the image a step of history but no layer. Writers should be quiet meanwhile.
-        moby: CreateImageFromContainer.
+        With `sparse` the layer has sparse members for files that are mostly holes; dockerd can
+        load such an image and run it, but not save or push it. moby: CreateImageFromContainer.
 
         Raises InvalidName, InvalidImage where the layer has a parent but no image to go on from,
         and what LayerStore.register raises.
@@ -265,5 +267,6 @@ class AsyncImageStore:
                 comment=comment,
                 created=created,
                 changes=changes,
+                sparse=sparse,
             )
         )

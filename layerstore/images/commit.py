@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def committed_layer(store: BlockingStore, rw: RWLayer) -> Iterator[DiffID | None]:
+def committed_layer(store: BlockingStore, rw: RWLayer, *, sparse: bool) -> Iterator[DiffID | None]:
     """Register a layer's changes, retained for the length of a `with` block.
 
     Gives the diff ID, or None where nothing is changed.
     """
-    layer = _register(store, rw)
+    layer = _register(store, rw, sparse=sparse)
     try:
         yield layer.diff_id if layer.diff_id != EMPTY_LAYER else None
     finally:
         layer.release()
 
 
-def _register(store: BlockingStore, rw: RWLayer) -> Layer:
-    with rw.tar_stream() as stream:
+def _register(store: BlockingStore, rw: RWLayer, *, sparse: bool) -> Layer:
+    with rw.tar_stream(sparse) as stream:
         try:
             return store.register(stream, rw.parent)
         except CallerError as error:

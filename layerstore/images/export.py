@@ -32,10 +32,12 @@ def export(
     target: ArchiveTarget,
     *,
     progress: Progress | None = None,
+    sparse: bool = False,
 ) -> None:
     """Write all files of a read-write layer or an image to a path or a binary file, as one tar.
 
-    A read-write layer is mounted meanwhile, and should be quiet. Raises LayerDoesNotExist for a
+    With `sparse` files that are mostly holes are sparse members, as GNU tar writes them. A
+    read-write layer is mounted meanwhile, and should be quiet. Raises LayerDoesNotExist for a
     broken image, DriverError, StorageFull, NotPermitted. After any of them a path is as it was.
     """
     if isinstance(what, RWLayer):
@@ -49,31 +51,31 @@ def export(
             target = stack.enter_context(opened_target(store, target))
         out = _Watched(target, total, progress)
         if isinstance(what, RWLayer):
-            _write_mounted(what, out)
+            _write_mounted(what, out, sparse=sparse)
         else:
-            _write_image(store, what, out)
+            _write_image(store, what, out, sparse=sparse)
 
 
 def _chain_size(store: BlockingStore, chain: str | None) -> int:
     return next((layer.size for key, layer in store.map().items() if key == chain), 0)
 
 
-def _write_mounted(rw: RWLayer, out: _Watched) -> None:
+def _write_mounted(rw: RWLayer, out: _Watched, *, sparse: bool) -> None:
     with rw.mounted() as path:
         root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            write_tree(root, b".", cast("BinaryIO", out), as_name=b"")
+            write_tree(root, b".", cast("BinaryIO", out), as_name=b"", sparse=sparse)
         finally:
             os.close(root)
 
 
-def _write_image(store: BlockingStore, image: Image, out: _Watched) -> None:
+def _write_image(store: BlockingStore, image: Image, out: _Watched, *, sparse: bool) -> None:
     if image.chain_id is None:
         out.write(bytes(2 * 512))
         return
     layer = store.get(image.chain_id)
     try:
-        with layer.tar_stream_from(None) as stream:
+        with layer.tar_stream_from(None, sparse) as stream:
             while chunk := stream.read(_CHUNK):
                 out.write(chunk)
     finally:

@@ -294,12 +294,14 @@ class ImageStore:
         comment: str = "",
         created: str | None = None,
         changes: Sequence[str] = (),
+        sparse: bool = False,
     ) -> Image:
         """Make an image of a read-write layer's changes on the image it was made from.
 
         `created` is RFC 3339, by default now. `changes` are as for `import_tar`. A layer without
         changes gives the image a step of history but no layer. Writers should be quiet meanwhile.
-        moby: CreateImageFromContainer.
+        With `sparse` the layer has sparse members for files that are mostly holes; dockerd can
+        load such an image and run it, but not save or push it. moby: CreateImageFromContainer.
 
         Raises InvalidName, InvalidImage where the layer has a parent but no image to go on from,
         and what LayerStore.register raises.
@@ -310,7 +312,7 @@ class ImageStore:
             reason = "no image in the store has the layers that it was made from"
             raise InvalidImage(f"of {rw.name}", reason)
         parent = self._config(base) if base is not None else None
-        with committed_layer(self._store, rw) as diff:
+        with committed_layer(self._store, rw, sparse=sparse) as diff:
             config = committed_config(
                 parent,
                 diff,

@@ -40,12 +40,13 @@ class AsyncLayer(LayerHandle):
         """
         return AsyncTarStream(self._core, layer_operations.tar_stream(self))
 
-    def tar_stream_from(self, ancestor: str | None) -> AsyncTarStream:
+    def tar_stream_from(self, ancestor: str | None, sparse: bool = False) -> AsyncTarStream:
         """Stream the difference to an ancestor's chain ID, or to nothing.
 
+        With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
         Raises LayerDoesNotExist where that is no ancestor. moby: Layer.TarStreamFrom.
         """
-        return AsyncTarStream(self._core, layer_operations.tar_stream_from(self, ancestor))
+        return AsyncTarStream(self._core, layer_operations.tar_stream_from(self, ancestor, sparse))
 
     async def metadata(self) -> dict[str, str]:
         """Return the graph driver's own facts of the layer. moby: Layer.Metadata."""
@@ -105,9 +106,14 @@ class AsyncRWLayer(AsyncBlocks):
             self._core, rwlayer_operations.apply_diff(self, self._number(), source), timeout
         )
 
-    def tar_stream(self) -> AsyncTarStream:
-        """Stream its changes as a layer tar. moby: TarStreamer.TarStream."""
-        return AsyncTarStream(self._core, rwlayer_operations.tar_stream(self, self._number()))
+    def tar_stream(self, sparse: bool = False) -> AsyncTarStream:
+        """Stream its changes as a layer tar. moby: TarStreamer.TarStream.
+
+        With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
+        """
+        return AsyncTarStream(
+            self._core, rwlayer_operations.tar_stream(self, self._number(), sparse)
+        )
 
     async def metadata(self) -> dict[str, str]:
         """Return the graph driver's own facts of it. moby: RWLayer.Metadata."""

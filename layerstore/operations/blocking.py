@@ -38,12 +38,13 @@ class Layer(LayerHandle):
         """
         return self._core.stream(layer_operations.tar_stream(self))
 
-    def tar_stream_from(self, ancestor: str | None) -> TarStream:
+    def tar_stream_from(self, ancestor: str | None, sparse: bool = False) -> TarStream:
         """Stream the difference to an ancestor's chain ID, or to nothing.
 
+        With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
         Raises LayerDoesNotExist where that is no ancestor. moby: Layer.TarStreamFrom.
         """
-        return self._core.stream(layer_operations.tar_stream_from(self, ancestor))
+        return self._core.stream(layer_operations.tar_stream_from(self, ancestor, sparse))
 
     def metadata(self) -> dict[str, str]:
         """Return the graph driver's own facts of the layer. moby: Layer.Metadata."""
@@ -101,9 +102,12 @@ class RWLayer(Blocks):
             rwlayer_operations.apply_diff(self, self._number(), source), timeout
         )
 
-    def tar_stream(self) -> TarStream:
-        """Stream its changes as a layer tar. moby: TarStreamer.TarStream."""
-        return self._core.stream(rwlayer_operations.tar_stream(self, self._number()))
+    def tar_stream(self, sparse: bool = False) -> TarStream:
+        """Stream its changes as a layer tar. moby: TarStreamer.TarStream.
+
+        With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
+        """
+        return self._core.stream(rwlayer_operations.tar_stream(self, self._number(), sparse))
 
     def metadata(self) -> dict[str, str]:
         """Return the graph driver's own facts of it. moby: RWLayer.Metadata."""

@@ -192,7 +192,7 @@ def _transfer(
 
     def write() -> None:
         with os.fdopen(writer, "wb", buffering=0) as out:
-            write_tree(origin.directory, origin.name, out, as_name=name)
+            write_tree(origin.directory, origin.name, out, as_name=name, sparse=True)
 
     with ThreadPoolExecutor(1, "copy") as threads:
         writing = threads.submit(write)

@@ -84,16 +84,20 @@ def change(path: str) -> None:
     (place / "own").chmod(0o4711)
     os.mknod(place / "own-device", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
     os.setxattr(place / "own", "user.ours", b"\x00\xff")
+    with (place / "own-disk").open("wb") as disk:
+        disk.seek(4 << 20)
+        disk.write(b"amid holes")
+        disk.truncate(8 << 20)
     shutil.rmtree(place / "srv/deep")
     (place / "base/keep/file0").unlink()
 
 
-def commit_ours(store: LayerStore) -> str:
+def commit_ours(store: LayerStore, *, sparse: bool = False) -> str:
     """Commit changes on the seed's image as `ours:1`; returns the image's ID."""
     with store.images.create("changing", "theirs:1") as rw:
         with rw.mounted() as path:
             change(path)
-        return store.images.commit(rw, "ours:1").id
+        return store.images.commit(rw, "ours:1", sparse=sparse).id
 
 
 def check_saved(docker: Docker, name: str, diff_ids: AbstractSet[str]) -> None:
@@ -106,8 +110,9 @@ def check_saved(docker: Docker, name: str, diff_ids: AbstractSet[str]) -> None:
 def test_dockerd_lists_runs_and_saves_what_layerstore_committed(
     seed: Seed, root: DockerRoot
 ) -> None:
+    """Also where a layer has sparse members, which dockerd can't save if it has loaded them."""
     with root.store() as store:
-        image = commit_ours(store)
+        image = commit_ours(store, sparse=True)
         diff_ids = {str(layer.diff_id) for layer in store.map().values()}
         with store.images.create("looking", "ours:1") as rw, rw.mounted() as path:
             shown = read_tree(path)

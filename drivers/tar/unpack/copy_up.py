@@ -14,11 +14,10 @@ import stat
 from layerstore.drivers.model.tree import LayerTree
 from layerstore.drivers.tar.names import split
 from layerstore.drivers.tar.unpack.place import Place
+from layerstore.drivers.tree.copy import copy_content
 from layerstore.drivers.tree.directories import reached
 from layerstore.drivers.tree.lower import look_up, look_up_in
 from layerstore.drivers.tree.xattrs import is_overlay_own, list_xattrs, set_xattr
-
-_CHUNK = 1 << 30
 
 
 def copy_up(place: Place, tree: LayerTree, path: bytes) -> int | None:
@@ -79,8 +78,7 @@ def _make(directory: int, name: bytes, path: str, status: os.stat_result) -> Non
         try:
             target = os.open(name, flags, 0o600, dir_fd=directory)
             try:
-                while os.sendfile(target, source, None, _CHUNK):
-                    pass
+                copy_content(source, target, status.st_size)
             finally:
                 os.close(target)
         finally:

@@ -132,6 +132,16 @@ def add_message(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--message", default="", help="comment in the image's history")
 
 
+def add_sparse(parser: argparse.ArgumentParser) -> None:
+    """Add --sparse."""
+    parser.add_argument(
+        "--sparse",
+        action="store_true",
+        help="write files that are mostly holes as GNU tar --sparse does; dockerd unpacks such a "
+        "layer, but can't save or push it",
+    )
+
+
 def add_changes(parser: argparse.ArgumentParser) -> None:
     """Add --change."""
     parser.add_argument(

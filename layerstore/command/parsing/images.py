@@ -102,6 +102,7 @@ def _add_export(commands: Commands) -> None:
     )
     export.add_argument("name", metavar="NAME", help="a read-write layer or an image")
     grammar.add_output(export)
+    grammar.add_sparse(export)
 
 
 def _add_images(commands: Commands) -> None:

@@ -111,6 +111,7 @@ def _add_commit(commands: Commands) -> None:
     commit.add_argument("-a", "--author", default="")
     grammar.add_message(commit)
     grammar.add_changes(commit)
+    grammar.add_sparse(commit)
 
 
 def _add_copy(commands: Commands) -> None:

@@ -230,6 +230,7 @@ class RequestMaker:
             chain_id=self._chain(record, "chain_id", outcome),
             against=against,
             whole=_fact(record, "whole", bool),
+            sparse=_fact(record, "sparse", bool),
             descriptors=stand_ins.sink(),
         )
 
@@ -254,7 +255,7 @@ class RequestMaker:
         descriptors: Descriptors = ()
         if what == "apply":
             source, descriptors = stand_ins.source(f"request {record.sequence}", outcome)
-        elif what == "read":
+        elif what in ("read", "read sparse"):
             descriptors = stand_ins.sink()
         return m.WorkOnMount(
             reference=reference,

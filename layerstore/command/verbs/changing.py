@@ -163,6 +163,7 @@ def commit(store: LayerStore, options: argparse.Namespace) -> int:
         author=options.author,
         comment=options.message,
         changes=options.changes,
+        sparse=options.sparse,
     )
     print(image.id)
     return 0

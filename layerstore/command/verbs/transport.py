@@ -104,5 +104,5 @@ def export(store: LayerStore, options: argparse.Namespace) -> int:
     except MountDoesNotExist:
         what = store.images.get(options.name)  # type: ignore[assignment]
     with progress(quiet=options.quiet) as report:
-        export_tar(store, what, cast("str", target), progress=report)
+        export_tar(store, what, cast("str", target), progress=report, sparse=options.sparse)
     return 0

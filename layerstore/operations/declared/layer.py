@@ -16,19 +16,20 @@ def tar_stream(layer: Layer) -> Reading:
     Its last read raises IntegrityError where the disk no longer holds what was registered.
     moby: TarStreamer.TarStream.
     """
-    return _read(layer, against=None, whole=False)
+    return _read(layer, against=None, whole=False, sparse=False)
 
 
-def tar_stream_from(layer: Layer, ancestor: str | None) -> Reading:
+def tar_stream_from(layer: Layer, ancestor: str | None, sparse: bool = False) -> Reading:
     """Stream the difference to an ancestor's chain ID, or to nothing.
 
+    With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
     Raises LayerDoesNotExist where that is no ancestor. moby: Layer.TarStreamFrom.
     """
     against = chain_id(ancestor) if ancestor is not None else None
-    return _read(layer, against=against, whole=against is None)
+    return _read(layer, against=against, whole=against is None, sparse=sparse)
 
 
-def _read(layer: Layer, *, against: ChainID | None, whole: bool) -> Reading:
+def _read(layer: Layer, *, against: ChainID | None, whole: bool, sparse: bool) -> Reading:
     reference, chain = layer.reference, layer.chain_id
     return Reading(
         "layers",
@@ -37,6 +38,7 @@ def _read(layer: Layer, *, against: ChainID | None, whole: bool) -> Reading:
             chain_id=chain,
             against=against,
             whole=whole,
+            sparse=sparse,
             descriptors=descriptors,
         ),
     )

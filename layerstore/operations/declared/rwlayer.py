@@ -72,8 +72,11 @@ def apply_diff(layer: RWLayer, number: Number, source: Source) -> HandIn[int]:
     )
 
 
-def tar_stream(layer: RWLayer, number: Number) -> Reading:
-    """Stream its changes as a layer tar. moby: TarStreamer.TarStream."""
+def tar_stream(layer: RWLayer, number: Number, sparse: bool = False) -> Reading:
+    """Stream its changes as a layer tar. moby: TarStreamer.TarStream.
+
+    With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
+    """
     reference, name = layer.reference, layer.name
     return Reading(
         "mounts",
@@ -81,7 +84,7 @@ def tar_stream(layer: RWLayer, number: Number) -> Reading:
             reference=reference,
             request=number,
             name=name,
-            what="read",
+            what="read sparse" if sparse else "read",
             descriptors=descriptors,
         ),
     )
