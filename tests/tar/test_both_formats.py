@@ -1,9 +1,13 @@
-"""The same layers show the same tree, whether the kernel merges them or each is a copy.
+"""The same layers show the same tree: merged by the kernel, as copies, and unpacked by umoci.
 
 Random small layers in random orders of members. Two differences are the file system's own, and are
 left out: an opaque marker at the root (overlayfs has no root to hide beneath), and a member beneath
 a symbolic link (in a copy one of a lower layer is followed, overlayfs has a directory instead; one
 of its own layer leads nowhere in overlayfs, where only a lower layer has what it leads to).
+
+Two more are umoci's. An opaque marker makes its directory here, as for dockerd, even in the place
+of a file; in umoci it makes nothing. And umoci refuses what lies beneath a file of an earlier layer
+or entry, where the file goes here, as for dockerd's overlay2.
 """
 
 from __future__ import annotations
@@ -12,18 +16,20 @@ import contextlib
 import io
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, note
+from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.model.tree import LayerTree, WhiteoutFormat
 from layerstore.drivers.system.syscalls import mount, umount
 from layerstore.drivers.tar.unpack.apply import apply_tar
+from tests.docker.other_engines import make_layout
 from tests.support.trees import Facts, differences, read_tree
 from tests.tar.corpus.builder import Member, directory, file, link, symlink, tar
 
@@ -40,8 +46,11 @@ _MEMBER = st.one_of(
     st.builds(symlink, _PATH, st.sampled_from(["a", "b", "../b", "nowhere"])),
     st.builds(link, _PATH, _PATH),
     st.builds(lambda path: file(_whiteout(path)), _PATH),
-    st.builds(lambda path: file(f"{path}/.wh..wh..opq"), st.sampled_from(["a", "b", "a/x"])),
+    st.builds(lambda path: file(path + OPAQUE), st.sampled_from(["a", "b", "a/x"])),
 )
+OPAQUE = "/.wh..wh..opq"
+UMOCI_EXAMPLES = max(5, settings().max_examples // 10)
+"""As many trees as are worth the time that a program takes."""
 _LAYERS = st.lists(st.lists(_MEMBER, min_size=1, max_size=5), min_size=1, max_size=4)
 
 
@@ -126,3 +135,51 @@ def test_a_merged_tree_and_a_copy_are_the_same(place: Path, layers: list[list[Me
                     assert os.path.lexists(shown / name), name
     finally:
         shutil.rmtree(top)
+
+
+def made_by_markers(layers: list[list[Member]]) -> set[str]:
+    """Return the directories of opaque markers, and those above them."""
+    names = [member.info.name for members in layers for member in members]
+    marked = [Path(name.removesuffix(OPAQUE)) for name in names if name.endswith(OPAQUE)]
+    return {str(path) for one in marked for path in (one, *one.parents)}
+
+
+def unpacked_by_umoci(layers: list[list[Member]], top: Path) -> Path | None:
+    """Have umoci unpack layers; None where it refuses what lies beneath a file."""
+    layout = make_layout([tar(*members) for members in layers], top / "layout")
+    command = ["umoci", "raw", "unpack", "--image", f"{layout}:latest", str(top / "umoci")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        assert "not a directory" in done.stderr, done.stderr
+        return None
+    return top / "umoci"
+
+
+@pytest.mark.needs("umoci")
+@settings(max_examples=UMOCI_EXAMPLES)
+@given(layers=_LAYERS)
+def test_umoci_unpacks_what_a_copy_shows(place: Path, layers: list[list[Member]]) -> None:
+    top = Path(tempfile.mkdtemp(dir=place))
+    try:
+        copy = top / "copy"
+        copy.mkdir()
+        for number, members in enumerate(layers):
+            note(
+                f"layer {number}: {[(m.info.name, m.info.type, m.info.linkname) for m in members]}"
+            )
+            assume(not below_a_link(members, copy))
+            # What is refused leaves a layer in part, which is nothing to compare.
+            assume(not applied(tar(*members), LayerTree(str(copy), (), WhiteoutFormat.REMOVE)))
+        theirs = unpacked_by_umoci(layers, top)
+        if theirs is None:
+            return
+        found = differences(facts(copy), facts(theirs), ignore=IGNORED)
+        marked = made_by_markers(layers)
+        assert [line for line in found if not explained(line, marked)] == []
+    finally:
+        shutil.rmtree(top)
+
+
+def explained(line: str, marked: set[str]) -> bool:
+    """Whether a difference is about a directory that an opaque marker has made."""
+    return line.removeprefix("only ours: ").partition(":")[0] in marked
