@@ -113,7 +113,9 @@ class AsyncImageStore:
         source: ArchiveSource,
         *,
         progress: Progress | None = None,
+        reference: str | None = None,
         platform: str | None = None,
+        all_platforms: bool = False,
         name: str | None = None,
         notice: Notice | None = None,
     ) -> Images:
@@ -121,10 +123,13 @@ class AsyncImageStore:
 
         `source` is the path of a docker archive or an OCI image layout (a directory, or a tar,
         which may be compressed), or a binary file with such a tar. Layers that are there already
-        aren't unpacked again. `platform` (`os/architecture[/variant]`, by default this machine's)
-        chooses from multi-platform images. `name` is a repository for images that an OCI layout
-        names by a mere tag. `notice` is called with a line for each image that is left out, comes
-        without a name or is for another platform; by default that is logged as a warning.
+        aren't unpacked again. `reference` chooses one of several images: what a layout's
+        annotations call it, a docker archive's tag, or `@N` for the Nth that is listed, from 0.
+        `platform` (`os/architecture[/variant]`, by default this machine's) chooses from
+        multi-platform images, of which `all_platforms` takes all; the chosen one gets the names.
+        `name` is a repository for images that an OCI layout names by a mere tag. `notice` is called
+        with a line for each image that is left out, comes without a name or is for another
+        platform; by default that is logged as a warning.
 
         Raises InvalidImage where no image can be taken, IntegrityError where a blob isn't what its
         digest says, LimitExceeded, and what LayerStore.register raises. After any of them nothing
@@ -133,7 +138,13 @@ class AsyncImageStore:
         owner = self._store.blocking.images
         return await self._store.in_thread(
             lambda: owner.load(
-                source, progress=progress, platform=platform, name=name, notice=notice
+                source,
+                progress=progress,
+                reference=reference,
+                platform=platform,
+                all_platforms=all_platforms,
+                name=name,
+                notice=notice,
             )
         )
 

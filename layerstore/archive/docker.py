@@ -12,6 +12,7 @@ import msgspec
 
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.archive.image import ArchivedImage, Found, layer_of, make_image, read_verified
+from layerstore.archive.wanted import Wanted
 from layerstore.drivers.errors import InvalidImage, LimitExceeded
 from layerstore.drivers.model.go_json import folded
 from layerstore.drivers.model.image_config import MAX_CONFIG, parse_json
@@ -28,8 +29,8 @@ class _Entry(msgspec.Struct, rename="pascal"):
     repo_tags: list[str] | None = None
 
 
-def read_docker_archive(archive: Archive) -> Found:
-    """Read every image of the archive that can be taken.
+def read_docker_archive(archive: Archive, wanted: Wanted) -> Found:
+    """Read every image of the archive that is wanted and can be taken.
 
     Raises InvalidImage where none can, IntegrityError where a blob isn't what its name promises,
     LimitExceeded.
@@ -45,15 +46,15 @@ def read_docker_archive(archive: Archive) -> Found:
     if len(entries) > _MAX_IMAGES:
         raise LimitExceeded(f"the number of images of {archive.label}", _MAX_IMAGES)
     found = Found()
-    for entry in entries:
+    for number, names in wanted.pick([e.repo_tags or [] for e in entries], archive.label).items():
         try:
-            found.take(_read_image(archive, entry))
+            found.take(_read_image(archive, entries[number], names))
         except InvalidImage as error:
             found.leave_out(error)
     return found.all_of_it(archive.label)
 
 
-def _read_image(archive: Archive, entry: _Entry) -> ArchivedImage:
+def _read_image(archive: Archive, entry: _Entry, names: list[str]) -> ArchivedImage:
     named = _NAMED_BY_ID.match(entry.config)
     if named:
         config = read_verified(archive, entry.config, f"sha256:{named[1]}")
@@ -63,4 +64,4 @@ def _read_image(archive: Archive, entry: _Entry) -> ArchivedImage:
     for name in entry.layers or []:
         blob = _BLOB.match(name)
         layers.append(layer_of(archive, name, f"sha256:{blob[1]}" if blob else None, None))
-    return make_image(archive, config, layers, entry.repo_tags or [], entry.config)
+    return make_image(archive, config, layers, names, entry.config)

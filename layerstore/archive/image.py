@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from layerstore.archive.archive import Archive, read_blob
+from layerstore.archive.layout import Annotations
 from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
 from layerstore.drivers.model.docker_config import check_for_docker
 from layerstore.drivers.model.ids import digest_like, hex_of
@@ -35,6 +36,8 @@ class ArchivedImage:
     names: tuple[str, ...]
     refused: tuple[tuple[str, str], ...] = ()
     """What the archive calls it that is no name here, and why."""
+    annotations: tuple[Annotations, ...] = ()
+    """Those of a layout that call it so."""
 
     @property
     def short_id(self) -> str:

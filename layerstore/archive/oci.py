@@ -1,18 +1,15 @@
 """Reading an OCI image layout: `index.json`, nested indexes, manifests.
 
-Owns which of the listed images are taken (one for each name, for one platform) and what each
-descriptor promises. Sources: the OCI image specification's "Image Layout", "Image Index", "Image
-Manifest" and "Annotations".
+Owns which of the listed images are taken (one for each name, for one platform or for all) and what
+each descriptor promises. Sources: the OCI image specification's "Image Layout" and "Image Index".
 """
 
 from __future__ import annotations
 
 import binascii
-import re
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
-
-import msgspec
+from dataclasses import replace
+from typing import TypeVar
 
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.archive.image import (
@@ -23,108 +20,65 @@ from layerstore.archive.image import (
     read_verified,
     verified,
 )
+from layerstore.archive.layout import (
+    CONFIGS,
+    INDEXES,
+    LAYER,
+    MANIFESTS,
+    Annotations,
+    Descriptor,
+    Index,
+    Kind,
+    Manifest,
+    decode,
+)
+from layerstore.archive.wanted import Wanted
 from layerstore.drivers.errors import InvalidImage, InvalidName, LimitExceeded
-from layerstore.drivers.model.go_json import folded
 from layerstore.drivers.model.ids import algorithm_of, blob_digest, hex_of
-from layerstore.drivers.model.image_config import MAX_CONFIG, MAX_LAYERS, ImageFacts, parse_json
+from layerstore.drivers.model.image_config import MAX_CONFIG, MAX_LAYERS, ImageFacts
 from layerstore.drivers.model.platform import Platform, host_platform
 from layerstore.drivers.model.reference import is_bare_word
 
 INDEX = "index.json"
 _MAX_DEPTH = 8
 _MAX_DESCRIPTORS = 1000
-
-_INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-_MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
-_CONFIGS = (
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-)
-_LAYER = re.compile(
-    r"application/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar"
-    r"|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar)(?:[.+](?:gzip|zstd))?\Z"
-)
-_NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-
-
-class _Platform(msgspec.Struct, rename={"os_name": "os"}):
-    architecture: str = ""
-    os_name: str = ""
-    variant: str = ""
-
-
-class _Descriptor(msgspec.Struct, rename="camel"):
-    digest: str
-    size: int
-    media_type: str = ""
-    platform: _Platform | None = None
-    annotations: dict[str, str] | None = None
-    artifact_type: str | None = None
-    urls: list[str] | None = None
-    data: str | None = None
-    """The content itself, in base64."""
-
-
-class _Index(msgspec.Struct, rename="camel"):
-    manifests: list[_Descriptor]
-    media_type: str | None = None
-
-
-class _Manifest(msgspec.Struct, rename="camel"):
-    config: _Descriptor
-    layers: list[_Descriptor]
-    media_type: str | None = None
-    artifact_type: str | None = None
-
-
-class _Kind(msgspec.Struct, rename="camel"):
-    media_type: str | None = None
-    manifests: list[Any] | None = None
-
+_HELP = "see --platform and --all"
 
 T = TypeVar("T")
 
 
-def read_oci_layout(
-    archive: Archive, platform: Platform | None = None, name: str | None = None
-) -> Found:
-    """Read the images of a layout that can be taken: those for `platform`, by default this one.
+def read_oci_layout(archive: Archive, wanted: Wanted) -> Found:
+    """Read the images of a layout that are wanted and can be taken.
 
-    A name is taken from the annotations of index.json's descriptors. With `name`, a repository, an
-    annotation that is a mere tag becomes that repository's tag.
+    A name is taken from the annotations of index.json's descriptors; where one is a mere tag, it
+    becomes that of the wanted repository.
 
     Raises InvalidImage where no image can be taken, IntegrityError where a blob isn't what a
     descriptor promises, LimitExceeded.
     """
     content = read_blob(archive, INDEX, MAX_CONFIG)
-    index = _decode(content, _Index, f"{INDEX} of {archive.label}")
-    reader = _Reader(archive, platform or host_platform(), lone_fits=platform is None)
-    for group, names in _groups(index.manifests, name):
-        try:
-            reader.found.take(reader.read(reader.choose(group, INDEX), names))
-        except InvalidImage as error:
-            reader.found.leave_out(error)
+    listed = decode(content, Index, f"{INDEX} of {archive.label}").manifests
+    picked = wanted.pick([descriptor.called for descriptor in listed], archive.label)
+    reader = _Reader(archive, wanted)
+    for group, names in _groups([listed[number] for number in picked], wanted.repository):
+        reader.take(group, names)
     return reader.found.all_of_it(archive.label)
 
 
-def _groups(
-    listed: list[_Descriptor], base: str | None
-) -> Iterator[tuple[list[_Descriptor], list[str]]]:
+Names = dict[str, Annotations]
+"""Names of an image, each with the annotations that it is from."""
+
+
+def _groups(listed: list[Descriptor], base: str | None) -> Iterator[tuple[list[Descriptor], Names]]:
     """Merge what is listed once for each name, then put together what differs by platform only."""
-    names: dict[str, list[str]] = {}
-    first: dict[str, _Descriptor] = {}
+    names: dict[str, Names] = {}
+    first: dict[str, Descriptor] = {}
     for descriptor in listed:
-        if _is_attestation(descriptor):
+        if descriptor.is_attestation:
             continue
         first.setdefault(descriptor.digest, descriptor)
-        names.setdefault(descriptor.digest, []).extend(_names(descriptor, base))
-    groups: dict[object, list[_Descriptor]] = {}
+        names.setdefault(descriptor.digest, {}).update(_names(descriptor, base))
+    groups: dict[object, list[Descriptor]] = {}
     for digest, descriptor in first.items():
         alone = not names[digest] and descriptor.platform is None
         groups.setdefault(digest if alone else tuple(names[digest]), []).append(descriptor)
@@ -132,51 +86,120 @@ def _groups(
         yield group, names[group[0].digest]
 
 
-def _names(descriptor: _Descriptor, base: str | None) -> list[str]:
-    annotations = descriptor.annotations or {}
-    for key in _NAME_ANNOTATIONS:
-        found = annotations.get(key)
-        if found:
-            return [f"{base}:{found}" if base is not None and is_bare_word(found) else found]
-    return []
+def _names(descriptor: Descriptor, base: str | None) -> Names:
+    for called in descriptor.called[:1]:
+        name = f"{base}:{called}" if base is not None and is_bare_word(called) else called
+        return {name: descriptor.naming}
+    return {}
 
 
 class _Reader:
-    """Follows descriptors down to one platform's images."""
+    """Follows descriptors down to one platform's images, or to all."""
 
-    def __init__(self, archive: Archive, platform: Platform, *, lone_fits: bool) -> None:
+    def __init__(self, archive: Archive, wanted: Wanted) -> None:
         self.found = Found()
         self._archive = archive
-        self._platform = platform
-        self._lone_fits = lone_fits
+        self._platform = wanted.platform or host_platform()
+        self._lone_fits = wanted.platform is None
+        self._every = wanted.every_platform
         self._descriptors = 0
         self._configs: dict[str, Platform | None] = {}
 
-    def choose(self, offered: list[_Descriptor], what: str) -> _Descriptor:
-        """Return the best descriptor for the platform; one that says nothing of it fits any.
+    def take(self, group: list[Descriptor], names: Names) -> None:
+        """Read what differs by platform only: the best of it, or all."""
+        try:
+            if self._every:
+                self._take_all(group, names)
+            else:
+                self.found.take(self._read(self._choose(group, INDEX), names))
+        except InvalidImage as error:
+            self.found.leave_out(error)
+
+    # Every platform's
+
+    def _take_all(self, group: list[Descriptor], names: Names) -> None:
+        """Read every image; the one that would be taken alone gets the names."""
+        images = {d.digest: d for d in self._leaves(group)}
+        best: Descriptor | None = None
+        if names and images:
+            try:
+                best = self._best(list(images.values()), INDEX)
+            except InvalidImage:
+                best = None
+        for descriptor in images.values():
+            try:
+                image = self._image(descriptor, self._blob(descriptor), names)
+            except InvalidImage as error:
+                self.found.leave_out(error)
+                continue
+            if names and descriptor is not best:
+                image = self._nameless(image, names)
+            self.found.take(image)
+
+    def _nameless(self, image: ArchivedImage, names: Names) -> ArchivedImage:
+        what = f"image {image.short_id} ({_platform_in(image.facts) or 'of no platform'})"
+        reason = f"is loaded without a name: {next(iter(names))[:200]!r} is for {self._platform}"
+        self.found.notes.append(f"{what} {reason}, see --platform")
+        return replace(image, names=(), refused=(), annotations=())
+
+    def _leaves(self, offered: list[Descriptor], depth: int = 0) -> Iterator[Descriptor]:
+        """Give what is no index, but for what describes other images."""
+        self._count(offered)
+        if depth > _MAX_DEPTH:
+            raise LimitExceeded(f"the depth of indexes in {self._archive.label}", _MAX_DEPTH)
+        for descriptor in offered:
+            if depth and (descriptor.is_attestation or descriptor.artifact_type):
+                continue
+            try:
+                blob = self._blob(descriptor)
+                if self._kind(descriptor, blob) not in INDEXES:
+                    yield descriptor
+                    continue
+                listed = self._document(descriptor, blob, Index).manifests
+            except InvalidImage as error:
+                self.found.leave_out(error)
+                continue
+            yield from self._leaves(listed, depth + 1)
+
+    # One platform's
+
+    def _choose(self, offered: list[Descriptor], what: str) -> Descriptor:
+        """Return the best descriptor that is an image's."""
+        self._count(offered)
+        images = [d for d in offered if not d.is_attestation and not d.artifact_type]
+        if not images and len(offered) == 1:
+            return offered[0]  # which says itself what it is instead
+        return self._best(images, what)
+
+    def _best(self, images: list[Descriptor], what: str) -> Descriptor:
+        """Return the best image for the platform; one that says nothing of it fits any.
 
         A lone image is taken whatever its platform, unless one was asked for.
         """
-        self._descriptors += len(offered)
-        if self._descriptors > _MAX_DESCRIPTORS:
-            raise LimitExceeded(f"the descriptors of {self._archive.label}", _MAX_DESCRIPTORS)
-        images = [d for d in offered if not _is_attestation(d) and not d.artifact_type]
-        if not images and len(offered) == 1:
-            return offered[0]  # which says itself what it is instead
         if len(images) == 1 and self._lone_fits:
             return images[0]
         ranked = [(rank, d) for d in images if (rank := self._rank(d)) is not None]
-        if ranked:
-            return min(ranked, key=lambda pair: pair[0])[1]
-        there = ", ".join(str(self._platform_of(d)) for d in images) or "none"
-        reason = f"{what} has no image for {self._platform} (it has: {there}, see --platform)"
-        raise InvalidImage(self._archive.label, reason)
+        if not ranked:
+            there = ", ".join(str(self._platform_of(d)) for d in images) or "none"
+            reason = f"{what} has no image for {self._platform} (it has: {there}; {_HELP})"
+            raise InvalidImage(self._archive.label, reason)
+        best = min(rank for rank, _ in ranked)
+        alike = [d for rank, d in ranked if rank == best]
+        if len(alike) > 1 and not self._every:
+            which = f"of {len(alike)} images in {what} for {self._platform} the first one is taken"
+            self.found.notes.append(f"{which} (see --all, and PATH:@N for the Nth)")
+        return alike[0]
 
-    def _rank(self, descriptor: _Descriptor) -> int | None:
+    def _count(self, offered: list[Descriptor]) -> None:
+        self._descriptors += len(offered)
+        if self._descriptors > _MAX_DESCRIPTORS:
+            raise LimitExceeded(f"the descriptors of {self._archive.label}", _MAX_DESCRIPTORS)
+
+    def _rank(self, descriptor: Descriptor) -> int | None:
         offered = self._platform_of(descriptor)
         return self._platform.rank(offered) if offered is not None else 0
 
-    def _platform_of(self, descriptor: _Descriptor) -> Platform | None:
+    def _platform_of(self, descriptor: Descriptor) -> Platform | None:
         """Return the platform that a descriptor names, else that of its image's configuration."""
         named = descriptor.platform
         if named is not None:
@@ -190,19 +213,27 @@ class _Reader:
                 self._configs[descriptor.digest] = _platform_in(facts)
         return self._configs[descriptor.digest]
 
-    def read(self, descriptor: _Descriptor, names: list[str]) -> ArchivedImage:
+    def _read(self, descriptor: Descriptor, names: Names) -> ArchivedImage:
         """Follow a descriptor to a manifest and read its image."""
         for _ in range(_MAX_DEPTH):
             blob = self._blob(descriptor)
-            kind = descriptor.media_type or self._media_type(descriptor, blob)
-            if kind in _MANIFESTS:
-                return self._told(self._manifest(descriptor, blob, names))
-            if kind not in _INDEXES:
-                reason = f"{blob} has the media type {kind[:100]!r}, not an image's"
-                raise InvalidImage(self._archive.label, reason)
-            index = self._document(descriptor, blob, _Index)
-            descriptor = self.choose(index.manifests, blob)
+            if self._kind(descriptor, blob) not in INDEXES:
+                return self._told(self._image(descriptor, blob, names))
+            index = self._document(descriptor, blob, Index)
+            descriptor = self._choose(index.manifests, blob)
         raise LimitExceeded(f"the depth of indexes in {self._archive.label}", _MAX_DEPTH)
+
+    def _kind(self, descriptor: Descriptor, blob: str) -> str:
+        return descriptor.media_type or self._media_type(descriptor, blob)
+
+    def _image(self, descriptor: Descriptor, blob: str, names: Names) -> ArchivedImage:
+        kind = self._kind(descriptor, blob)
+        if kind not in MANIFESTS:
+            reason = f"{blob} has the media type {kind[:100]!r}, not an image's"
+            raise InvalidImage(self._archive.label, reason)
+        image = self._manifest(descriptor, blob, list(names))
+        kept = tuple(names[name] for name, _ in image.refused)
+        return replace(image, annotations=kept)
 
     def _told(self, image: ArchivedImage) -> ArchivedImage:
         """Say it where an image is for another platform than the one that is wanted."""
@@ -210,12 +241,12 @@ class _Reader:
         if platform is not None and self._platform.rank(platform) is None:
             what = f"image {image.short_id}"
             if not self._lone_fits:
-                reason = f"{what} is for {platform}, not for {self._platform}"
+                reason = f"{what} is for {platform}, not for {self._platform} ({_HELP})"
                 raise InvalidImage(self._archive.label, reason)
             self.found.notes.append(f"{what} is for {platform}: there is none for {self._platform}")
         return image
 
-    def _content(self, descriptor: _Descriptor, blob: str) -> bytes:
+    def _content(self, descriptor: Descriptor, blob: str) -> bytes:
         """Return a small blob, which its descriptor may hold itself. Raises as read_verified."""
         if descriptor.data is None or self._archive.size(blob) is not None:
             return read_verified(self._archive, blob, descriptor.digest, descriptor.size)
@@ -225,17 +256,17 @@ class _Reader:
             raise InvalidImage(self._archive.label, f"the data of {blob}: {error}") from error
         return verified(self._archive, blob, content, descriptor.digest, descriptor.size)
 
-    def _media_type(self, descriptor: _Descriptor, blob: str) -> str:
+    def _media_type(self, descriptor: Descriptor, blob: str) -> str:
         """Return what a document without a media type in its descriptor says, or looks like."""
         what = f"{blob} of {self._archive.label}"
-        document = _decode(self._content(descriptor, blob), _Kind, what)
+        document = decode(self._content(descriptor, blob), Kind, what)
         if document.media_type:
             return document.media_type
-        return _INDEXES[0] if document.manifests is not None else _MANIFESTS[0]
+        return INDEXES[0] if document.manifests is not None else MANIFESTS[0]
 
-    def _document(self, descriptor: _Descriptor, blob: str, kind: type[T]) -> T:
+    def _document(self, descriptor: Descriptor, blob: str, kind: type[T]) -> T:
         content = self._content(descriptor, blob)
-        document = _decode(content, kind, f"{blob} of {self._archive.label}")
+        document = decode(content, kind, f"{blob} of {self._archive.label}")
         said = getattr(document, "media_type", None)
         if said and descriptor.media_type and said != descriptor.media_type:
             reason = f"{blob} says it is {said[:100]!r}, its descriptor {descriptor.media_type!r}"
@@ -243,12 +274,12 @@ class _Reader:
         return document
 
     def _manifest(
-        self, descriptor: _Descriptor, blob: str, names: Sequence[str] = ()
+        self, descriptor: Descriptor, blob: str, names: Sequence[str] = ()
     ) -> ArchivedImage:
-        manifest = self._document(descriptor, blob, _Manifest)
+        manifest = self._document(descriptor, blob, Manifest)
         config = manifest.config
         artifact = manifest.artifact_type or descriptor.artifact_type
-        if artifact or (config.media_type and config.media_type not in _CONFIGS):
+        if artifact or (config.media_type and config.media_type not in CONFIGS):
             what = (
                 f"an artifact of the type {artifact[:100]!r}" if artifact else "no container image"
             )
@@ -261,7 +292,7 @@ class _Reader:
         layers = []
         for layer in manifest.layers:
             found = self._blob(layer)
-            if layer.media_type and not _LAYER.match(layer.media_type):
+            if layer.media_type and not LAYER.match(layer.media_type):
                 reason = (
                     f"layer {found} has the media type {layer.media_type[:100]!r}, no plain layer"
                 )
@@ -271,7 +302,7 @@ class _Reader:
             )
         return make_image(self._archive, content, layers, names, name)
 
-    def _blob(self, descriptor: _Descriptor) -> str:
+    def _blob(self, descriptor: Descriptor) -> str:
         try:
             digest = blob_digest(descriptor.digest)
         except InvalidName as error:
@@ -280,22 +311,8 @@ class _Reader:
         return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"
 
 
-def _is_attestation(descriptor: _Descriptor) -> bool:
-    """Whether it describes another image's provenance, which BuildKit lists beside the images."""
-    platform = descriptor.platform
-    return platform is not None and platform.os_name == platform.architecture == "unknown"
-
-
 def _platform_in(facts: ImageFacts) -> Platform | None:
     """Return the platform that a configuration names; None where it names none."""
     if not facts.architecture:
         return None
     return Platform(facts.os or "linux", facts.architecture, facts.variant)
-
-
-def _decode(content: bytes, kind: type[T], what: str) -> T:
-    document: Any = parse_json(content, what)
-    try:
-        return msgspec.convert(folded(document, kind), kind)
-    except msgspec.ValidationError as error:
-        raise InvalidImage(what, str(error)) from error

@@ -10,17 +10,15 @@ from layerstore.archive.archive import Archive
 from layerstore.archive.docker import MANIFEST, read_docker_archive
 from layerstore.archive.image import Found
 from layerstore.archive.oci import INDEX, read_oci_layout
+from layerstore.archive.wanted import Wanted
 from layerstore.drivers.errors import InvalidImage
-from layerstore.drivers.model.platform import Platform
 
 
-def read_images(
-    archive: Archive, platform: Platform | None = None, name: str | None = None
-) -> Found:
-    """Read every image that can be taken; see read_docker_archive and read_oci_layout."""
+def read_images(archive: Archive, wanted: Wanted) -> Found:
+    """Read the images that are wanted; see read_docker_archive and read_oci_layout."""
     if archive.size(MANIFEST) is not None:
-        return read_docker_archive(archive)
+        return read_docker_archive(archive, wanted)
     if archive.size(INDEX) is not None:
-        return read_oci_layout(archive, platform, name)
+        return read_oci_layout(archive, wanted)
     reason = f"neither {MANIFEST} of docker nor {INDEX} of an OCI layout is in it"
     raise InvalidImage(archive.label, reason)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from layerstore.archive.archive import Archive
 from layerstore.archive.image import ArchivedImage, ArchivedLayer, Found
+from layerstore.archive.open import ArchiveSource, open_archive, spool_directory
+from layerstore.archive.read import read_images
+from layerstore.archive.wanted import Wanted
 from layerstore.asking.progress import Progress
 from layerstore.asking.source import Region, Source
 from layerstore.drivers.errors import (
@@ -27,7 +30,27 @@ from layerstore.drivers.model.ids import ChainID, DiffID, hex_of
 from layerstore.operations.blocking import BlockingStore, Layer
 
 
-class LayerLoader:
+@contextlib.contextmanager
+def loaded_layers(
+    store: BlockingStore, source: ArchiveSource, wanted: Wanted, progress: Progress | None
+) -> Iterator[Found]:
+    """Give what is wanted of an archive, its layers registered, for a `with` block.
+
+    Raises what ImageStore.load raises.
+    """
+    spool = spool_directory(store.core.disk.root)
+    archive = open_archive(source, spool, store.core.disk.limits, progress)
+    loader = _LayerLoader(store, archive, progress)
+    try:
+        found = read_images(archive, wanted)
+        loader.load_all(found)
+        yield found
+    finally:
+        loader.close()
+        archive.close()
+
+
+class _LayerLoader:
     """Registers layers and retains them until it is closed."""
 
     def __init__(self, store: BlockingStore, archive: Archive, progress: Progress | None) -> None:
@@ -36,8 +59,8 @@ class LayerLoader:
         self._progress = progress
         self._held = contextlib.ExitStack()
 
-    def load_all(self, found: Found) -> list[ArchivedImage]:
-        """Load the layers of all images and return those that have them all.
+    def load_all(self, found: Found) -> None:
+        """Load the layers of all images, and leave out those that don't have them all.
 
         Raises InvalidImage where none has.
         """
@@ -49,7 +72,7 @@ class LayerLoader:
                 found.leave_out(error)
             else:
                 found.images.append(image)
-        return found.all_of_it(self._archive.label).images
+        found.all_of_it(self._archive.label)
 
     def load(self, image: ArchivedImage) -> None:
         """Register the image's layers, unpacking only those that are not there yet.

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from layerstore.actors import messages as m
-from layerstore.archive.open import ArchiveSource, open_archive, spool_directory
-from layerstore.archive.read import read_images
+from layerstore.archive.open import ArchiveSource
+from layerstore.archive.wanted import Wanted, parse_repository
 from layerstore.archive.write import SavedImage
 from layerstore.asking.progress import Notice, Progress
 from layerstore.drivers.errors import (
@@ -27,7 +27,7 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.model.image_config import HistoryEntry, ImageID, parse_config
 from layerstore.drivers.model.platform import host_platform, parse_platform
-from layerstore.drivers.model.reference import parse_reference, parse_tag, repository_of
+from layerstore.drivers.model.reference import parse_tag, repository_of
 from layerstore.drivers.model.times import now
 from layerstore.drivers.records.containers import ContainerRecord
 from layerstore.drivers.work import Init
@@ -35,7 +35,7 @@ from layerstore.images.changes import changed_config
 from layerstore.images.commit import committed_config, committed_layer
 from layerstore.images.image import Image, Images, make_query
 from layerstore.images.importing import imported_config, imported_layer
-from layerstore.images.load import LayerLoader
+from layerstore.images.load import loaded_layers
 from layerstore.images.origins import Origins
 from layerstore.images.save import ArchiveTarget, save_images
 from layerstore.operations.blocking import BlockingStore, RWLayer
@@ -83,7 +83,9 @@ class ImageStore:
         source: ArchiveSource,
         *,
         progress: Progress | None = None,
+        reference: str | None = None,
         platform: str | None = None,
+        all_platforms: bool = False,
         name: str | None = None,
         notice: Notice | None = None,
     ) -> Images:
@@ -91,32 +93,29 @@ class ImageStore:
 
         `source` is the path of a docker archive or an OCI image layout (a directory, or a tar,
         which may be compressed), or a binary file with such a tar. Layers that are there already
-        aren't unpacked again. `platform` (`os/architecture[/variant]`, by default this machine's)
-        chooses from multi-platform images. `name` is a repository for images that an OCI layout
-        names by a mere tag. `notice` is called with a line for each image that is left out, comes
-        without a name or is for another platform; by default that is logged as a warning.
+        aren't unpacked again. `reference` chooses one of several images: what a layout's
+        annotations call it, a docker archive's tag, or `@N` for the Nth that is listed, from 0.
+        `platform` (`os/architecture[/variant]`, by default this machine's) chooses from
+        multi-platform images, of which `all_platforms` takes all; the chosen one gets the names.
+        `name` is a repository for images that an OCI layout names by a mere tag. `notice` is called
+        with a line for each image that is left out, comes without a name or is for another
+        platform; by default that is logged as a warning.
 
         Raises InvalidImage where no image can be taken, IntegrityError where a blob isn't what its
         digest says, LimitExceeded, and what LayerStore.register raises. After any of them nothing
         of the archive is left.
         """
-        wanted = parse_platform(platform) if platform is not None else None
-        base = str(parse_reference(name)) if name is not None else None
-        spool = spool_directory(self._store.core.disk.root)
-        archive = open_archive(source, spool, self._core.disk.limits, progress)
-        loader = LayerLoader(self._store, archive, progress)
-        try:
-            found = read_images(archive, wanted, base)
-            loaded = [
-                self._add(image.config, image.names, parent=None)
-                for image in loader.load_all(found)
-            ]
+        wanted = Wanted(
+            reference=reference,
+            platform=parse_platform(platform) if platform is not None else None,
+            every_platform=all_platforms,
+            repository=parse_repository(name) if name is not None else None,
+        )
+        with loaded_layers(self._store, source, wanted, progress) as found:
+            loaded = [self._add(image.config, image.names, parent=None) for image in found.images]
             for line in found.notes:
                 (notice or log.warning)(line)
             return loaded
-        finally:
-            loader.close()
-            archive.close()
 
     def _add(self, config: bytes, names: Sequence[str], parent: ImageID | None) -> Image:
         message = m.AddImage(

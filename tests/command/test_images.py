@@ -16,7 +16,7 @@ import pytest
 from layerstore import LayerStore
 from layerstore.command import main
 from tests.command.fixtures import Run
-from tests.support.archives import NAME
+from tests.support.archives import NAME, as_directory, oci_layout
 from tests.support.tars import layer_tar
 
 ROOTFS = layer_tar({"etc": None, "etc/os": b"odd", "etc/.wh.real": b"", "sh": "etc/os"})
@@ -213,3 +213,22 @@ def test_prune_asks_first(arguments: list[str], loaded: Run) -> None:
         assert done.returncode == status
         assert "all images that no read-write layer is made from" in done.stderr
         assert (loaded("images", "-q") == "") == (status == 0)
+
+
+def test_one_image_of_a_layout_is_loaded_by_its_name_behind_a_colon(
+    run: Run, root_dir: Path
+) -> None:
+    layout = root_dir / "with:colon"
+    for number in (1, 2):
+        made = oci_layout(
+            [layer_tar({"n": b"%d" % number})],
+            {"org.opencontainers.image.ref.name": f"app:{number}"},
+        )
+        as_directory(made, root_dir / f"app:{number}")
+        as_directory(made, layout)
+    assert run("load", f"{layout}:app:2") == "Loaded image: app:2\n"
+    assert run("load", root_dir / "app:1") == "Loaded image: app:1\n"
+    assert run("load", "-i", f"{root_dir}/app:1:app:1") == "Loaded image: app:1\n"
+    assert "PATH:REF is one of app:2" in run("load", f"{layout}:app:3", status=1)
+    assert "is to follow the colon" in run("load", f"{layout}:", status=1)
+    assert "No such file" in run("load", f"{root_dir}/none:app:1", status=1)

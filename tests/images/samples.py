@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from layerstore import LayerStore
-from tests.support.archives import as_tar, docker_archive
+from tests.support.archives import as_tar, digest_of, docker_archive
 from tests.support.homes import directories_of, home_of
 from tests.support.tars import layer_tar
 
@@ -57,3 +57,35 @@ def docker(change: Callable[[dict[str, Any]], object] = lambda _: None) -> Membe
     (entry,) = json.loads(members["manifest.json"])
     change(entry)
     return {**members, "manifest.json": json.dumps([entry]).encode()}
+
+
+def together(*layouts: Members) -> Members:
+    """Return one layout with the images of several."""
+    members: Members = {}
+    listed: list[Any] = []
+    for layout in layouts:
+        members |= layout
+        listed += json.loads(layout["index.json"])["manifests"]
+    members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
+    return members
+
+
+def blob(content: bytes) -> str:
+    return "blobs/sha256/" + digest_of(content)[7:]
+
+
+def described(content: bytes, media_type: str) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+def changed(members: Members, change: Any) -> Members:
+    """Return a layout whose one descriptor and manifest were changed, digests made to fit."""
+    index = json.loads(members["index.json"])
+    (descriptor,) = index["manifests"]
+    manifest = json.loads(members["blobs/sha256/" + descriptor["digest"][7:]])
+    change(descriptor, manifest, members)
+    content = json.dumps(manifest).encode()
+    descriptor |= {"digest": digest_of(content), "size": len(content)}
+    members["blobs/sha256/" + descriptor["digest"][7:]] = content
+    members["index.json"] = json.dumps(index).encode()
+    return members

@@ -12,6 +12,7 @@ import pytest
 
 from layerstore import Image, InvalidImage, LayerStore
 from layerstore.drivers.model.platform import host_platform
+from tests.images.samples import Members, blob, changed, described, together
 from tests.support.archives import (
     as_tar,
     config_of,
@@ -26,19 +27,6 @@ OTHER = layer_tar({"f": b"2"})
 REF_NAME = "org.opencontainers.image.ref.name"
 FOREIGN = {"arm64": "amd64"}.get(host_platform().architecture, "arm64")
 """An architecture that isn't this machine's."""
-
-Members = dict[str, bytes]
-
-
-def together(*layouts: Members) -> Members:
-    """Return one layout with the images of several."""
-    members: Members = {}
-    listed: list[Any] = []
-    for layout in layouts:
-        members |= layout
-        listed += json.loads(layout["index.json"])["manifests"]
-    members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
-    return members
 
 
 def artifact(**fields: Any) -> Members:
@@ -56,27 +44,6 @@ def artifact(**fields: Any) -> Members:
     members = {blob(one): one for one in (empty, content, document)}
     index = {"manifests": [described(document, manifest["mediaType"])]}
     return {**members, "index.json": json.dumps(index).encode()}
-
-
-def blob(content: bytes) -> str:
-    return "blobs/sha256/" + digest_of(content)[7:]
-
-
-def described(content: bytes, media_type: str) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
-
-
-def changed(members: Members, change: Any) -> Members:
-    """Return a layout whose one descriptor and manifest were changed, digests made to fit."""
-    index = json.loads(members["index.json"])
-    (descriptor,) = index["manifests"]
-    manifest = json.loads(members["blobs/sha256/" + descriptor["digest"][7:]])
-    change(descriptor, manifest, members)
-    content = json.dumps(manifest).encode()
-    descriptor |= {"digest": digest_of(content), "size": len(content)}
-    members["blobs/sha256/" + descriptor["digest"][7:]] = content
-    members["index.json"] = json.dumps(index).encode()
-    return members
 
 
 def load(store: LayerStore, members: Members, **options: Any) -> tuple[list[Image], list[str]]:

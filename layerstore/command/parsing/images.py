@@ -33,14 +33,27 @@ def _add_load(commands: Commands) -> None:
         The archive is what docker save writes, or an OCI image layout: a tar, which may be
         compressed, or a directory. Every blob is checked against its digest. Layers that are in
         the store already aren't unpacked again. A load that fails leaves nothing.
+
+        PATH:REF takes only the image that the archive calls REF: by a layout's annotation
+        org.opencontainers.image.ref.name, or by a docker archive's tag. PATH:@N takes the Nth image
+        that is listed, from 0.
         """,
         examples="""
         layerstore load image.tar
+        layerstore load image.tar:app:1
         layerstore load < image.tar
         """,
     )
-    load.add_argument("archive", nargs="?", help="a tar, or a directory (default: standard input)")
+    load.add_argument(
+        "archive",
+        nargs="?",
+        metavar="PATH[:REF]",
+        help="a tar, or a directory (default: standard input)",
+    )
     load.add_argument("-i", "--input", dest="archive_option", metavar="FILE", help="the same")
+    load.add_argument(
+        "-a", "--all", action="store_true", help="take a multi-platform image for every platform"
+    )
     load.add_argument("--name", help="repository for images that the archive names by a tag only")
     load.add_argument("--platform", help="os/architecture[/variant] to choose (default: this one)")
     grammar.add_quiet(load)

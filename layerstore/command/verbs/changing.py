@@ -6,6 +6,7 @@ Owns what is printed about it. The work is LayerStore's.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -46,13 +47,15 @@ def load(store: LayerStore, options: argparse.Namespace) -> int:
     archive = options.archive if options.archive is not None else options.archive_option
     if archive is None and sys.stdin.isatty():
         raise InvalidArgument("-", "name an archive to load, or redirect standard input from one")
+    path, reference = _split_reference("-" if archive is None else archive)
     with progress(quiet=options.quiet) as report:
-        source = sys.stdin.buffer if archive in (None, "-") else archive
         notes: list[str] = []
         images = store.images.load(
-            source,
+            sys.stdin.buffer if path == "-" else path,
             progress=report,
+            reference=reference,
             platform=options.platform,
+            all_platforms=options.all,
             name=options.name,
             notice=notes.append,
         )
@@ -64,6 +67,20 @@ def load(store: LayerStore, options: argparse.Namespace) -> int:
         if not image.loaded_as:
             print(f"Loaded image ID: {image.id}")
     return 0
+
+
+def _split_reference(archive: str) -> tuple[str, str | None]:
+    """Split PATH:REF; what is there as it stands is a path, else the longest such beginning.
+
+    Raises InvalidArgument where nothing follows the colon.
+    """
+    path = archive
+    while path and not os.path.lexists(path):
+        path = path.rpartition(":")[0]
+    reference = archive[len(path) + 1 :]
+    if path and path != archive and not reference:
+        raise InvalidArgument(archive, f"an image of {path} is to follow the colon")
+    return (path, reference) if path and reference else (archive, None)
 
 
 def save(store: LayerStore, options: argparse.Namespace) -> int:

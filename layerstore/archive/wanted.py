@@ -1,0 +1,82 @@
+"""What is asked for of an archive: which of its images, for which platform, under which names.
+
+Owns how an image is told from the others by what the archive calls it. It reads nothing. Source:
+skopeo's `oci:PATH:REF` and `docker-archive:PATH:REF`, each with `@N` too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from layerstore.drivers.errors import InvalidImage, InvalidName
+from layerstore.drivers.model.platform import Platform
+from layerstore.drivers.model.reference import parse_reference
+
+_PLACE = re.compile(r"@([0-9]{1,9})\Z", re.ASCII)
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """By default every image of the archive, of several platforms the one for this machine."""
+
+    reference: str | None = None
+    """What the archive calls the one image that is wanted, or `@N`: the Nth it lists, from 0."""
+    platform: Platform | None = None
+    """The one that was asked for."""
+    every_platform: bool = False
+    """Of an index for several platforms all images, rather than the best one."""
+    repository: str | None = None
+    """For images that the archive names by a mere tag."""
+
+    def pick(self, called: Sequence[Sequence[str]], label: str) -> dict[int, list[str]]:
+        """Say which of the listed images are wanted, and which of their names were meant.
+
+        `called` has what each is called, in the order of the list; `label` names the archive.
+        Raises InvalidImage where none is called so.
+        """
+        wanted = self.reference
+        if wanted is None:
+            return {number: list(names) for number, names in enumerate(called)}
+        place = _PLACE.match(wanted)
+        if place is not None and int(place[1]) < len(called):
+            return {int(place[1]): list(called[int(place[1])])}
+        for fits in _FITS if place is None else ():
+            meant = {n: [c for c in names if fits(c, wanted)] for n, names in enumerate(called)}
+            found = {number: names for number, names in meant.items() if names}
+            if found:
+                return found
+        raise InvalidImage(label, f"no image in it is called {wanted[:200]!r} ({_there(called)})")
+
+
+def parse_repository(text: str) -> str:
+    """Check a repository that tags are to be of. Raises InvalidName."""
+    reference = parse_reference(text)
+    if not reference.is_repository:
+        raise InvalidName(text, "it is to be a repository alone, as the archive has the tag")
+    return reference.repository
+
+
+def _tagged(name: str) -> str:
+    try:
+        return str(parse_reference(name).looked_up())
+    except InvalidName:
+        return name
+
+
+_FITS: tuple[Callable[[str, str], bool], ...] = (
+    lambda called, wanted: called == wanted,
+    lambda called, wanted: _tagged(called) == _tagged(wanted),
+    lambda called, wanted: _tagged(called).endswith("/" + _tagged(wanted)),
+)
+"""Ways in which an image can be meant, the narrowest first."""
+
+
+def _there(called: Sequence[Sequence[str]]) -> str:
+    names = [name[:200] for number, one in enumerate(called) for name in one or [f"@{number}"]]
+    if not names:
+        return "it lists none"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"PATH:REF is one of {', '.join(names[:_SHOWN])}{more}, or @N for the Nth from 0"
