@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from layerstore.actors.books.names import NameBook
 from layerstore.actors.messages import FindOrigin, ImageMetadata, ImageQuery, RemoveImage
 from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, InvalidName
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.ids import ChainID, hex_of
 from layerstore.drivers.model.image_config import ImageFacts, ImageID, Repositories, StoredImage
 
@@ -26,6 +27,7 @@ class ImageEntry:
     parent: ImageID | None
     size: int
     missing: ChainID | None
+    annotations: tuple[Annotations, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class ImageBooks:
                 parent=image.parent,
                 size=sizes.get(chain, 0) if chain is not None else 0,
                 missing=chain if chain is not None and chain not in sizes else None,
+                annotations=image.annotations,
             )
             self.enter(entry)
 
@@ -105,6 +108,7 @@ class ImageBooks:
             parent=entry.parent,
             size=entry.size,
             missing=entry.missing,
+            annotations=entry.annotations,
         )
 
     def find(self, query: ImageQuery) -> ImageEntry:

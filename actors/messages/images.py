@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from layerstore.actors.runtime.message import Message
 from layerstore.actors.watching.facts import plain
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import ImageFacts, ImageID
 
@@ -58,7 +59,7 @@ class AddImage(Message):
     """Keep an image whose layers are in the store, and give it names; ImageMetadata."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...] | None] = ("names", "parent")
+    recorded: ClassVar[tuple[str, ...] | None] = ("names", "parent", "annotations")
 
     facts: ImageFacts
     config: bytes = field(repr=False)
@@ -67,6 +68,8 @@ class AddImage(Message):
     """Full reference -> its repository."""
     last_updated: str
     """RFC 3339."""
+    annotations: tuple[Annotations, ...] = ()
+    """Of a layout's, those that call it what is no name here."""
 
     def summary(self) -> str:
         """Return the image ID."""

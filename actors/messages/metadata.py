@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.ids import ChainID, DiffID
 from layerstore.drivers.model.image_config import ImageFacts, ImageID
 
@@ -71,6 +72,8 @@ class ImageMetadata:
     """Bytes of all its layers."""
     missing: ChainID | None
     """Chain ID of its top layer where that is not in the store, so that it can't be used."""
+    annotations: tuple[Annotations, ...] = ()
+    """Those by which layouts call it what is no name here."""
 
     def for_journal(self) -> Mapping[str, Any]:
         """Return the IDs by which later requests name it."""

@@ -18,6 +18,7 @@ from layerstore.actors.registries.submitter import Submitter
 from layerstore.actors.runtime.base import Continuation, Promise
 from layerstore.actors.runtime.ref import Identity, Ref
 from layerstore.drivers.errors import InvalidMetadata, LayerStoreError
+from layerstore.drivers.model.annotations import merged
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import ImageID, Repositories, StoredImage
 from layerstore.drivers.work import images as work
@@ -123,15 +124,38 @@ class ImageRegistry(Submitter):
     def _add(self, message: m.AddImage, promise: Promise) -> None:
         there = self._books.get(message.facts.image_id)
         if there is not None and there.missing is None:
-            self._name_added(message, there, promise, is_new=False)
+            self._annotate(message, there, promise)
             return
-        entry = ImageEntry(facts=message.facts, parent=message.parent, size=0, missing=None)
+        entry = ImageEntry(
+            facts=message.facts,
+            parent=message.parent,
+            size=0,
+            missing=None,
+            annotations=merged(there.annotations if there else (), message.annotations),
+        )
         chain = message.facts.chain_id
         if chain is None:
             self._write(message, entry, promise)
             return
         token = self.expect(partial(self._retained, message, entry, promise))
         self.send(self._layers, m.RetainLayer(chain_id=chain, token=token, reply_to=self.ref))
+
+    def _annotate(self, message: m.AddImage, entry: ImageEntry, promise: Promise) -> None:
+        """Keep what is new of an addition's annotations with an image that is there."""
+        annotations = merged(entry.annotations, message.annotations)
+
+        def written(done: m.Done) -> None:
+            if done.error is not None:
+                self._end(promise, done.error)
+                return
+            entry.annotations = annotations
+            self._name_added(message, entry, promise, is_new=False)
+
+        if annotations == entry.annotations:
+            self._name_added(message, entry, promise, is_new=False)
+        else:
+            image_id = entry.facts.image_id
+            self.submit(work.AnnotateImage(image_id=image_id, annotations=annotations), written)
 
     def _retained(
         self, message: m.AddImage, entry: ImageEntry, promise: Promise, done: m.Done
@@ -154,6 +178,7 @@ class ImageRegistry(Submitter):
             config=message.config,
             parent=message.parent,
             last_updated=message.last_updated,
+            annotations=entry.annotations,
         )
         self.submit(job, written)
 

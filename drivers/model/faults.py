@@ -73,6 +73,8 @@ class FaultKind(enum.StrEnum):
     IMAGE_DIGEST = "image-digest"
     """A configuration that isn't the one its name promises."""
     IMAGE_PARENT = "image-parent"
+    IMAGE_RECORD = "image-record"
+    """What is kept of an image's annotations can't be read."""
     IMAGE_LAYERS = "image-layers"
     """An image whose layers aren't all in the store."""
     NAMES = "names"

@@ -12,6 +12,7 @@ from typing import Any, NewType
 import msgspec
 
 from layerstore.drivers.errors import InvalidImage, InvalidName, LimitExceeded
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.go_json import folded
 from layerstore.drivers.model.ids import ChainID, DiffID, chain_of, diff_id
 
@@ -85,6 +86,8 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
     facts: ImageFacts
     parent: ImageID | None
     """The image it was made from by a commit or build, where that is recorded."""
+    annotations: tuple[Annotations, ...] = ()
+    """Those by which layouts call it what is no name here."""
 
 
 def image_id_of(config: bytes) -> ImageID:

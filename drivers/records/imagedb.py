@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -22,6 +22,7 @@ from layerstore.drivers.errors import (
     InvalidName,
     LayerStoreError,
 )
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.ids import diff_id, hex_of
 from layerstore.drivers.model.image_config import (
     MAX_CONFIG,
@@ -31,6 +32,7 @@ from layerstore.drivers.model.image_config import (
     image_id_of,
     parse_config,
 )
+from layerstore.drivers.records.image_records import ImageRecords
 from layerstore.drivers.system.durable import (
     make_directories,
     move,
@@ -75,6 +77,7 @@ class ImageDatabase:
         self.names_path = f"{home}/repositories.json"
         self.contents = f"{home}/imagedb/content/sha256"
         self.metadata = f"{home}/imagedb/metadata/sha256"
+        self.records = ImageRecords(root, driver, durable=durable)
         self._durable = durable
 
     def prepare(self) -> None:
@@ -89,10 +92,14 @@ class ImageDatabase:
             for name in homes:
                 home = f"{self.metadata}/{name}"
                 remove_temporaries(home)
-                if not os.path.lexists(f"{self.contents}/{name}"):
+                if not self._is_there(name):
                     self._remove_metadata(home)
+            self.records.tidy(self._is_there)
         except OSError as error:
             raise DriverError.from_os_error("clean", self.metadata, error) from error
+
+    def _is_there(self, name: str) -> bool:
+        return os.path.lexists(f"{self.contents}/{name}")
 
     def recover(self) -> RecoveredImages:
         """Read everything; what can't be read becomes a fault."""
@@ -120,12 +127,17 @@ class ImageDatabase:
                 continue  # a write that a crash cut off
             try:
                 found = image_id(f"sha256:{name}")
-                yield StoredImage(
-                    facts=parse_config(self.config(found), f"sha256:{name}"),
-                    parent=self.parent(found),
-                )
+                facts = parse_config(self.config(found), f"sha256:{name}")
+                parent = self.parent(found)
             except LayerStoreError as error:
                 yield InvalidMetadata(f"{self.contents}/{name}", str(error))
+                continue
+            annotations: tuple[Annotations, ...] = ()
+            try:
+                annotations = self.records.read(found)
+            except LayerStoreError as error:  # the image is none the worse for it
+                yield InvalidMetadata(self.records.path(found), str(error))
+            yield StoredImage(facts=facts, parent=parent, annotations=annotations)
 
     def config(self, image: ImageID) -> bytes:
         """Return an image's configuration, verified to be what its ID says.
@@ -157,11 +169,18 @@ class ImageDatabase:
         except (InvalidName, UnicodeDecodeError) as error:
             raise InvalidMetadata(path, "not an image ID") from error
 
-    def add(self, config: bytes, parent: ImageID | None, last_updated: str) -> None:
+    def add(
+        self,
+        config: bytes,
+        parent: ImageID | None,
+        last_updated: str,
+        annotations: Sequence[Annotations],
+    ) -> None:
         """Write an image: its metadata first, so that it is whole once its configuration is there.
 
         `last_updated` is RFC 3339. Idempotent.
         """
+        self.records.write(image_id_of(config), annotations)
         name = hex_of(image_id_of(config))
         home = f"{self.metadata}/{name}"
         make_directories(home, durable=self._durable)
@@ -183,6 +202,7 @@ class ImageDatabase:
             move(content, going, durable=self._durable)
         try:
             self._remove_metadata(home)
+            self.records.remove(image)
             _unlink_if_there(going)
         except OSError as error:
             _log.warning("of image %s something stays until the next open: %s", image, error)

@@ -20,7 +20,14 @@ from layerstore.drivers.upkeep.check import Survey
 from layerstore.drivers.upkeep.survey import SurveyedLayer, SurveyedMount
 from layerstore.drivers.upkeep.survey_images import SurveyedImage
 
-_FILES_ONLY = frozenset({FaultKind.LAYER_DESCRIPTOR, FaultKind.IMAGE_PARENT, FaultKind.NAMES})
+_FILES_ONLY = frozenset(
+    {
+        FaultKind.LAYER_DESCRIPTOR,
+        FaultKind.IMAGE_PARENT,
+        FaultKind.IMAGE_RECORD,
+        FaultKind.NAMES,
+    }
+)
 """Faults for which a file that nothing else depends on goes, and what it belongs to stays."""
 
 

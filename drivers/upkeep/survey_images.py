@@ -97,6 +97,10 @@ def _survey_image(database: ImageDatabase, image: SurveyedImage) -> None:
         database.parent(image.image_id)
     except (InvalidMetadata, DriverError) as error:
         add(FaultKind.IMAGE_PARENT, error.path, error)
+    try:
+        database.records.read(image.image_id)
+    except (InvalidMetadata, DriverError) as error:
+        add(FaultKind.IMAGE_RECORD, error.path, error)
 
 
 def image_faults(
@@ -139,7 +143,7 @@ def image_faults(
 
 def unfinished_files(database: ImageDatabase) -> Iterator[str]:
     """Give the paths of files whose writing was cut off."""
-    homes = [database.home, database.contents]
+    homes = [database.home, database.contents, database.records.home]
     for image in names_in(database.metadata):
         if not os.path.islink(f"{database.metadata}/{image}"):
             homes.append(f"{database.metadata}/{image}")

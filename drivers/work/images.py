@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.work.job import Job
 
@@ -35,6 +36,14 @@ class WriteImage(OneImageJob):
     config: bytes
     parent: ImageID | None
     last_updated: str
+    annotations: tuple[Annotations, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotateImage(OneImageJob):
+    """Replace the annotations that an image keeps."""
+
+    annotations: tuple[Annotations, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

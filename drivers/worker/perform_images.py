@@ -11,7 +11,9 @@ def perform_on_images(database: ImageDatabase, job: work.ImageJob) -> str | None
     """Do one job."""
     match job:
         case work.WriteImage():
-            database.add(job.config, job.parent, job.last_updated)
+            database.add(job.config, job.parent, job.last_updated, job.annotations)
+        case work.AnnotateImage():
+            database.records.write(job.image_id, job.annotations)
         case work.DeleteImage():
             database.remove(job.image_id)
         case work.WriteNames():

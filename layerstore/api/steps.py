@@ -154,7 +154,8 @@ class AsyncImageStore:
         """Write images to a path or a binary file, as one tar for docker and OCI tools alike.
 
         A repository without a tag means all its tags, as for docker. An image that is asked for by
-        ID is written without a name. Equal images give equal bytes.
+        ID is written without a name. Annotations that call an image what is no name here are
+        written as a layout had them. Equal images give equal bytes.
 
         Raises InvalidArgument for no names, ImageDoesNotExist, LayerDoesNotExist for a broken
         image, IntegrityError where a layer's files are no longer those that were registered,

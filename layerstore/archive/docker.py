@@ -7,13 +7,23 @@ of the configuration's diff IDs. moby: image/tarexport.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import msgspec
 
 from layerstore.archive.archive import Archive, read_blob
-from layerstore.archive.image import ArchivedImage, Found, layer_of, make_image, read_verified
+from layerstore.archive.both import called_in_index
+from layerstore.archive.image import (
+    ArchivedImage,
+    Found,
+    layer_of,
+    make_image,
+    nameless,
+    read_verified,
+)
 from layerstore.archive.wanted import Wanted
 from layerstore.drivers.errors import InvalidImage, LimitExceeded
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.go_json import folded
 from layerstore.drivers.model.image_config import MAX_CONFIG, parse_json
 
@@ -46,18 +56,35 @@ def read_docker_archive(archive: Archive, wanted: Wanted) -> Found:
     if len(entries) > _MAX_IMAGES:
         raise LimitExceeded(f"the number of images of {archive.label}", _MAX_IMAGES)
     found = Found()
-    for number, names in wanted.pick([e.repo_tags or [] for e in entries], archive.label).items():
+    index = called_in_index(archive)
+    naming = [index.get(_digest_in(entry.config) or "", []) for entry in entries]
+    called = [[*(e.repo_tags or []), *_values(by)] for e, by in zip(entries, naming, strict=True)]
+    for number, meant in wanted.pick(called, archive.label).items():
+        entry = entries[number]
+        tags = entry.repo_tags or []
+        names = [name for name in meant if name in tags] or tags
         try:
-            found.take(_read_image(archive, entries[number], names))
+            image = _read_image(archive, entry, list(dict.fromkeys(names)))
+            found.take(replace(image, annotations=nameless(naming[number])))
         except InvalidImage as error:
             found.leave_out(error)
     return found.all_of_it(archive.label)
 
 
+def _digest_in(name: str) -> str | None:
+    """Return the digest that a configuration's file is named by."""
+    named = _NAMED_BY_ID.match(name)
+    return f"sha256:{named[1]}" if named else None
+
+
+def _values(naming: list[Annotations]) -> list[str]:
+    return [name for annotations in naming for name in annotations.values()]
+
+
 def _read_image(archive: Archive, entry: _Entry, names: list[str]) -> ArchivedImage:
-    named = _NAMED_BY_ID.match(entry.config)
-    if named:
-        config = read_verified(archive, entry.config, f"sha256:{named[1]}")
+    digest = _digest_in(entry.config)
+    if digest is not None:
+        config = read_verified(archive, entry.config, digest)
     else:
         config = read_blob(archive, entry.config, MAX_CONFIG)
     layers = []

@@ -5,12 +5,12 @@ Owns the checks that all kinds share. Reading manifests is `docker`'s and `oci`'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from layerstore.archive.archive import Archive, read_blob
-from layerstore.archive.layout import Annotations
 from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.docker_config import check_for_docker
 from layerstore.drivers.model.ids import digest_like, hex_of
 from layerstore.drivers.model.image_config import MAX_CONFIG, ImageFacts, parse_config
@@ -103,6 +103,19 @@ def make_image(
         names=tuple(good),
         refused=tuple(refused.items()),
     )
+
+
+def nameless(naming: Iterable[Annotations]) -> tuple[Annotations, ...]:
+    """Return those annotations that call an image what is no name here."""
+    return tuple(one for one in naming if not _is_name(next(iter(one.values()))))
+
+
+def _is_name(text: str) -> bool:
+    try:
+        parse_tag(text)
+    except InvalidName:
+        return False
+    return True
 
 
 def _help(name: str) -> str:

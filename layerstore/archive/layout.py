@@ -12,10 +12,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from layerstore.drivers.errors import InvalidImage
+from layerstore.drivers.errors import InvalidImage, InvalidName
+from layerstore.drivers.model.annotations import NAMING, Annotations
 from layerstore.drivers.model.go_json import folded
+from layerstore.drivers.model.ids import algorithm_of, blob_digest, hex_of
 from layerstore.drivers.model.image_config import parse_json
 
+INDEX = "index.json"
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -32,10 +35,6 @@ LAYER = re.compile(
     r"application/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar"
     r"|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar)(?:[.+](?:gzip|zstd))?\Z"
 )
-NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-"""What an image is called, the fuller one first."""
-
-Annotations = dict[str, str]
 T = TypeVar("T")
 
 
@@ -75,7 +74,7 @@ class Descriptor(msgspec.Struct, rename="camel"):
     def naming(self) -> Annotations:
         """The annotations that name it."""
         annotations = self.annotations or {}
-        return {key: annotations[key] for key in NAME_ANNOTATIONS if annotations.get(key)}
+        return {key: annotations[key] for key in NAMING if annotations.get(key)}
 
 
 class Index(msgspec.Struct, rename="camel"):
@@ -108,3 +107,16 @@ def decode(content: bytes, kind: type[T], what: str) -> T:
         return msgspec.convert(folded(document, kind), kind)
     except msgspec.ValidationError as error:
         raise InvalidImage(what, str(error)) from error
+
+
+def blob_of(descriptor: Descriptor, label: str) -> str:
+    """Return the name of the blob that a descriptor points to; `label` names the archive.
+
+    Raises InvalidImage.
+    """
+    try:
+        digest = blob_digest(descriptor.digest)
+    except InvalidName as error:
+        reason = f"{descriptor.digest[:100]!r} is no digest: {error.grammar}"
+        raise InvalidImage(label, reason) from error
+    return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"

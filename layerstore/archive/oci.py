@@ -22,24 +22,24 @@ from layerstore.archive.image import (
 )
 from layerstore.archive.layout import (
     CONFIGS,
+    INDEX,
     INDEXES,
     LAYER,
     MANIFESTS,
-    Annotations,
     Descriptor,
     Index,
     Kind,
     Manifest,
+    blob_of,
     decode,
 )
 from layerstore.archive.wanted import Wanted
-from layerstore.drivers.errors import InvalidImage, InvalidName, LimitExceeded
-from layerstore.drivers.model.ids import algorithm_of, blob_digest, hex_of
+from layerstore.drivers.errors import InvalidImage, LimitExceeded
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.image_config import MAX_CONFIG, MAX_LAYERS, ImageFacts
 from layerstore.drivers.model.platform import Platform, host_platform
 from layerstore.drivers.model.reference import is_bare_word
 
-INDEX = "index.json"
 _MAX_DEPTH = 8
 _MAX_DESCRIPTORS = 1000
 _HELP = "see --platform and --all"
@@ -303,12 +303,7 @@ class _Reader:
         return make_image(self._archive, content, layers, names, name)
 
     def _blob(self, descriptor: Descriptor) -> str:
-        try:
-            digest = blob_digest(descriptor.digest)
-        except InvalidName as error:
-            reason = f"{descriptor.digest[:100]!r} is no digest: {error.grammar}"
-            raise InvalidImage(self._archive.label, reason) from error
-        return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"
+        return blob_of(descriptor, self._archive.label)
 
 
 def _platform_in(facts: ImageFacts) -> Platform | None:

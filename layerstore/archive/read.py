@@ -9,7 +9,8 @@ from __future__ import annotations
 from layerstore.archive.archive import Archive
 from layerstore.archive.docker import MANIFEST, read_docker_archive
 from layerstore.archive.image import Found
-from layerstore.archive.oci import INDEX, read_oci_layout
+from layerstore.archive.layout import INDEX
+from layerstore.archive.oci import read_oci_layout
 from layerstore.archive.wanted import Wanted
 from layerstore.drivers.errors import InvalidImage
 

@@ -75,7 +75,8 @@ _FITS: tuple[Callable[[str, str], bool], ...] = (
 
 
 def _there(called: Sequence[Sequence[str]]) -> str:
-    names = [name[:200] for number, one in enumerate(called) for name in one or [f"@{number}"]]
+    each = (name[:200] for number, one in enumerate(called) for name in one or [f"@{number}"])
+    names = list(dict.fromkeys(each))
     if not names:
         return "it lists none"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

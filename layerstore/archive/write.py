@@ -13,6 +13,7 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
+from layerstore.drivers.model.annotations import NAMING, Annotations
 from layerstore.drivers.model.ids import DiffID, hex_of
 from layerstore.drivers.model.image_config import ImageFacts
 from layerstore.drivers.model.reference import parse_reference
@@ -35,11 +36,13 @@ class Tar(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedImage:
-    """One image to be written: its configuration's bytes and the names to write it under."""
+    """One image to be written: its configuration's bytes and what it is called."""
 
     config: bytes
     facts: ImageFacts
     names: list[str]
+    annotations: tuple[Annotations, ...] = ()
+    """Those that call it what is no name."""
 
 
 @dataclass(slots=True)
@@ -89,7 +92,10 @@ class ArchiveWriter:
         }
         described = self._blob_of(msgspec.json.encode(manifest), _MANIFEST)
         described["platform"] = _platform(image.facts)
-        self._descriptors.extend(_named(described, name) for name in image.names or [""])
+        called = [*map(_naming, image.names), *image.annotations]
+        self._descriptors.extend({**described, "annotations": one} for one in called)
+        if not called:
+            self._descriptors.append(described)
         self._entries.append(
             {
                 "Config": _blob(config["digest"]),
@@ -148,12 +154,7 @@ def _platform(facts: ImageFacts) -> dict[str, str]:
     return platform
 
 
-def _named(descriptor: dict[str, Any], name: str) -> dict[str, Any]:
-    if not name:
-        return descriptor
+def _naming(name: str) -> Annotations:
+    full, tag_alone = NAMING
     reference = parse_reference(name).looked_up()
-    annotations = {
-        "io.containerd.image.name": reference.canonical(),
-        "org.opencontainers.image.ref.name": reference.tag,
-    }
-    return {**descriptor, "annotations": annotations}
+    return {full: reference.canonical(), tag_alone: reference.tag or ""}

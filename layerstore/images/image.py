@@ -79,6 +79,11 @@ class Image:
         return self._metadata.size
 
     @property
+    def annotations(self) -> tuple[dict[str, str], ...]:
+        """Of layouts that it was loaded from, those that call it what is no name here."""
+        return self._metadata.annotations
+
+    @property
     def missing(self) -> ChainID | None:
         """Its top layer where that is not in the store; then only `remove` and a load help."""
         return self._metadata.missing

@@ -25,6 +25,7 @@ from layerstore.drivers.errors import (
     InvalidImage,
     LayerDoesNotExist,
 )
+from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.image_config import HistoryEntry, ImageID, parse_config
 from layerstore.drivers.model.platform import host_platform, parse_platform
 from layerstore.drivers.model.reference import parse_tag, repository_of
@@ -112,18 +113,28 @@ class ImageStore:
             repository=parse_repository(name) if name is not None else None,
         )
         with loaded_layers(self._store, source, wanted, progress) as found:
-            loaded = [self._add(image.config, image.names, parent=None) for image in found.images]
+            loaded = [
+                self._add(image.config, image.names, parent=None, annotations=image.annotations)
+                for image in found.images
+            ]
             for line in found.notes:
                 (notice or log.warning)(line)
             return loaded
 
-    def _add(self, config: bytes, names: Sequence[str], parent: ImageID | None) -> Image:
+    def _add(
+        self,
+        config: bytes,
+        names: Sequence[str],
+        parent: ImageID | None,
+        annotations: Sequence[Annotations] = (),
+    ) -> Image:
         message = m.AddImage(
             facts=parse_config(config, "the configuration"),
             config=config,
             parent=parent,
             names={name: repository_of(name) for name in names},
             last_updated=now(),
+            annotations=tuple(annotations),
         )
         return Image(self._ask(message), names)
 
@@ -137,7 +148,8 @@ class ImageStore:
         """Write images to a path or a binary file, as one tar for docker and OCI tools alike.
 
         A repository without a tag means all its tags, as for docker. An image that is asked for by
-        ID is written without a name. Equal images give equal bytes.
+        ID is written without a name. Annotations that call an image what is no name here are
+        written as a layout had them. Equal images give equal bytes.
 
         Raises InvalidArgument for no names, ImageDoesNotExist, LayerDoesNotExist for a broken
         image, IntegrityError where a layer's files are no longer those that were registered,
@@ -153,7 +165,9 @@ class ImageStore:
             if image.id not in saved:
                 config = self._config(image)
                 facts = parse_config(config, image.id)
-                saved[image.id] = SavedImage(config=config, facts=facts, names=[])
+                saved[image.id] = SavedImage(
+                    config=config, facts=facts, names=[], annotations=image.annotations
+                )
             if tag is not None and (known := parse_tag(tag)) not in saved[image.id].names:
                 saved[image.id].names.append(known)
         save_images(self._store, saved.values(), target, progress)

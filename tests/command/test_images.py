@@ -167,7 +167,7 @@ def test_inspect_tells_of_mounts_images_and_layers(loaded: Run, driver_name: str
         (["none"], "there is no read-write layer, image or layer none"),
         (["--type", "image", "none"], "image none does not exist"),
         (["--type", "layer", "none"], "layer none does not exist"),
-        (["--format", "{{.Name}}", NAME], "there is no field Name, but Architecture"),
+        (["--format", "{{.Name}}", NAME], "there is no field Name, but Annotations"),
     ],
 )
 def test_what_cannot_be_inspected_is_told(
@@ -232,3 +232,14 @@ def test_one_image_of_a_layout_is_loaded_by_its_name_behind_a_colon(
     assert "PATH:REF is one of app:2" in run("load", f"{layout}:app:3", status=1)
     assert "is to follow the colon" in run("load", f"{layout}:", status=1)
     assert "No such file" in run("load", f"{root_dir}/none:app:1", status=1)
+
+
+def test_inspect_shows_what_a_layout_calls_an_image_that_is_no_name(
+    run: Run, arguments: list[str], driver_name: str, root_dir: Path
+) -> None:
+    called = {"org.opencontainers.image.ref.name": "app:1+build"}
+    layout = as_directory(oci_layout([layer_tar({"n": b""})], called), root_dir / "layout")
+    with LayerStore(arguments[1], driver=driver_name) as store:
+        (image,) = store.images.load(layout, notice=lambda _: None)
+    (facts,) = json.loads(run("inspect", image.id))
+    assert facts["Annotations"] == [called]

@@ -62,6 +62,10 @@ class Place:
         return self.imagedb / "content/sha256" / self.image.removeprefix("sha256:")
 
     @property
+    def record(self) -> Path:
+        return self.root / "layerstore/images" / self.driver / f"{self.config.name}.json"
+
+    @property
     def names(self) -> Path:
         return self.root / "image" / self.driver / "repositories.json"
 
@@ -230,6 +234,7 @@ ANY: dict[str, tuple[FaultKind, Damage]] = {
         K.IMAGE_PARENT,
         lambda p: _write(p.imagedb / "metadata/sha256" / p.config.name / "parent", "?"),
     ),
+    "bad record": (K.IMAGE_RECORD, lambda p: _write(p.record, '{"annotations": 1}')),
     "no such layers": (K.IMAGE_LAYERS, lambda p: _add_image(p, config_of([b"other"]))),
     "bad names": (K.NAMES, lambda p: _replace(p.names, "[")),
     "dangling name": (K.NAME_DANGLING, _name_nothing),

@@ -122,6 +122,7 @@ def _image(store: LayerStore, name: str) -> Facts:
             "Layers": (document.get("rootfs") or {}).get("diff_ids") or [],
             "ChainIDs": list(image.layers),
         },
+        "Annotations": list(image.annotations),
         "Missing": image.missing,
     }
 

@@ -15,7 +15,7 @@ from layerstore import LayerStore
 from tests.support.homes import directories_of, home_of
 
 _LAYER_FILES = {"diff", "size", "cache-id", "parent", "descriptor.json", "tar-split.json.gz"}
-_OWN = {"lock", "trash", "views", "containers", "tmp"}
+_OWN = {"lock", "trash", "views", "containers", "images", "tmp"}
 
 
 def problems(store: LayerStore, *, drained: bool = True) -> list[str]:
@@ -149,6 +149,9 @@ class _Look:
             for name in os.listdir(metadata)
             if f"sha256:{name}" not in listed
         ]
+        records = self._root / "layerstore/images" / self._store.driver_name
+        annotated = {f"{image.id[7:]}.json" for image in listed.values() if image.annotations}
+        self._same(str(records), annotated, set(os.listdir(records) if records.exists() else ()))
         for image in set(listed) & found:
             name = image.removeprefix("sha256:")
             content = (contents / name).read_bytes()

@@ -20,7 +20,7 @@ from layerstore import Image, Layer, LayerStore, RWLayer
 from layerstore.drivers.model.ids import chain_of, diff_id
 from layerstore.drivers.work import Init
 from tests.ordeals.crash.rig.state import ANY, State
-from tests.support.archives import as_tar, docker_archive
+from tests.support.archives import as_tar, docker_archive, oci_layout
 from tests.support.tars import layer_tar
 
 T = TypeVar("T")
@@ -212,7 +212,9 @@ def images(run: Run) -> None:
 def load_image(run: Run) -> Image:
     """Load an image of two layers."""
     archive = f"{run.inputs}/image.tar"
-    Path(archive).write_bytes(as_tar(docker_archive([BASE, CHILD], (NAME,))))
+    layers, called = [BASE, CHILD], {"org.opencontainers.image.ref.name": "no+name"}
+    members = {**docker_archive(layers, (NAME,)), **oci_layout(layers, called)}
+    Path(archive).write_bytes(as_tar(members))
     first, both = run.state.plus(BASE_ID), run.state.plus(BASE_ID, CHILD_ID)
     unnamed = replace(both, images=frozenset({ANY}))
     loaded = replace(unnamed, names={NAME: ANY})

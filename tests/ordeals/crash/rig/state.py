@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from layerstore import LayerStore
+from layerstore import Image, LayerStore
 
 ANY = "?"
 """Stands for one ID that can't be known before the answer."""
@@ -88,9 +88,15 @@ def listed(store: LayerStore) -> State:
         layers=frozenset(store.map()),
         mounts={mount.name: mount.parent for mount in store.mounts()},
         mounted=frozenset(mount.name for mount in store.mounts() if mount.mount_count),
-        images=frozenset(image.id for image in images),
+        images=frozenset(map(_as_listed, images)),
         names={name: image.id for image in images for name in image.names},
     )
+
+
+def _as_listed(image: Image) -> str:
+    """Name an image; one that was loaded, which comes with an annotation, is to have kept that."""
+    kept = image.parent is not None or image.annotations
+    return image.id if kept else f"{image.id} without its annotation"
 
 
 @dataclass(frozen=True)
