@@ -13,6 +13,7 @@ import msgspec
 
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.archive.both import called_in_index
+from layerstore.archive.foreign import LayerSource
 from layerstore.archive.image import (
     ArchivedImage,
     Found,
@@ -25,7 +26,7 @@ from layerstore.archive.wanted import Wanted
 from layerstore.drivers.errors import InvalidImage, LimitExceeded
 from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.go_json import folded
-from layerstore.drivers.model.image_config import MAX_CONFIG, parse_json
+from layerstore.drivers.model.image_config import MAX_CONFIG, parse_config, parse_json
 
 MANIFEST = "manifest.json"
 _MAX_IMAGES = 1000
@@ -37,6 +38,8 @@ class _Entry(msgspec.Struct, rename="pascal"):
     config: str
     layers: list[str] | None = None
     repo_tags: list[str] | None = None
+    layer_sources: dict[str, LayerSource] | None = None
+    """By diff ID, of layers that aren't passed on."""
 
 
 def read_docker_archive(archive: Archive, wanted: Wanted) -> Found:
@@ -87,8 +90,13 @@ def _read_image(archive: Archive, entry: _Entry, names: list[str]) -> ArchivedIm
         config = read_verified(archive, entry.config, digest)
     else:
         config = read_blob(archive, entry.config, MAX_CONFIG)
+    diffs = parse_config(config, f"{entry.config} in {archive.label}").diff_ids
+    sources = entry.layer_sources or {}
     layers = []
-    for name in entry.layers or []:
+    for number, name in enumerate(entry.layers or []):
         blob = _BLOB.match(name)
-        layers.append(layer_of(archive, name, f"sha256:{blob[1]}" if blob else None, None))
+        promised = f"sha256:{blob[1]}" if blob else None
+        source = sources.get(diffs[number]) if number < len(diffs) else None
+        kept = source if source is not None and source.digest else None
+        layers.append(layer_of(archive, name, promised, None, kept))
     return make_image(archive, config, layers, names, entry.config)

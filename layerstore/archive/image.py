@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from layerstore.archive.archive import Archive, read_blob
+from layerstore.archive.foreign import LayerSource
 from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
 from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.docker_config import check_for_docker
@@ -24,6 +25,8 @@ class ArchivedLayer:
     blob: str
     digest: str | None
     size: int
+    descriptor: str | None = None
+    """JSON to be kept with a layer that isn't passed on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,20 +135,22 @@ def layer_of(
     blob: str,
     digest: str | None,
     size: int | None,
-    urls: Sequence[str] = (),
+    source: LayerSource | None = None,
 ) -> ArchivedLayer:
     """Find a layer's blob and check its size against the promised one, where there is one.
 
-    `urls` are where it can be had from, for one that isn't passed on.
+    `source` is that of a layer that isn't passed on.
     """
     actual = archive.size(blob)
     if actual is None:
+        urls = (source.urls if source is not None else None) or ()
         kept = f", which is kept at {', '.join(urls)[:500]}" if urls else ""
         raise InvalidImage(archive.label, f"layer {blob} is missing{kept}")
     if size is not None and actual != size:
         what = f"the size in bytes of layer {blob} in {archive.label}"
         raise IntegrityError(what, str(size), str(actual))
-    return ArchivedLayer(blob=blob, digest=digest, size=actual)
+    descriptor = source.encoded(archive.label) if source is not None else None
+    return ArchivedLayer(blob=blob, digest=digest, size=actual, descriptor=descriptor)
 
 
 def read_verified(archive: Archive, blob: str, digest: str, size: int | None = None) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from layerstore.archive.foreign import LayerSource
 from layerstore.drivers.errors import InvalidImage, InvalidName
 from layerstore.drivers.model.annotations import NAMING, Annotations
 from layerstore.drivers.model.go_json import folded
@@ -58,6 +59,12 @@ class Descriptor(msgspec.Struct, rename="camel"):
     urls: list[str] | None = None
     data: str | None = None
     """The content itself, in base64."""
+
+    @property
+    def source(self) -> LayerSource:
+        """What is kept of a layer's descriptor."""
+        urls = tuple(self.urls) if self.urls else None
+        return LayerSource(self.media_type, self.size, self.digest, urls)
 
     @property
     def is_attestation(self) -> bool:

@@ -297,9 +297,8 @@ class _Reader:
                     f"layer {found} has the media type {layer.media_type[:100]!r}, no plain layer"
                 )
                 raise InvalidImage(self._archive.label, reason)
-            layers.append(
-                layer_of(self._archive, found, layer.digest, layer.size, layer.urls or ())
-            )
+            source = layer.source if layer.source.is_worth_keeping else None
+            layers.append(layer_of(self._archive, found, layer.digest, layer.size, source))
         return make_image(self._archive, content, layers, names, name)
 
     def _blob(self, descriptor: Descriptor) -> str:

@@ -13,6 +13,7 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
+from layerstore.archive.foreign import LayerSource, source_kept
 from layerstore.drivers.model.annotations import NAMING, Annotations
 from layerstore.drivers.model.ids import DiffID, hex_of
 from layerstore.drivers.model.image_config import ImageFacts
@@ -50,6 +51,7 @@ class ArchiveWriter:
     """Writes one archive into a file that can seek; add layers and images, then finish."""
 
     out: IO[bytes]
+    _sources: dict[DiffID, LayerSource] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=dict)
     _descriptors: list[dict[str, Any]] = field(default_factory=list)
     _entries: list[dict[str, Any]] = field(default_factory=list)
@@ -64,8 +66,14 @@ class ArchiveWriter:
         """Whether a layer is in the archive already."""
         return _blob(diff) in self._sizes
 
-    def add_layer(self, diff: DiffID, tar: Tar) -> None:
-        """Write a layer's tar, whose size is known only at its end."""
+    def add_layer(self, diff: DiffID, tar: Tar, descriptor: str | None) -> None:
+        """Write a layer's tar, whose size is known only at its end.
+
+        `descriptor` is what is kept with the layer.
+        """
+        source = source_kept(descriptor)
+        if source is not None:
+            self._sources[diff] = source
         start = self.out.tell()
         self.out.write(bytes(_BLOCK))
         size = 0
@@ -82,7 +90,9 @@ class ArchiveWriter:
 
     def add_image(self, image: SavedImage) -> None:
         """Write an image whose layers are in the archive."""
-        layers = [self._descriptor(_LAYER, diff) for diff in image.facts.diff_ids]
+        diffs = image.facts.diff_ids
+        layers = [self._layer(diff) for diff in diffs]
+        sources = {diff: self._sources[diff] for diff in diffs if diff in self._sources}
         config = self._blob_of(image.config, _CONFIG)
         manifest = {
             "schemaVersion": 2,
@@ -100,7 +110,8 @@ class ArchiveWriter:
             {
                 "Config": _blob(config["digest"]),
                 "RepoTags": image.names or None,
-                "Layers": [_blob(diff) for diff in image.facts.diff_ids],
+                "Layers": [_blob(diff) for diff in diffs],
+                **({"LayerSources": sources} if sources else {}),
             }
         )
         if image.facts.diff_ids:
@@ -108,6 +119,14 @@ class ArchiveWriter:
                 reference = parse_reference(name).looked_up()
                 tags = self._repositories.setdefault(reference.repository, {})
                 tags[str(reference.tag)] = hex_of(image.facts.diff_ids[-1])
+
+    def _layer(self, diff: DiffID) -> dict[str, Any]:
+        """Describe a layer as it is written here; `urls` are of a blob with just this digest."""
+        source = self._sources.get(diff, LayerSource())
+        described = self._descriptor(source.plain_type or _LAYER, diff)
+        if source.urls and source.digest == diff:
+            described["urls"] = source.urls
+        return described
 
     def finish(self) -> None:
         """Write what lists the images, and the end of the tar."""

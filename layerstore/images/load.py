@@ -101,6 +101,7 @@ class _LayerLoader:
                     source,
                     parent,
                     expected_diff_id=diff,
+                    descriptor=archived.descriptor,
                     expected_digest=archived.digest,
                     compression="auto",
                 )

@@ -58,7 +58,7 @@ def _add_layer(
             tar: Tar = stream
             if progress is not None:
                 tar = _Watched(stream, hex_of(diff)[:12], layer.diff_size, progress)
-            writer.add_layer(diff, tar)
+            writer.add_layer(diff, tar, layer.descriptor)
     finally:
         layer.release()
 

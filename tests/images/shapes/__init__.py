@@ -1,0 +1,1 @@
+"""Archives in the shapes that other tools give them."""
