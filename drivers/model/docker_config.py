@@ -44,7 +44,7 @@ class _Image(msgspec.Struct, rename={"os_name": "os"}):
     docker_version: str | None = None
     config: _Process | None = None
     container_config: _Process | None = None
-    history: list[HistoryEntry] | None = None
+    history: list[HistoryEntry | None] | None = None
 
 
 def check_for_docker(config: bytes, what: str) -> None:

@@ -47,7 +47,7 @@ class _Config(msgspec.Struct, rename={"os_name": "os"}):
     variant: str | None = None
     os_name: str | None = None
     rootfs: _RootFS | None = None
-    history: list[HistoryEntry] | None = None
+    history: list[HistoryEntry | None] | None = None
 
 
 class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ def parse_config(config: bytes, what: str) -> ImageFacts:
         variant=parsed.variant or "",
         os=parsed.os_name or "",
         diff_ids=tuple(_checked(text, what) for text in diffs),
-        history=tuple(parsed.history or ()),
+        history=tuple(step or HistoryEntry() for step in parsed.history or ()),  # as Go reads null
     )
 
 

@@ -38,6 +38,9 @@ class Archive(Protocol):
     def open(self, name: str) -> contextlib.AbstractContextManager[Region]:
         """Give a blob as a window of a file, for a `with` block. Raises InvalidImage."""
 
+    def folders(self) -> list[str]:
+        """Return the names of the directories that lie at its top."""
+
     def close(self) -> None:
         """Close what the archive has open. Idempotent."""
 
@@ -96,6 +99,11 @@ class TarArchive:
         if member is None:
             raise InvalidImage(self.label, f"{name} is missing")
         yield Region(self._file.fileno(), member.offset, member.size)
+
+    def folders(self) -> list[str]:
+        """See Archive."""
+        tops = (name.partition("/") for name in self._members)
+        return list(dict.fromkeys(top for top, slash, _ in tops if slash))
 
     def _find(self, name: str) -> _Member | None:
         """Follow links from member to member; a legacy save links equal layers to each other."""
@@ -207,6 +215,11 @@ class DirectoryArchive:
             yield Region(fd, 0, os.fstat(fd).st_size)
         finally:
             os.close(fd)
+
+    def folders(self) -> list[str]:
+        """See Archive."""
+        with os.scandir(self._fd) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
     def _open(self, name: str) -> int | None:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK

@@ -14,7 +14,7 @@ from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidName
 from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.docker_config import check_for_docker
 from layerstore.drivers.model.ids import digest_like, hex_of
-from layerstore.drivers.model.image_config import MAX_CONFIG, ImageFacts, parse_config
+from layerstore.drivers.model.image_config import MAX_CONFIG, ImageFacts, ImageID, parse_config
 from layerstore.drivers.model.reference import is_bare_word, parse_tag
 
 
@@ -41,6 +41,10 @@ class ArchivedImage:
     """What the archive calls it that is no name here, and why."""
     annotations: tuple[Annotations, ...] = ()
     """Those of a layout that call it so."""
+    parent: ImageID | None = None
+    """The image of the archive that it is made from, where that is told."""
+    is_step: bool = False
+    """Nobody asked for it: it is there for images that are made from it."""
 
     @property
     def short_id(self) -> str:
@@ -68,6 +72,16 @@ class Found:
         for name, reason in image.refused:
             what = f"image {image.short_id} doesn't get the name {name[:200]!r}"
             self.notes.append(f"{what}: {reason}")
+
+    def drop_spare_steps(self) -> None:
+        """Drop images that nobody asked for where those that are made from them are left out."""
+        needed: set[str | None] = set()
+        kept = []
+        for image in reversed(self.images):  # what one is made from comes before it
+            if not image.is_step or image.facts.image_id in needed:
+                kept.append(image)
+                needed.add(image.parent)
+        self.images = kept[::-1]
 
     def all_of_it(self, label: str) -> Found:
         """Return itself; raises the first refusal where there is no image at all."""

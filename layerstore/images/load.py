@@ -42,7 +42,7 @@ def loaded_layers(
     archive = open_archive(source, spool, store.core.disk.limits, progress)
     loader = _LayerLoader(store, archive, progress)
     try:
-        found = read_images(archive, wanted)
+        found = read_images(archive, wanted, store.core.disk.limits)
         loader.load_all(found)
         yield found
     finally:
@@ -72,6 +72,7 @@ class _LayerLoader:
                 found.leave_out(error)
             else:
                 found.images.append(image)
+        found.drop_spare_steps()
         found.all_of_it(self._archive.label)
 
     def load(self, image: ArchivedImage) -> None:

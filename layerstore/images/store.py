@@ -113,10 +113,10 @@ class ImageStore:
             repository=parse_repository(name) if name is not None else None,
         )
         with loaded_layers(self._store, source, wanted, progress) as found:
-            loaded = [
-                self._add(image.config, image.names, parent=None, annotations=image.annotations)
-                for image in found.images
-            ]
+            loaded = []
+            for one in found.images:
+                image = self._add(one.config, one.names, one.parent, one.annotations)
+                loaded += [image] if not one.is_step else []
             for line in found.notes:
                 (notice or log.warning)(line)
             return loaded

@@ -272,6 +272,8 @@ def test_an_image_that_docker_could_not_list_is_left_out(
         {"config": {"Cmd": "sh", "Entrypoint": None, "ExposedPorts": {"80/tcp": None}, "x": [1]}},
         {"config": {"Healthcheck": {"Test": ["CMD", "x"]}, "StopTimeout": 5}},
         {"history": [{"created": "2024-01-02T03:04:05Z", "empty_layer": True}]},
+        {"history": [None]},
+        {"history": [None, {"created_by": "x", "empty_layer": True}, None]},
     ],
 )
 def test_what_docker_reads_is_taken(store: LayerStore, fields: dict[str, Any]) -> None:
@@ -285,3 +287,13 @@ def test_zeros_behind_a_compressed_layer_are_skipped(store: LayerStore) -> None:
     )
     (image,), notes = load(store, padded)
     assert (image.names, notes) == (("app:1",), [])
+
+
+def test_a_step_of_history_that_is_null_is_an_empty_one(store: LayerStore) -> None:
+    steps = [None, {"created_by": "x"}]
+    (image,), _ = load(store, docker_archive([LAYER, OTHER], ["odd:1"], history=steps))
+    assert [step.created_by for step in image.history] == [None, "x"]
+    assert store.images.config("odd:1")["history"] == steps
+    with store.images.create("rw", "odd:1") as rw:
+        made = store.images.commit(rw, "odd:2")
+    assert len(made.history) == 3

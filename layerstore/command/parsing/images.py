@@ -30,7 +30,7 @@ def _add_load(commands: Commands) -> None:
         changing.load,
         "Load images from a docker archive or an OCI layout",
         details="""
-        The archive is what docker save writes, or an OCI image layout: a tar, which may be
+        The archive is what any docker save writes, or an OCI image layout: a tar, which may be
         compressed, or a directory. Every blob is checked against its digest. Layers that are in
         the store already aren't unpacked again. A load that fails leaves nothing.
 
