@@ -16,6 +16,14 @@ from layerstore.drivers.model.image_config import HistoryEntry, parse_json
 from layerstore.drivers.model.times import parse_time
 
 
+class _Health(msgspec.Struct, rename="pascal"):
+    test: list[str | None] | None = None
+    interval: int | None = None
+    timeout: int | None = None
+    start_period: int | None = None
+    retries: int | None = None
+
+
 class _Process(msgspec.Struct, rename="pascal"):
     hostname: str | None = None
     domainname: str | None = None
@@ -31,7 +39,7 @@ class _Process(msgspec.Struct, rename="pascal"):
     stop_timeout: int | None = None
     on_build: list[str | None] | None = None
     shell: list[str | None] | None = None
-    healthcheck: dict[str, Any] | None = None
+    healthcheck: _Health | None = None
 
 
 class _Image(msgspec.Struct, rename={"os_name": "os"}):
@@ -58,3 +66,26 @@ def check_for_docker(config: bytes, what: str) -> None:
         if text is not None and parse_time(text) is None:
             reason = f"docker can't read this configuration: {text[:100]!r} is no time of RFC 3339"
             raise InvalidImage(what, reason)
+
+
+_OF_WORDS = ("Cmd", "Entrypoint")
+
+
+def process_of(document: Any) -> dict[str, Any]:
+    """Return what a decoded configuration says of processes: its `config`, with docker's keys.
+
+    A command that is a string is one word; a null among words is an empty one. Unknown keys stay.
+    Raises InvalidImage where docker can't read it. moby: strslice.StrSlice.
+    """
+    found = folded(document, _Image).get("config") or {}
+    try:
+        msgspec.convert(found, _Process)
+    except msgspec.ValidationError as error:
+        reason = f"docker can't read its config: {error}"
+        raise InvalidImage("configuration", reason) from error
+    words: dict[str, Any] = {}
+    for key in _OF_WORDS:
+        value = found.get(key)
+        if value is not None:
+            words[key] = [value] if isinstance(value, str) else [word or "" for word in value]
+    return {**found, **words}

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from layerstore.drivers.errors import CallerError, LayerStoreError
+from layerstore.drivers.model.docker_config import process_of
 from layerstore.drivers.model.ids import DiffID
 from layerstore.drivers.model.image_config import EMPTY_LAYER, child_config
 from layerstore.drivers.model.platform import host_platform
@@ -17,6 +20,8 @@ from layerstore.operations.blocking import BlockingStore, RWLayer
 
 if TYPE_CHECKING:
     from layerstore.operations.blocking import Layer
+
+_OF_BUILDS = ("OnBuild", "Shell")
 
 
 @contextlib.contextmanager
@@ -52,8 +57,11 @@ def committed_config(
     author: str,
     comment: str,
 ) -> bytes:
-    """Make the configuration of the image that a commit of the read-write layer `name` makes."""
-    return child_config(
+    """Make the configuration of the image that a commit of the read-write layer `name` makes.
+
+    As with docker, what the parent says of builds is no more: ONBUILD and SHELL.
+    """
+    made = child_config(
         parent,
         layer,
         created=created,
@@ -62,3 +70,9 @@ def committed_config(
         comment=comment,
         architecture=host_platform().architecture,
     )
+    document: dict[str, Any] = msgspec.json.decode(made)
+    process = process_of(document)
+    for key in _OF_BUILDS:
+        process.pop(key, None)
+    document["config"] = process
+    return msgspec.json.encode(document, order="sorted")

@@ -191,8 +191,8 @@ class ImageStore:
         """Make an image of one layer from a plain tar of a root file system, as `docker import`.
 
         `source` is a path or a binary file; the tar may be compressed. `changes` are instructions
-        of a Dockerfile such as `CMD ["sh"]` and `ENV A=1`. Raises InvalidName, and what
-        LayerStore.register raises.
+        of a Dockerfile such as `CMD ["sh"]` and `ENV A=$B`, those that docker takes here, and as it
+        takes them. Raises InvalidName, and what LayerStore.register raises.
         """
         tags = [parse_tag(name)] if name is not None else []
         wanted = parse_platform(platform) if platform is not None else host_platform()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerstore.drivers.errors import InvalidImage
+from layerstore.drivers.model.docker_config import process_of
 
 _SHELL_LESS = "it names no command, so one has to be given"
 
@@ -34,36 +35,20 @@ def image_process(
     and then Cmd doesn't count. Raises InvalidImage where nothing is left to run, or where a value
     isn't of the type that it should be.
     """
-    inner = config.get("config") or {}
-    if not isinstance(inner, Mapping):
-        raise InvalidImage("configuration", "its config is no object")
+    inner = process_of(config)
     command = list(argv)
     if entrypoint is not None:
         start = [entrypoint] if entrypoint else []
     else:
-        start = _strings(inner, "Entrypoint")
-        command = command or _strings(inner, "Cmd")
+        start = list(inner.get("Entrypoint") or ())
+        command = command or list(inner.get("Cmd") or ())
     whole = (*start, *command)
     if not whole or not whole[0]:
         raise InvalidImage("configuration", _SHELL_LESS)
-    env = dict(entry.partition("=")[::2] for entry in _strings(inner, "Env"))
+    env = dict((entry or "").partition("=")[::2] for entry in inner.get("Env") or ())
     return ImageProcess(
         argv=whole,
         env=env,
-        workdir=_string(inner, "WorkingDir") or "/",
-        user=_string(inner, "User"),
+        workdir=inner.get("WorkingDir") or "/",
+        user=inner.get("User") or "",
     )
-
-
-def _strings(config: Mapping[str, Any], key: str) -> list[str]:
-    found = config.get(key) or []
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        raise InvalidImage("configuration", f"{key} is no list of strings")
-    return found
-
-
-def _string(config: Mapping[str, Any], key: str) -> str:
-    found = config.get(key) or ""
-    if not isinstance(found, str):
-        raise InvalidImage("configuration", f"{key} is no string")
-    return found

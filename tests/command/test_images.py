@@ -32,7 +32,7 @@ def test_an_imported_tar_is_an_image_of_one_layer(run: Run, root_dir: Path) -> N
     path.write_bytes(layer_tar({"etc": None, "etc/os": b"odd"}))
     changes = ['CMD ["sh", "-l"]', "ENV A=1 B='2 3'", "ENV C 4", "WORKDIR /etc", "USER 1:2",
                "LABEL x=y", "EXPOSE 80 53/udp", "ENTRYPOINT run it", "VOLUME /data",
-               "STOPSIGNAL SIGQUIT"]  # fmt: skip
+               "HEALTHCHECK --interval=5s CMD up"]  # fmt: skip
     words = [word for change in changes for word in ("-c", change)]
     image_id = run("import", *words, path, "odd:1").strip()
     (facts,) = json.loads(run("inspect", "odd:1"))
@@ -45,8 +45,8 @@ def test_an_imported_tar_is_an_image_of_one_layer(run: Run, root_dir: Path) -> N
         "Entrypoint": ["/bin/sh", "-c", "run it"],
         "Env": ["A=1", "B=2 3", "C=4"],
         "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "Healthcheck": {"Test": ["CMD-SHELL", "up"], "Interval": 5_000_000_000},
         "Labels": {"x": "y"},
-        "StopSignal": "SIGQUIT",
         "User": "1:2",
         "Volumes": {"/data": {}},
         "WorkingDir": "/etc",
@@ -71,12 +71,12 @@ def test_a_tar_is_imported_from_standard_input(arguments: list[str], run: Run) -
     ("change", "message"),
     [
         ("RUN true", "begins with one of CMD"),
-        ("CMD", "nothing follows"),
-        ('CMD ["a"', "not a JSON array"),
-        ("CMD [1]", "array of strings"),
-        ("WORKDIR here", "begins with /"),
+        ("STOPSIGNAL SIGQUIT", "begins with one of CMD"),
+        ("USER", "nothing follows"),
+        ('CMD ["a", 1]', "has strings only"),
+        ('WORKDIR ""', "a directory follows"),
         ("EXPOSE http", "no port"),
-        ("LABEL 'x", "No closing quotation"),
+        ("LABEL a='x", "there is no ' in the end"),
     ],
 )
 def test_a_bad_change_imports_nothing(run: Run, root_dir: Path, change: str, message: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from layerstore.command import main
 from tests.command.fixtures import Run, nothing_left
-from tests.support.busybox import NAME
+from tests.support.busybox import NAME, image_tar
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("/bin/busybox")]
 
@@ -46,6 +46,20 @@ def test_the_image_says_what_is_run_and_how(ended: Ended, app: Run, arguments: l
     assert (status, out.splitlines()[:2]) == (0, ["1000", "/srv"])
     assert out.splitlines()[2].startswith("1 image run-")
     assert nothing_left(app, arguments)
+
+
+def test_a_command_that_is_a_string_is_one_word(
+    ended: Ended, run: Run, root_dir: Path, arguments: list[str]
+) -> None:
+    path = root_dir / "image.tar"
+    path.write_bytes(image_tar(Cmd="/bin/id", entrypoint="env", Labels=None))
+    run("load", path)
+    assert ended(NAME)[:2] == (0, ended("--entrypoint", "id", NAME)[1])
+    (facts,) = json.loads(run("inspect", NAME))
+    assert (facts["Config"]["Cmd"], facts["Config"]["Entrypoint"]) == (["/bin/id"], ["env"])
+    path.write_bytes(image_tar(Cmd="id -u"))
+    run("load", path)
+    assert ended(NAME)[0] == 127, "a shell would have found it"
 
 
 def test_arguments_say_it_instead(

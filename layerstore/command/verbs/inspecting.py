@@ -23,6 +23,7 @@ from layerstore.drivers.errors import (
     LayerStoreError,
     MountDoesNotExist,
 )
+from layerstore.drivers.model.docker_config import process_of
 from layerstore.drivers.model.ids import ChainID
 
 Facts = dict[str, Any]
@@ -111,7 +112,7 @@ def _image(store: LayerStore, name: str) -> Facts:
         "Comment": (image.history[-1].comment or "") if image.history else "",
         "Created": image.created,
         "Author": document.get("author") or "",
-        "Config": document.get("config") or {},
+        "Config": process_of(document),
         "Architecture": image.architecture,
         "Variant": document.get("variant") or "",
         "Os": image.os,

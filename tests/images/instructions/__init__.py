@@ -1,0 +1,1 @@
+"""Instructions of a Dockerfile in `--change`: what dockerd makes of each, and what layerstore."""
