@@ -202,17 +202,18 @@ class AsyncImageStore:
         owner = self._store.blocking.images
         return await self._store.in_thread(lambda: owner.tag(image, name))
 
-    async def remove(self, name: str, *, force: bool = False) -> m.RemovedImage:
+    async def remove(self, name: str, *, force: bool = False, prune: bool = True) -> m.RemovedImage:
         """Take a name away; the last one takes the image, and the layers that nothing else keeps.
 
-        By ID an image goes with all its names. With it go the nameless images it was made from, if
-        nothing else needs them; an image that others are made from loses its name only. Raises
-        ImageDoesNotExist, and ImageInUse where the ID is that of such a one, and without `force`
-        where a read-write layer is made from it or the ID stands for names of several repositories.
+        By ID an image goes with all its names. With `prune` the nameless images it was made from go
+        too, if nothing else needs them. An image that others are made from loses its name only.
+        Raises ImageDoesNotExist, and ImageInUse where the ID is that of such a one, and without
+        `force` where a read-write layer is made from it or the ID stands for names of several
+        repositories.
         moby: ImageDelete.
         """
         owner = self._store.blocking.images
-        return await self._store.in_thread(lambda: owner.remove(name, force=force))
+        return await self._store.in_thread(lambda: owner.remove(name, force=force, prune=prune))
 
     async def create(
         self,

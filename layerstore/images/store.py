@@ -212,18 +212,19 @@ class ImageStore:
         message = m.TagImage(query=make_query(image), name=tag, repository=repository_of(tag))
         return Image(self._ask(message))
 
-    def remove(self, name: str, *, force: bool = False) -> m.RemovedImage:
+    def remove(self, name: str, *, force: bool = False, prune: bool = True) -> m.RemovedImage:
         """Take a name away; the last one takes the image, and the layers that nothing else keeps.
 
-        By ID an image goes with all its names. With it go the nameless images it was made from, if
-        nothing else needs them; an image that others are made from loses its name only. Raises
-        ImageDoesNotExist, and ImageInUse where the ID is that of such a one, and without `force`
-        where a read-write layer is made from it or the ID stands for names of several repositories.
+        By ID an image goes with all its names. With `prune` the nameless images it was made from go
+        too, if nothing else needs them. An image that others are made from loses its name only.
+        Raises ImageDoesNotExist, and ImageInUse where the ID is that of such a one, and without
+        `force` where a read-write layer is made from it or the ID stands for names of several
+        repositories.
         moby: ImageDelete.
         """
         image = self.get(name)
         removed = self._remove(image, make_query(name), force=force)
-        if removed.deleted is None:
+        if removed.deleted is None or not prune:
             return removed
         gone = list(self._remove_nameless(image.parent))
         return replace(

@@ -40,7 +40,17 @@ def test_a_table_has_the_titles_of_what_the_template_names(loaded: Run) -> None:
         (["diff", "web"], {"Kind", "Path"}),
         (
             ["ls"],
-            {"ID", "Image", "CreatedSince", "CreatedAt", "Status", "Name", "Path", "Parent"},
+            {
+                "ID",
+                "Image",
+                "CreatedSince",
+                "CreatedAt",
+                "Status",
+                "Name",
+                "Path",
+                "Parent",
+                "Size",
+            },
         ),
     ],
 )

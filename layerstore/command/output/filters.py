@@ -80,6 +80,11 @@ def filtered_images(
     )
 
 
+def truths(filters: Sequence[Filter]) -> set[tuple[str, bool]]:
+    """Return those filters that are about whether something is so."""
+    return {(key, _TRUTHS[value.lower()]) for key, value in filters if key == "dangling"}
+
+
 def fits(name: str, pattern: str) -> bool:
     """Whether an image's name matches a pattern of a name, with or without its tag.
 

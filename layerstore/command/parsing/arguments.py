@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from layerstore.command.parsing.grammar import seconds
+from layerstore.command.parsing.dockers.answers import meant
+from layerstore.command.parsing.grammar import Commands, seconds
 from layerstore.command.parsing.images import add_images
 from layerstore.command.parsing.mounts import add_mounts
 from layerstore.command.parsing.run import add_run
@@ -27,16 +29,17 @@ _WAIT_SECONDS = 5.0
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse arguments, by default the process's; ends the process for --help and wrong usage."""
-    parser = _parser()
+    parser, verbs = _parser()
     if "_ARGCOMPLETE" in os.environ:
         # Only here: a shell asks for what may come next, and nothing is run.
         from layerstore.command.parsing.completing import complete  # noqa: PLC0415
 
         complete(parser)
-    return parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    return parser.parse_args(meant(parser, verbs, words))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     parser = argparse.ArgumentParser(
         prog="layerstore",
         description="Images, layers and throw-away root file systems, without a daemon.",
@@ -44,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "check found something; 2 for wrong usage; 128 + n where signal n ended it; run has its "
         "command's, or docker's 125, 126 and 127. 'layerstore help COMMAND' tells more.",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.add_argument("-v", "--version", action=_Version, nargs=0, help="print the version")
     parser.add_argument(
         "--root",
         default=os.environ.get("LAYERSTORE_ROOT") or _ROOT,
@@ -94,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add_store(commands)
     add_trace(commands)
     add_shell(commands, parser)
-    return parser
+    return parser, commands
 
 
 class _Version(argparse.Action):

@@ -28,10 +28,12 @@ def add_verb(
     details: str = "",
     examples: str = "",
     opens: bool = True,
+    short_help: bool = True,
 ) -> argparse.ArgumentParser:
     """Add a verb. `run` gets the open store and the options, without `opens` the options alone.
 
-    `details` are paragraphs of its manual page; `examples` are lines for a shell.
+    `details` are paragraphs of its manual page; `examples` are lines for a shell. Without
+    `short_help` -h is free for an option of the verb's own.
     """
     paragraphs = [f"{about}.", *textwrap.dedent(details).strip().split("\n\n")]
     wrapped = [textwrap.fill(" ".join(paragraph.split()), _WIDTH) for paragraph in paragraphs]
@@ -42,7 +44,10 @@ def add_verb(
         description="\n\n".join(paragraph for paragraph in wrapped if paragraph),
         epilog=epilog if examples else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=short_help,
     )
+    if not short_help:
+        parser.add_argument("--help", action="help", help="show this help message and exit")
     parser.set_defaults(run=run, recover=True, opens=opens)
     return parser
 
@@ -63,6 +68,13 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
     return int(text)
+
+
+def add_nothing(parser: argparse.ArgumentParser, *options: str, why: str) -> None:
+    """Add an option of docker's that asks for nothing here."""
+    parser.add_argument(
+        *options, action="store_true", dest=argparse.SUPPRESS, help=f"docker's: {why}"
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +137,27 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="until the disk is free, rather than leave that to a process in the background",
     )
+
+
+def add_pulling(parser: argparse.ArgumentParser) -> None:
+    """Add docker's options about fetching an image that isn't there."""
+    parser.add_argument(
+        "--pull",
+        type=_no_fetching,
+        dest=argparse.SUPPRESS,
+        metavar="WHEN",
+        help="docker's: missing or never, which are the same where nothing is fetched",
+    )
+    add_nothing(parser, "-q", "--quiet", why="nothing is fetched, so nothing is told of it")
+    add_nothing(parser, "--disable-content-trust", why="no signature is looked at")
+
+
+def _no_fetching(text: str) -> str:
+    if text not in ("missing", "never"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: layerstore speaks to no registry, so it is missing or never"
+        )
+    return text
 
 
 def add_message(parser: argparse.ArgumentParser) -> None:

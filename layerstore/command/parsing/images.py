@@ -90,12 +90,22 @@ def _add_import(commands: Commands) -> None:
         layerstore import -c 'CMD ["/bin/sh"]' -c 'ENV LANG=C.UTF-8' - base:2 < rootfs.tar
         """,
     )
-    parser.add_argument("tar", metavar="FILE", help="the tar, or - for standard input")
+    parser.add_argument(
+        "tar", type=_no_address, metavar="FILE", help="the tar, or - for standard input"
+    )
     parser.add_argument("name", nargs="?", metavar="NAME", help="repository[:tag] of the image")
     grammar.add_changes(parser)
     grammar.add_message(parser)
     parser.add_argument("--platform", help="os/architecture[/variant] (default: this machine's)")
     grammar.add_quiet(parser)
+
+
+def _no_address(text: str) -> str:
+    if text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(
+            f"layerstore fetches nothing: curl -L {text} | layerstore import - ..."
+        )
+    return text
 
 
 def _add_export(commands: Commands) -> None:
@@ -132,6 +142,10 @@ def _add_images(commands: Commands) -> None:
         """,
     )
     images.add_argument("reference", nargs="?", metavar="PATTERN", help="names with * and ?")
+    images.add_argument(
+        "-a", "--all", action="store_true", help="also nameless images that others are made from"
+    )
+    images.add_argument("--digests", action="store_true", help="show the digests of names")
     grammar.add_ids(images)
     grammar.add_filter(images, IMAGE_FILTERS)
     grammar.add_forms(images, listings.IMAGES.titles)
@@ -190,7 +204,12 @@ def _add_rmi(commands: Commands) -> None:
         """,
     )
     rmi.add_argument("images", nargs="+", metavar="IMAGE")
-    rmi.add_argument("-f", "--force", action="store_true", help="even if it is in use")
+    rmi.add_argument(
+        "-f", "--force", action="store_true", help="even if it is in use, or isn't there"
+    )
+    rmi.add_argument(
+        "--no-prune", action="store_true", help="keep the nameless images it was made from"
+    )
     grammar.add_wait(rmi)
 
 
@@ -214,3 +233,4 @@ def _add_prune(commands: Commands) -> None:
     prune.add_argument("--rw", action="store_true", help="also read-write layers not mounted")
     prune.add_argument("-f", "--force", action="store_true", help="don't ask")
     grammar.add_wait(prune)
+    grammar.add_nothing(prune, "--volumes", why="there are no volumes to be removed")

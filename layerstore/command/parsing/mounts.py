@@ -31,13 +31,25 @@ def _add_create(commands: Commands) -> None:
         details="It takes a moment, however large the image is: nothing is copied.",
         examples="""
         layerstore create job-1 --image app:1
+        layerstore create --name job-2 app:1
         layerstore create empty
         """,
     )
-    create.add_argument("name", metavar="NAME")
+    create.add_argument("given", metavar="NAME", help="or, after --name, an IMAGE, as with docker")
+    create.add_argument(
+        "command", nargs="*", type=_no_command, metavar="COMMAND", help=argparse.SUPPRESS
+    )
     create.add_argument("--image", metavar="IMAGE", help="what it is made from (default: nothing)")
+    create.add_argument("--name", dest="own_name", metavar="NAME", help="the name")
     _add_label(create)
     create.add_argument("--storage-opt", action="append", default=[], metavar="KEY=VALUE")
+    grammar.add_pulling(create)
+
+
+def _no_command(text: str) -> str:
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: create keeps nothing of a command; layerstore run runs one"
+    )
 
 
 def _add_mount(commands: Commands) -> None:
@@ -76,6 +88,10 @@ def _add_remove(commands: Commands) -> None:
         parser.add_argument("names", nargs="+", metavar="NAME")
         if name == "rm":
             grammar.add_wait(parser)
+            parser.add_argument(
+                "-f", "--force", action="store_true", help="no failure where one isn't there"
+            )
+            grammar.add_nothing(parser, "-v", "--volumes", why="no volume belongs to a layer")
 
 
 def _add_diff(commands: Commands) -> None:
@@ -109,6 +125,9 @@ def _add_commit(commands: Commands) -> None:
     commit.add_argument("name", metavar="NAME")
     commit.add_argument("image", nargs="?", metavar="IMAGE", help="name of the new image")
     commit.add_argument("-a", "--author", default="")
+    grammar.add_nothing(
+        commit, "-p", "--pause", why="nothing is paused, so what writes to it should be quiet"
+    )
     grammar.add_message(commit)
     grammar.add_changes(commit)
     grammar.add_sparse(commit)
@@ -141,6 +160,7 @@ def _add_copy(commands: Commands) -> None:
     copy.add_argument(
         "-L", "--follow-link", action="store_true", help="copy what a link SOURCE leads to"
     )
+    grammar.add_nothing(copy, "-q", "--quiet", why="no progress is drawn anyway")
 
 
 def _add_list(commands: Commands) -> None:
@@ -156,6 +176,14 @@ def _add_list(commands: Commands) -> None:
         layerstore ls --filter name=job- -q
         """,
     )
+    grammar.add_nothing(ls, "-a", "--all", why="all are listed anyway")
+    ls.add_argument(
+        "-n", "--last", type=grammar.whole_number, metavar="N", help="the N made last, newest first"
+    )
+    ls.add_argument(
+        "-l", "--latest", dest="last", action="store_const", const=1, help="the one made last"
+    )
+    ls.add_argument("-s", "--size", action="store_true", help="show sizes: its own, and in all")
     grammar.add_ids(ls, "names")
     grammar.add_filter(ls, MOUNT_FILTERS)
     grammar.add_forms(ls, listings.MOUNTS.titles)
@@ -178,7 +206,15 @@ def _add_inspect(commands: Commands) -> None:
         """,
     )
     inspect.add_argument("names", nargs="+", metavar="NAME")
-    inspect.add_argument("--type", choices=("mount", "image", "layer"), help="look for this only")
     inspect.add_argument(
-        "--format", metavar="TEMPLATE", help="text with {{.Key}}, {{.Key.Key}} and {{json .Key}}"
+        "--type",
+        choices=("mount", "container", "image", "layer"),
+        help="look for this only; container is docker's word for mount",
     )
+    inspect.add_argument(
+        "-f",
+        "--format",
+        metavar="TEMPLATE",
+        help="text with {{.Key}}, {{.Key.Key}} and {{json .Key}}",
+    )
+    grammar.add_nothing(inspect, "-s", "--size", why="sizes are told anyway")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from layerstore.command.parsing import grammar
 from layerstore.command.parsing.grammar import Commands, add_verb
 from layerstore.command.verbs import run
 from layerstore.drivers.errors import InvalidArgument
@@ -38,6 +39,7 @@ def add_run(commands: Commands) -> None:
         layerstore run --commit app:2 app:1 touch /new
         """,
         opens=False,
+        short_help=False,
     )
     # As a subparser's arguments, they are all taken as they are: a -- there is the command's own.
     parser.add_argument(
@@ -48,6 +50,9 @@ def add_run(commands: Commands) -> None:
     )
     _add_place(parser)
     _add_surroundings(parser)
+    grammar.add_pulling(parser)
+    grammar.add_nothing(parser, "--sig-proxy", why="signals are always passed on")
+    grammar.add_nothing(parser, "--no-healthcheck", why="no health is checked")
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -73,15 +78,31 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE:/TARGET[:ro]",
         help="show a directory or file of this machine there",
     )
+    parser.add_argument(
+        "--mount",
+        dest="mounts",
+        action="append",
+        default=[],
+        metavar="type=bind,source=SOURCE,target=/TARGET[,readonly]",
+        help="the same in docker's long form",
+    )
 
 
 def _add_surroundings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-e", "--env", action="append", default=[], metavar="KEY[=VALUE]")
+    parser.add_argument(
+        "--env-file",
+        dest="env_files",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a line for each variable, # for comments",
+    )
     parser.add_argument("-w", "--workdir", metavar="DIRECTORY")
     parser.add_argument("-u", "--user", metavar="USER[:GROUP]", help="names or numbers")
     parser.add_argument("--entrypoint", metavar="PROGRAM", help="what the command is given to")
     parser.add_argument(
-        "--hostname", metavar="NAME", help="at most 64 bytes (default: the layer's name)"
+        "-h", "--hostname", metavar="NAME", help="at most 64 bytes (default: the layer's name)"
     )
     parser.add_argument(
         "-i", "--interactive", action="store_true", help="pass standard input to the command"
@@ -92,6 +113,7 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--network",
+        "--net",
         choices=("none", "host"),
         default="none",
         help="none: a loopback interface of its own (the default); host: this machine's",

@@ -41,7 +41,7 @@ def add_store(commands: Commands) -> None:
         layerstore info --format '{{.StorageDriver}}'
         """,
     )
-    info.add_argument("--format", metavar="TEMPLATE", help="'json', or text with {{.Fact}}")
+    info.add_argument("-f", "--format", metavar="TEMPLATE", help="'json', or text with {{.Fact}}")
     grammar.add_json(info)
     _add_check(commands)
     _add_repair(commands)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from layerstore.api.store import LayerStore
 from layerstore.command.output.progress import progress
 from layerstore.drivers.errors import (
+    ImageDoesNotExist,
     InvalidArgument,
     InvalidName,
     LayerStoreError,
@@ -103,14 +104,20 @@ def remove_images(store: LayerStore, options: argparse.Namespace) -> int:
     """Remove images."""
 
     def remove_one(name: str) -> None:
-        remove_image(store, name, force=options.force)
+        remove_image(store, name, force=options.force, prune=not options.no_prune)
 
-    return _each(store, options.images, remove_one, drain=options.wait_for_disk)
+    return _each(
+        store,
+        options.images,
+        remove_one,
+        drain=options.wait_for_disk,
+        missing_is_well=options.force,
+    )
 
 
-def remove_image(store: LayerStore, name: str, *, force: bool) -> None:
+def remove_image(store: LayerStore, name: str, *, force: bool, prune: bool = True) -> None:
     """Remove an image, or a name of it, and print what went; raises as ImageStore.remove."""
-    removed = store.images.remove(name, force=force)
+    removed = store.images.remove(name, force=force, prune=prune)
     for untagged in removed.untagged:
         print(f"Untagged: {untagged}")
     if removed.deleted is not None:
@@ -121,20 +128,26 @@ def remove_image(store: LayerStore, name: str, *, force: bool) -> None:
 
 def create(store: LayerStore, options: argparse.Namespace) -> int:
     """Make a read-write layer."""
+    if options.own_name is None:
+        name, image = options.given, options.image
+        if ":" in name or "@" in name:
+            grammar = f"it has a name of its own: create NAME --image {name}"
+            raise InvalidArgument(name, grammar)
+    elif options.image is None:
+        name, image = options.own_name, options.given
+    else:
+        words = f"--name {options.own_name} --image {options.image} {options.given}"
+        raise InvalidArgument(words, "after --name and --image there is nothing left to say")
     storage = {}
     for pair in options.storage_opt:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InvalidArgument(pair, "a storage option is KEY=VALUE")
         storage[key] = value
-    if options.image is None:
-        rw = store.create_rw_layer(
-            options.name, mount_label=options.mount_label, storage_opt=storage
-        )
+    if image is None:
+        rw = store.create_rw_layer(name, mount_label=options.mount_label, storage_opt=storage)
     else:
-        rw = store.images.create(
-            options.name, options.image, mount_label=options.mount_label, storage_opt=storage
-        )
+        rw = store.images.create(name, image, mount_label=options.mount_label, storage_opt=storage)
     print(rw.mount_id)
     return 0
 
@@ -168,7 +181,13 @@ def remove(store: LayerStore, options: argparse.Namespace) -> int:
         find(store, name).release()
         print(name)
 
-    return _each(store, options.names, remove_one, drain=options.wait_for_disk)
+    return _each(
+        store,
+        options.names,
+        remove_one,
+        drain=options.wait_for_disk,
+        missing_is_well=options.force,
+    )
 
 
 def commit(store: LayerStore, options: argparse.Namespace) -> int:
@@ -187,16 +206,26 @@ def commit(store: LayerStore, options: argparse.Namespace) -> int:
 
 
 def _each(
-    store: LayerStore, names: Sequence[str], act: Callable[[str], None], *, drain: bool = False
+    store: LayerStore,
+    names: Sequence[str],
+    act: Callable[[str], None],
+    *,
+    drain: bool = False,
+    missing_is_well: bool = False,
 ) -> int:
-    """Do it for every name, whatever becomes of the others; then `drain`, if that is wanted."""
+    """Do it for every name, whatever becomes of the others; then `drain`, if that is wanted.
+
+    With `missing_is_well` what isn't there is told, and no failure.
+    """
     status = 0
     for name in names:
         try:
             act(name)
         except LayerStoreError as error:
             print(f"layerstore: {error}", file=sys.stderr)
-            status = 1
+            missing = isinstance(error, MountDoesNotExist | ImageDoesNotExist)
+            if not (missing and missing_is_well):
+                status = 1
     if drain:
         store.drain()
     return status

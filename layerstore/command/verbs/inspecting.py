@@ -15,7 +15,7 @@ from layerstore.actors.messages import LayerMetadata
 from layerstore.api.store import LayerStore
 from layerstore.command.output.templates import Template
 from layerstore.command.verbs.changing import find
-from layerstore.command.verbs.listings import mount_facts, print_json
+from layerstore.command.verbs.listings import mount_facts, print_json, sizes
 from layerstore.drivers.errors import (
     ImageDoesNotExist,
     InvalidName,
@@ -52,12 +52,13 @@ def _inspected(store: LayerStore, name: str, kind: str | None) -> Facts:
     """Return the facts of what has this name: a read-write layer, else an image, else a layer."""
     kinds: dict[str, Callable[[LayerStore, str], Facts]] = {
         "mount": _mount,
+        "container": _mount,
         "image": _image,
         "layer": _layer,
     }
     if kind is not None:
         return kinds[kind](store, name)
-    for look in kinds.values():
+    for look in dict.fromkeys(kinds.values()):
         try:
             return look(store, name)
         except (MountDoesNotExist, ImageDoesNotExist, LayerDoesNotExist):
@@ -93,7 +94,7 @@ def _mount(store: LayerStore, name: str) -> Facts:
         "InitId": facts["init_id"],
         "State": {"Status": facts["state"], "Mounted": facts["path"] is not None},
         "Path": facts["path"],
-        "SizeRw": rw.size(),
+        **sizes(store, metadata, rw),
         "GraphDriver": {"Name": store.driver_name, "Data": rw.metadata()},
     }
 

@@ -10,17 +10,20 @@ import argparse
 import functools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from layerstore.actors.messages import MountMetadata
 from layerstore.api.store import LayerStore
-from layerstore.command.output.filters import chosen, filtered_images, fits
+from layerstore.command.output.filters import chosen, filtered_images, fits, truths
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_age, human_size, printable, short
 from layerstore.command.verbs.changing import find
 from layerstore.drivers.model.reference import parse_reference
+from layerstore.drivers.model.times import parse_time
 from layerstore.images.image import Image
+from layerstore.operations.blocking import RWLayer
 
 _NONE = "<none>"
 _KINDS = {"MODIFY": "C", "ADD": "A", "DELETE": "D"}
@@ -47,9 +50,14 @@ MOUNTS = Listing(
         "Name": "NAME",
         "Path": "PATH",
         "Parent": "PARENT",
+        "Size": "SIZE",
     },
     ("ID", "Image", "CreatedSince", "Status", "Name", "Path"),
 )
+_IMAGES_WITH_DIGESTS = Listing(
+    IMAGES.titles, ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
+)
+_MOUNTS_WITH_SIZES = Listing(MOUNTS.titles, (*MOUNTS.usual, "Size"))
 CHANGES = Listing({"Kind": "KIND", "Path": "PATH"}, ("Kind", "Path"))
 
 
@@ -62,7 +70,11 @@ def print_json(found: Any) -> int:
 
 def images(store: LayerStore, options: argparse.Namespace) -> int:
     """List images, a line for each name."""
-    found = filtered_images(store, store.images.list(), options.filters)
+    every = store.images.list()
+    found = filtered_images(store, every, options.filters)
+    if not options.all or ("dangling", True) in truths(options.filters):
+        made_from = {image.parent for image in every}
+        found = [image for image in found if image.names or image.id not in made_from]
     if options.reference is not None:
         found = [i for i in found if any(fits(name, options.reference) for name in i.names)]
     if options.json:
@@ -72,24 +84,43 @@ def images(store: LayerStore, options: argparse.Namespace) -> int:
             print(image.id if options.no_trunc else short(image.id))
         return 0
     rows = [row for image in found for row in _image_rows(image, options)]
-    IMAGES.show(rows, options.format)
+    (_IMAGES_WITH_DIGESTS if options.digests else IMAGES).show(rows, options.format)
     return 0
 
 
 def _image_rows(image: Image, options: argparse.Namespace) -> Iterator[dict[str, str]]:
-    for name in image.names or (None,):
-        if name is not None and options.reference and not fits(name, options.reference):
-            continue
-        reference = parse_reference(name) if name is not None else None
+    asked = options.reference
+    names = [name for name in image.names if asked is None or fits(name, asked)]
+    with_digests = options.digests or "Digest" in (options.format or "")
+    for repository, tag, digest in _told_apart(names, with_digests=with_digests):
         yield {
-            "Repository": reference.repository if reference is not None else _NONE,
-            "Tag": (reference.tag if reference is not None else None) or _NONE,
-            "Digest": (reference.digest if reference is not None else None) or _NONE,
+            "Repository": repository,
+            "Tag": tag,
+            "Digest": digest,
             "ID": image.id if options.no_trunc else short(image.id),
             "CreatedSince": human_age(image.created),
             "CreatedAt": image.created or "N/A",
             "Size": human_size(image.size) if image.missing is None else "broken",
         }
+
+
+def _told_apart(names: Sequence[str], *, with_digests: bool) -> Iterator[tuple[str, str, str]]:
+    """Give repository, tag and digest of each row: a digest has one of its own only without a tag.
+
+    With digests each tag has as many rows as there are of its repository.
+    """
+    references = [parse_reference(name) for name in names]
+    for repository in dict.fromkeys(reference.repository for reference in references):
+        of_it = [one for one in references if one.repository == repository]
+        tags = [one.tag for one in of_it if one.digest is None and one.tag is not None]
+        digests = [one.digest for one in of_it if one.digest is not None]
+        if not with_digests:
+            digests = []
+        for tag in tags or (_NONE,):
+            for digest in digests or (_NONE,):
+                yield repository, tag, digest
+    if not names:
+        yield _NONE, _NONE, _NONE
 
 
 def _image_facts(image: Image) -> dict[str, Any]:
@@ -116,8 +147,22 @@ def mounts(store: LayerStore, options: argparse.Namespace) -> int:
     facts = [mount_facts(store, mount) for mount in found]
     if options.json:
         return print_json(facts)
-    MOUNTS.show([_mount_row(fact, options) for fact in facts], options.format)
+    rows = [_mount_row(fact, options) for fact in facts]
+    form = options.format or ""
+    if options.size or form == "json" or "Size" in form:
+        for row, mount in zip(rows, found, strict=True):
+            size = sizes(store, mount, store.get_rw_layer(mount.name))
+            own, whole = human_size(size["SizeRw"]), human_size(size["SizeRootFs"])
+            row["Size"] = f"{own} (virtual {whole})"
+    (_MOUNTS_WITH_SIZES if options.size else MOUNTS).show(rows, options.format)
     return 0
+
+
+def sizes(store: LayerStore, mount: MountMetadata, rw: RWLayer) -> dict[str, int]:
+    """Return the bytes of a read-write layer, by docker's keys: its own, and with its image's."""
+    own = rw.size()
+    beneath = store.map()[mount.parent].size if mount.parent is not None else 0
+    return {"SizeRw": own, "SizeRootFs": own + beneath}
 
 
 def _filtered_mounts(store: LayerStore, options: argparse.Namespace) -> list[MountMetadata]:
@@ -129,7 +174,7 @@ def _filtered_mounts(store: LayerStore, options: argparse.Namespace) -> list[Mou
         image = store.images.image_of(mount.mount_id, mount.parent)
         return image is not None and image.id == image_id(name)
 
-    return chosen(
+    found = chosen(
         store.mounts(),
         options.filters,
         {
@@ -139,6 +184,15 @@ def _filtered_mounts(store: LayerStore, options: argparse.Namespace) -> list[Mou
             "status": lambda mount, value: (mount.path is not None) == (value == "mounted"),
         },
     )
+    if options.last is None:
+        return found
+
+    def made_at(mount: MountMetadata) -> tuple[datetime, str]:
+        record = store.images.record_of(mount.mount_id)
+        text = record.created if record is not None else ""
+        return parse_time(text) or datetime.min.replace(tzinfo=UTC), text
+
+    return sorted(found, key=made_at, reverse=True)[: options.last]
 
 
 def _mount_row(fact: dict[str, Any], options: argparse.Namespace) -> dict[str, str]:
@@ -154,6 +208,7 @@ def _mount_row(fact: dict[str, Any], options: argparse.Namespace) -> dict[str, s
         "Name": fact["name"],
         "Path": printable(fact["path"] or "", terminal=sys.stdout.isatty()),
         "Parent": shown(fact["parent"] or _NONE),
+        "Size": "",
     }
 
 

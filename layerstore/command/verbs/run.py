@@ -20,6 +20,7 @@ from types import FrameType
 from layerstore.api.store import LayerStore
 from layerstore.command.interrupts import handled
 from layerstore.command.opening import opened
+from layerstore.command.verbs.long_forms import mount_of, variables_of
 from layerstore.drivers.errors import (
     CommandNotRun,
     InvalidArgument,
@@ -56,7 +57,9 @@ def _run(options: argparse.Namespace) -> int:
     image, command = _image_and_command(options.words)
     name = options.name or f"run-{secrets.token_hex(6)}"
     volumes = [_volume(text) for text in options.volumes]
-    env = _environment(options.env)
+    volumes += [mount_of(text) for text in options.mounts]
+    in_files = [variable for path in options.env_files for variable in variables_of(path)]
+    env = _environment([*in_files, *options.env])
     stdin = None if options.interactive else subprocess.DEVNULL
     signals = _Signals()
     with signals.passed_on():
