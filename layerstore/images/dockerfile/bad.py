@@ -7,6 +7,8 @@ import re
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """As a class of a regular expression. Go's unicode.IsSpace; Python's isspace has four more."""
 
+BYTE_ORDER_MARK = "\ufeff"
+
 _AROUND = re.compile(rf"\A[{SPACES}]+|[{SPACES}]+\Z")
 
 

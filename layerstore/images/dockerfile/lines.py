@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from layerstore.images.dockerfile.bad import SPACES, BadInstruction, trimmed
+from layerstore.images.dockerfile.bad import BYTE_ORDER_MARK, SPACES, BadInstruction, trimmed
 
 _LONGEST_LINE = 65535
 """Bytes. Go: bufio.MaxScanTokenSize, less the end of the line."""
-_BYTE_ORDER_MARK = "\ufeff"
 _LEADING = re.compile(rf"\A[{SPACES}]+")
 _GAP = re.compile(r"[\t\v\f\r ]+")
 _DIRECTIVE = re.compile(r"#[\t\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\f\r ]*=[\t\f\r ]*(.+?)[\t\f\r ]*\Z")
@@ -25,9 +24,11 @@ _CONTINUED = {
     escape: re.compile(rf"(?:(?<=[^{re.escape(escape)}])|\A){re.escape(escape)}[ \t]*\Z")
     for escape in _ESCAPES
 }
+_GAP_OF_FLAGS = r"\t\n\v\f\r\x20"
+"""Of white space these only: flags are read byte by byte."""
 _FLAG = re.compile(
-    rf"""(?P<word>--(?:\\.|"(?:\\.|[^"\\])*(?:"|\\?\Z)|'(?:\\.|[^'\\])*(?:'|\\?\Z)|[^{SPACES}\\"'])*)
-    (?:\\?\Z|(?=[{SPACES}]))[{SPACES}]*""",
+    rf"""(?P<word>--(?:\\.|"(?:\\.|[^"\\])*(?:"|\\?\Z)|'(?:\\.|[^'\\])*(?:'|\\?\Z)|[^{_GAP_OF_FLAGS}\\"'])*)
+    (?:\\?\Z|(?=[{_GAP_OF_FLAGS}]))[{_GAP_OF_FLAGS}]*""",
     re.VERBOSE | re.DOTALL,
 )
 _PLAIN = re.compile(r"""\\(.)|["'\\]""", re.DOTALL)
@@ -76,7 +77,7 @@ class _Reader:
             if len(raw.encode("utf-8", "surrogatepass")) > _LONGEST_LINE:
                 raise BadInstruction(f"a line has more than {_LONGEST_LINE} bytes")
             line = raw.rstrip("\r")
-            bare = _LEADING.sub("", line.removeprefix(_BYTE_ORDER_MARK) if not number else line)
+            bare = _LEADING.sub("", line.removeprefix(BYTE_ORDER_MARK) if not number else line)
             self._directive(bare)
             if bare.startswith("#") or not bare:
                 continue
@@ -107,7 +108,7 @@ class _Reader:
 
 def _without_flags(rest: str) -> tuple[str, tuple[str, ...]]:
     """Return what follows the flags, and these, without their quotes."""
-    rest = _LEADING.sub("", rest)
+    rest = rest.lstrip("\t\n\v\f\r ")
     flags: list[str] = []
     while (match := _FLAG.match(rest)) is not None:
         rest = rest[match.end() :]

@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Mapping
 
-from layerstore.images.dockerfile.bad import SPACES, BadInstruction
+from layerstore.images.dockerfile.bad import BYTE_ORDER_MARK, SPACES, BadInstruction
 
 _SPECIAL = "@*#?-$!0"
 _END = ""
@@ -59,7 +59,8 @@ def expanded_words(word: str, env: Mapping[str, str], escape: str) -> list[str]:
 
 def _pieces(word: str, env: Mapping[str, str], escape: str) -> list[Piece]:
     try:
-        return _Expansion(word, env, escape).until(_END)
+        # Go's scanner takes one in front for no part of the text.
+        return _Expansion(word.removeprefix(BYTE_ORDER_MARK), env, escape).until(_END)
     except RecursionError as error:
         raise BadInstruction(f"{word[:40]!r}... is nested too deeply") from error
     except BadInstruction as error:
