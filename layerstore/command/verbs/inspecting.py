@@ -94,7 +94,7 @@ def _mount(store: LayerStore, name: str) -> Facts:
         "InitId": facts["init_id"],
         "State": {"Status": facts["state"], "Mounted": facts["path"] is not None},
         "Path": facts["path"],
-        **sizes(store, metadata, rw),
+        **sizes(store.map(), rw),
         "GraphDriver": {"Name": store.driver_name, "Data": rw.metadata()},
     }
 

@@ -10,16 +10,17 @@ import argparse
 import functools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from layerstore.actors.messages import MountMetadata
+from layerstore.actors.messages import LayerMetadata, MountMetadata
 from layerstore.api.store import LayerStore
 from layerstore.command.output.filters import chosen, filtered_images, fits, truths
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_age, human_size, printable, short
 from layerstore.command.verbs.changing import find
+from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.reference import parse_reference
 from layerstore.drivers.model.times import parse_time
 from layerstore.images.image import Image
@@ -150,18 +151,19 @@ def mounts(store: LayerStore, options: argparse.Namespace) -> int:
     rows = [_mount_row(fact, options) for fact in facts]
     form = options.format or ""
     if options.size or form == "json" or "Size" in form:
+        layers = store.map()
         for row, mount in zip(rows, found, strict=True):
-            size = sizes(store, mount, store.get_rw_layer(mount.name))
+            size = sizes(layers, store.get_rw_layer(mount.name))
             own, whole = human_size(size["SizeRw"]), human_size(size["SizeRootFs"])
             row["Size"] = f"{own} (virtual {whole})"
     (_MOUNTS_WITH_SIZES if options.size else MOUNTS).show(rows, options.format)
     return 0
 
 
-def sizes(store: LayerStore, mount: MountMetadata, rw: RWLayer) -> dict[str, int]:
+def sizes(layers: Mapping[ChainID, LayerMetadata], rw: RWLayer) -> dict[str, int]:
     """Return the bytes of a read-write layer, by docker's keys: its own, and with its image's."""
     own = rw.size()
-    beneath = store.map()[mount.parent].size if mount.parent is not None else 0
+    beneath = layers[rw.parent].size if rw.parent is not None else 0
     return {"SizeRw": own, "SizeRootFs": own + beneath}
 
 
