@@ -326,6 +326,7 @@ class ImageStore:
             reason = "no image in the store has the layers that it was made from"
             raise InvalidImage(f"of {rw.name}", reason)
         parent = self._config(base) if base is not None else None
+        changed_config(parent or b"{}", changes)  # a bad one is told before anything is read
         with committed_layer(self._store, rw, sparse=sparse) as diff:
             config = committed_config(
                 parent,

@@ -44,6 +44,7 @@ def _habit(words: str, taken: str, answered: str = "") -> Habit:
 
 HABITS = {
     "commit": _habit("web app:2", "-a --author -c --change -m --message -p --pause"),
+    "completion bash": _habit("", "", "--no-descriptions"),
     "container prune": _habit("", "", "--filter -f --force"),
     "cp": _habit("web:/a b", "-a --archive -L --follow-link -q --quiet"),
     "create": _habit(

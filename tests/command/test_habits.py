@@ -67,7 +67,7 @@ def test_each_option_of_docker_s_is_taken_or_answered_in_a_line(
         assert status_of([*verb.split(), option, *values, *habit.words]) == 2
         (line,) = capfd.readouterr().err.splitlines()
         what = verb if verb in VERBS else option
-        name = "" if verb in VERBS else f" {OTHER_NAMES.get(verb, [verb])[0]}"
+        name = "" if verb in VERBS else f" {OTHER_NAMES.get(verb, verb.split())[0]}"
         assert line.startswith(f"layerstore{name}: {what} isn't here: ")
 
 

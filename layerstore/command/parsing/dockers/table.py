@@ -144,6 +144,9 @@ OPTIONS: dict[str, dict[str, str]] = {
         "is no daemon to talk to: --root DIR chooses a store",
         "-D --debug -l --log-level": "--trace FILE writes what is done",
     },
+    "completion": {
+        "--no-descriptions": "the script asks this command, and prints what it is answered",
+    },
     "create": {
         **_OF_PROCESSES,
         "--entrypoint -e --env --env-file --hostname --init -i --interactive --mount --net "
