@@ -302,12 +302,14 @@ def run(
 def mount_points(path: str) -> None:
     """Make what `run` mounts on, as the `init` of a new read-write layer.
 
-    Then no change of the layer tells of them. moby: initlayer.Setup.
+    Then no change of the layer tells of them. Links in the place of /etc/hosts, /etc/hostname and
+    /etc/resolv.conf become files; /etc/mtab becomes a link to /proc/mounts. moby: initlayer.Setup.
     """
     try:
         make_mount_points(path)
     except OSError as error:
-        raise DriverError.from_os_error("make mount points in", path, error) from error
+        where = f"at {os.fsdecode(error.filename)}" if error.filename else ""
+        raise DriverError.from_os_error("make mount points in", path, error, where) from error
 
 
 def _in_memory(content: bytes) -> IO[bytes]:

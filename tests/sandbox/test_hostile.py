@@ -19,7 +19,6 @@ from layerstore import (
     LayerStoreError,
     RWLayer,
     Volume,
-    mount_points,
     run,
 )
 from tests.support.busybox import NAME, image_tar
@@ -184,24 +183,6 @@ def test_a_mount_point_that_is_no_directory_is_refused(rw: RWLayer, name: str, m
     put(rw, name, make)
     with pytest.raises(DriverError, match=f"/{name}: Not a directory"):
         ran(rw, "/bin/true")
-
-
-@pytest.mark.parametrize(
-    "leads_to", ["../run/systemd/resolve/stub", "/missing", "../missing/../there", "/lead/x"]
-)
-def test_a_file_of_the_host_s_may_be_a_link_that_leads_nowhere_yet(
-    store: LayerStore, leads_to: str
-) -> None:
-    def prepare(path: str) -> None:
-        Path(path, "lead").symlink_to("run/led/to")
-        Path(path, "etc/resolv.conf").symlink_to(leads_to)
-        mount_points(path)
-
-    argv = ["/bin/cat", "/etc/resolv.conf"]
-    with store.images.create("linked", NAME, init=prepare) as rw:
-        done = run(rw, argv, network="host", capture=True)
-        assert rw.changes() == []
-    assert (done.status, done.stdout) == (0, Path("/etc/resolv.conf").read_bytes())
 
 
 @pytest.mark.parametrize("leads_to", ["/tmp/made", "../../../tmp/made", "/etc/../tmp/x/../made"])  # noqa: S108

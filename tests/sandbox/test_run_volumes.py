@@ -83,3 +83,15 @@ def test_a_volume_that_hides_the_terminals_leaves_none(
         pytest.raises(DriverError, match="open a terminal in /dev/pts: No such file"),
     ):
         running.wait()
+
+
+def test_a_volume_in_another_is_seen_in_whatever_order_they_are_given(
+    sh: Runs, tmp_path: Path
+) -> None:
+    (tmp_path / "above/in").mkdir(parents=True)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below/leaf").touch()
+    above = Volume(source=str(tmp_path / "above"), target="/v/")
+    below = Volume(source=str(tmp_path / "below"), target="/./v/in")
+    for volumes in ([above, below], [below, above]):
+        assert lines(sh("ls /v/in", volumes=volumes)) == ["leaf"]
