@@ -67,6 +67,7 @@ from layerstore.operations.blocking import Layer, RWLayer
 from layerstore.operations.deferred import LaterLayer, LaterRWLayer, LaterStore
 from layerstore.sandbox.process import image_process
 from layerstore.sandbox.running import Finished, Running, Volume, mount_points, run, start
+from layerstore.sandbox.volumes import image_volumes
 
 __all__ = [
     "ActorStatus",
@@ -139,6 +140,7 @@ __all__ = [
     "Waiting",
     "WorkerDied",
     "image_process",
+    "image_volumes",
     "mount_points",
     "run",
     "start",

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.records.containers import ContainerRecords
 from layerstore.drivers.root.disk import Disk
 from layerstore.drivers.root.failing import failing_as
+from layerstore.drivers.root.volumes import discard_volumes
 from layerstore.drivers.work import RemoveMount
 
 _log = logging.getLogger("layerstore")
@@ -88,6 +90,7 @@ def _remove_directories(disk: Disk, removal: RemoveMount) -> None:
         raise
     if removal.init_id is not None:
         _later(disk.driver.remove, removal.init_id, disk.trash)
+    _later(partial(discard_volumes, disk.root), removal.mount_id, disk.trash)
     _later(disk.metadata.discard, removal.transaction, disk.trash)
     _later(ContainerRecords(disk.root, durable=disk.durable).delete, removal.mount_id)
 

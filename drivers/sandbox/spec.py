@@ -26,6 +26,9 @@ class Volume:
     target: str
     """Absolute path in the root file system, made where it is missing; not / nor in /proc."""
     read_only: bool = False
+    of_image: bool = False
+    """An image asked for it, and nobody knows what is in it: one on /etc doesn't keep the run's own
+    files from being there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

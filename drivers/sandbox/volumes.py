@@ -19,11 +19,12 @@ from layerstore.drivers.system import syscalls as sc
 
 
 def mount_volumes(tree: Tree, volumes: Sequence[Volume]) -> list[str]:
-    """Mount each, those above others first, and return where inside they have come to.
+    """Mount each, those above others first; return where inside those of a caller have come to.
 
     Raises OSError, DriverError, InvalidArgument.
     """
-    return [_bind(tree, volume) for volume in sorted(volumes, key=_depth)]
+    inside = [(volume, _bind(tree, volume)) for volume in sorted(volumes, key=_depth)]
+    return [path for volume, path in inside if not volume.of_image]
 
 
 def _depth(volume: Volume) -> int:

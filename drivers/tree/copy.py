@@ -174,10 +174,21 @@ def copy_content(source: int, target: int, size: int) -> None:
 
 def _range(source: int, target: int, start: int, end: int) -> None:
     while start < end:
-        count = os.copy_file_range(source, target, min(end - start, _MAX_COPY), start, start)
+        count = _piece(source, target, start, min(end - start, _MAX_COPY))
         if not count:
             break  # the file has become shorter
         start += count
+
+
+def _piece(source: int, target: int, start: int, count: int) -> int:
+    """Copy bytes at the same place of two files; returns how many that were."""
+    try:
+        return os.copy_file_range(source, target, count, start, start)
+    except OSError as error:
+        if error.errno not in _NO_CLONE:
+            raise
+    os.lseek(target, start, os.SEEK_SET)
+    return os.sendfile(target, source, start, count)  # between kinds of file systems
 
 
 def _metadata(source: int, target: int, status: os.stat_result) -> None:

@@ -21,6 +21,7 @@ from layerstore.drivers.model.stored import StoredLayer, StoredMount
 from layerstore.drivers.records.buildkit import cached_layers
 from layerstore.drivers.records.containers import ContainerRecords
 from layerstore.drivers.root.disk import Disk
+from layerstore.drivers.root.volumes import discard_volumes, others_volumes
 from layerstore.drivers.system.durable import make_directories
 from layerstore.drivers.system.printable import escaped
 
@@ -170,8 +171,11 @@ def _reap(
     disk.driver.tidy()
     if all_read:
         records = ContainerRecords(disk.root, durable=disk.durable)
+        kept = {mount.mount_id for mount in mounts}
         try:
-            records.keep_only({mount.mount_id for mount in mounts})
+            records.keep_only(kept)
+            for mount_id in others_volumes(disk.root, kept):
+                reaped += _tried(discard_volumes, disk.root, mount_id, disk.trash)
         except LayerStoreError as error:
             _log.warning("a record of a mount that is gone stays: %s", error)
     for mount in mounts:

@@ -1,7 +1,7 @@
 """What an image says about the process that is to run from it, and what a caller says instead.
 
 Pure functions over a configuration. Source: OCI image specification, "config" (Cmd, Entrypoint,
-Env, WorkingDir, User); docker run for how arguments replace them.
+Env, WorkingDir, User, Volumes); docker run for how arguments replace them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from layerstore.drivers.errors import InvalidImage
 from layerstore.drivers.model.docker_config import process_of
+from layerstore.sandbox.runnable import cleaned_target, wrong_target
 
 _SHELL_LESS = "it names no command, so one has to be given"
 
@@ -24,6 +25,8 @@ class ImageProcess:
     env: dict[str, str]
     workdir: str
     user: str
+    volumes: tuple[str, ...] = ()
+    """Absolute paths that are to have volumes; see `image_volumes`."""
 
 
 def image_process(
@@ -51,4 +54,14 @@ def image_process(
         env=env,
         workdir=inner.get("WorkingDir") or "/",
         user=inner.get("User") or "",
+        volumes=_volumes(inner),
     )
+
+
+def _volumes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths, cleaned as docker cleans them, each once."""
+    targets = list(dict.fromkeys(cleaned_target(path) for path in config.get("Volumes") or ()))
+    for target in targets:
+        if (why := wrong_target(target)) is not None:
+            raise InvalidImage("configuration", f"it asks for a volume at {target!r}, but {why}")
+    return tuple(targets)

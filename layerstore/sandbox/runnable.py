@@ -102,13 +102,25 @@ def _check_environment(env: Mapping[str, str]) -> None:
             raise InvalidArgument(name, "a variable's value holds no NUL")
 
 
+def cleaned_target(path: str) -> str:
+    """Return a volume's target without what says nothing in it, such as `..` of the root."""
+    return posixpath.normpath(f"/{path.lstrip('/')}")
+
+
+def wrong_target(target: str) -> str | None:
+    """Return why there can't be a volume at a cleaned path, or None."""
+    if "\0" in target:
+        return "a path holds no NUL"
+    if target == "/":
+        return "a volume's target can't be /"
+    if target == "/proc" or target.startswith("/proc/"):
+        return "a volume's target can't be /proc, nor in it"
+    return None
+
+
 def _check_volume(volume: Volume) -> None:
     both = f"{volume.source}:{volume.target}"
     if not (volume.source.startswith("/") and volume.target.startswith("/")) or "\0" in both:
         raise InvalidArgument(both, "a volume's paths begin with / and hold no NUL")
-    target = posixpath.normpath(volume.target.lstrip("/") or ".")
-    parts = [part for part in target.split("/") if part not in (".", "..")]
-    if not parts:
-        raise InvalidArgument(both, "a volume's target can't be /")
-    if parts[0] == "proc":
-        raise InvalidArgument(both, "a volume's target can't be /proc, nor in it")
+    if (why := wrong_target(cleaned_target(volume.target))) is not None:
+        raise InvalidArgument(both, why)

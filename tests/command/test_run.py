@@ -182,3 +182,25 @@ def test_standard_input_is_passed_on_only_with_i(app: Run, arguments: list[str])
             [*command, *words, NAME, "cat"], input=b"text", capture_output=True, check=True
         )
         assert done.stdout == got
+
+
+def test_volumes_of_the_image_go_with_the_layer(
+    ended: Ended, app: Run, arguments: list[str], tmp_path: Path
+) -> None:
+    app("create", "base", "--image", NAME)
+    app("commit", "--change", "VOLUME /home/app /etc", "base", "volumes:1")
+    app("rm", "base")
+    home = Path(arguments[1], "layerstore/volumes")
+    script = "grep -c -e ' /home/app ' -e ' /etc ' /proc/mounts; echo 1 > /home/app/made; id -un"
+    assert ended("-u", "0", "volumes:1", "sh", "-c", script) == (0, "2\nroot\n", "")
+    assert list(home.iterdir()) == []
+    given = ["-v", f"{tmp_path}:/home/app", "-v", f"{tmp_path}:/etc:ro"]
+    assert ended("--keep", "--name", "kept", *given, "-u", "0", "volumes:1", "true")[0] == 0
+    assert app("diff", "kept") == "A /home\nA /home/app\n"
+    assert list(home.iterdir()) == []
+    assert ended("--keep", "--name", "kept2", "-u", "0", "volumes:1", "sh", "-c", script)[0] == 0
+    assert app("diff", "kept2") == "A /home\nA /home/app\n"
+    assert len(list(home.iterdir())) == 1
+    app("rm", "kept", "kept2")
+    assert list(home.iterdir()) == []
+    assert nothing_left(app, arguments)

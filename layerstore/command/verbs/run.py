@@ -31,6 +31,7 @@ from layerstore.drivers.sandbox.spec import RunSpec
 from layerstore.sandbox.process import ImageProcess, image_process
 from layerstore.sandbox.runnable import hostname_of, run_spec
 from layerstore.sandbox.running import Finished, Running, Volume, mount_points
+from layerstore.sandbox.volumes import image_volumes
 
 FAILED = 125
 _PATIENCE = 60.0
@@ -67,7 +68,8 @@ def _run(options: argparse.Namespace) -> int:
             config = store.images.config(image)
             process = image_process(config, command, entrypoint=options.entrypoint)
             spec = _spec(process, volumes, env, name, options)
-            path = _make(store, name, image)
+            path, more = _make(store, name, image, process.volumes, volumes)
+            spec = replace(spec, volumes=(*volumes, *more))
         finished = None
         try:
             if signals.early is None:
@@ -86,10 +88,14 @@ def _image_and_command(words: list[str]) -> tuple[str, list[str]]:
     return words[0], words[1:]
 
 
-def _make(store: LayerStore, name: str, image: str) -> str:
+def _make(
+    store: LayerStore, name: str, image: str, paths: tuple[str, ...], given: list[Volume]
+) -> tuple[str, tuple[Volume, ...]]:
+    """Make and mount the layer, and the volumes of it that aren't given."""
     rw = store.images.create(name, image, init=mount_points)
     try:
-        return rw.mount()
+        path = rw.mount()
+        return path, image_volumes(store, rw, paths, given)
     except BaseException:
         rw.release()
         raise
