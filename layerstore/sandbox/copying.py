@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ from layerstore.drivers.tar.write import write_tree
 
 _RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_MOST_LINKS = 40
+"""As many as the kernel follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,14 @@ class Place:
         """Whether what is in a directory is meant, without the directory: `/etc/.`."""
         return self.path.endswith("/.") or self.path == "."
 
+    @property
+    def clean(self) -> str:
+        """The absolute path without what says nothing; `..` takes the name before it away.
+
+        As docker has it, also where that name is a link or isn't there.
+        """
+        return posixpath.normpath(f"/{self.path.lstrip('/')}")
+
 
 @dataclass(slots=True)
 class _Found:
@@ -51,6 +62,8 @@ class _Found:
 
     directory: int
     name: bytes
+    called: bytes
+    """Its name as the place has it, which is a link's where that was followed."""
     status: os.stat_result | None
 
     @property
@@ -79,9 +92,11 @@ def copy(
             raise DriverError("copy", source.path, errno.ENOTDIR)
         if goal.is_directory:
             with _opened(goal.directory, goal.name) as directory:
-                name = b"" if source.means_content else origin.name
-                _transfer(origin, directory, _own_name(name), owner, limits)
+                name = b"" if source.means_content else origin.called
+                _transfer(origin, directory, name, owner, limits)
             return
+        if goal.status is None and target.means_content:
+            raise DriverError("copy to", target.path, errno.ENOENT)
         if origin.is_directory and goal.status is not None:
             raise DriverError("copy to", target.path, errno.ENOTDIR)
         if goal.status is not None and not stat.S_ISREG(goal.status.st_mode):
@@ -98,7 +113,7 @@ def copy_out(source: Place, out: BinaryIO, *, follow: bool = False) -> None:
     with _found(source, follow=follow) as origin:
         if origin.status is None:
             raise DriverError("copy", source.path, errno.ENOENT)
-        name = b"" if source.means_content else _own_name(origin.name)
+        name = b"" if source.means_content else origin.called
         write_tree(origin.directory, origin.name, out, as_name=name)
 
 
@@ -121,10 +136,6 @@ def copy_in(
             unpack_into(tar, directory, owner=owner, limits=limits or Limits())
 
 
-def _own_name(name: bytes) -> bytes:
-    return b"" if name == b"." else name
-
-
 @contextlib.contextmanager
 def _found(place: Place, *, follow: bool) -> Iterator[_Found]:
     """Find what a place leads to, for a `with` block. Raises DriverError."""
@@ -132,11 +143,14 @@ def _found(place: Place, *, follow: bool) -> Iterator[_Found]:
         try:
             root = os.open(place.root, _DIRECTORY | os.O_CLOEXEC)
             stack.callback(os.close, root)
-            path = _without_links(root, place, follow=follow or place.means_directory)
-            above, _, name = os.fsencode(path.rstrip("/")).rpartition(b"/")
+            path = place.clean
+            called = os.fsencode(path).rpartition(b"/")[2]
+            if follow or place.means_directory:
+                path = _without_links(root, path, dangling=not place.means_directory)
+            above, _, name = os.fsencode(path).rpartition(b"/")
             directory = syscalls.openat2(root, above or b".", _DIRECTORY, 0, _RESOLVE)
             stack.callback(os.close, directory)
-            found = _Found(directory, name or b".", None)
+            found = _Found(directory, name or b".", called, None)
             with contextlib.suppress(FileNotFoundError):
                 found.status = os.stat(found.name, dir_fd=directory, follow_symlinks=False)
             if follow and found.status is not None and stat.S_ISLNK(found.status.st_mode):
@@ -147,23 +161,45 @@ def _found(place: Place, *, follow: bool) -> Iterator[_Found]:
         yield found
 
 
-def _without_links(root: int, place: Place, *, follow: bool) -> str:
-    """Return an absolute path in the root whose last name is no `.`, nor a link to be followed.
+def _without_links(root: int, path: str, *, dangling: bool) -> str:
+    """Return where an absolute path in the root leads; its last name is no link to be followed.
 
-    It may be a link again by the time it is used; then that is what is copied.
+    It may be a link again by the time it is used; then that is what is copied. `dangling`: a link
+    that leads nowhere yet leads to the name that is missing. Raises OSError.
     """
-    path = place.path if place.path.startswith("/") else f"/{place.path}"
-    plain = path.rstrip("/").removesuffix("/.").rstrip("/") or "/"
-    dots = plain.rpartition("/")[2] in (".", "..")
-    if not (follow or dots):
-        return plain
-    try:
-        fd = syscalls.openat2(root, plain, os.O_PATH, 0, _RESOLVE)
-    except FileNotFoundError:
-        return plain
+    for _ in range(_MOST_LINKS):
+        try:
+            return _inside(root, path, os.O_PATH)
+        except FileNotFoundError:
+            above, _, name = path.rpartition("/")
+        above = _inside(root, above or "/", os.O_PATH | os.O_DIRECTORY)
+        path = posixpath.join(above, name)
+        leads_to = _link(root, above, name) if dangling else None
+        if leads_to is None:
+            return path
+        path = posixpath.join(above, leads_to).rstrip("/")
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _inside(root: int, path: str, flags: int) -> str:
+    """Return the path in the root of what a path leads to."""
+    fd = syscalls.openat2(root, path, flags, 0, _RESOLVE)
     try:
         top = os.readlink(f"/proc/self/fd/{root}").rstrip("/")
         return os.readlink(f"/proc/self/fd/{fd}").removeprefix(top) or "/"
+    finally:
+        os.close(fd)
+
+
+def _link(root: int, directory: str, name: str) -> str | None:
+    """Return what a link says, None for anything else and for nothing."""
+    fd = syscalls.openat2(root, directory, os.O_PATH | os.O_DIRECTORY, 0, _RESOLVE)
+    try:
+        return os.readlink(name, dir_fd=fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+        return None
     finally:
         os.close(fd)
 

@@ -102,6 +102,8 @@ def test_out_of_a_layer(web: Run, here: Path, source: str, target: str, made: st
         ("file/", "web:/", "Not a directory"),
         ("tree", "web:/etc/name", "Not a directory"),
         ("tree", "none:/etc", "mount none does not exist"),
+        ("tree", "web:", "'web:': a path in a read-write layer isn't empty"),
+        ("web:", "tree", "'web:': a path in a read-write layer isn't empty"),
     ],
 )
 def test_what_cannot_be_copied(

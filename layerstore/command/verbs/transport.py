@@ -33,6 +33,9 @@ def copy_files(store: LayerStore, options: argparse.Namespace) -> int:
         raise InvalidArgument(
             f"{options.source} {options.target}", "one of the two is NAME:PATH, the other is not"
         )
+    if not (source or target)[2]:  # type: ignore[index]
+        given = options.source if source is not None else options.target
+        raise InvalidArgument(given, "a path in a read-write layer isn't empty; its root is /")
     if source is not None:
         _copy_out(store, source[1], source[2], options)
     elif target is not None:
