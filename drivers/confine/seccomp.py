@@ -13,13 +13,13 @@ import errno
 import os
 import platform
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from layerstore.drivers.system import syscalls
 
 _COLUMNS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _SECCOMP = (317, 277)
-_CLONE, _CLONE3, _IOCTL = (56, 220), 435, (16, 29)
+_CLONE, _CLONE3, _IOCTL, _SOCKET = (56, 220), 435, (16, 29), (41, 198)
 _NEWEST = 462
 """Beyond it lies what these lists don't know, and what no C library needs."""
 _NEVER: dict[str, tuple[int | None, int | None]] = {
@@ -75,6 +75,9 @@ _NOT_IN_A_CONTAINER: dict[str, tuple[int | None, int | None]] = {
 """What docker's own profile denies to processes without further capabilities, as near as may be."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX type for the user where stderr is a terminal."""
+_SOCKETS_OF_THE_MACHINE = (38, 40)
+"""AF_ALG, the kernel's own cryptography (CVE-2026-31431), and AF_VSOCK, by which virtual machines
+talk to their host whatever the network namespace."""
 _NAMESPACES = 0x7E020000
 
 _LOAD, _EQUAL, _GREATER, _AND, _RETURN = 0x20, 0x15, 0x25, 0x54, 0x06
@@ -151,10 +154,18 @@ def _filter(
             (_RETURN, 0, 0, _ALLOW),
         ]
         code += [(_EQUAL, 0, len(only), _CLONE[column]), *only]
-    code += [(_EQUAL, 0, 5, _IOCTL[column]), (_LOAD, 0, 0, _SECOND)]
-    for request in _TERMINAL_INPUT:
-        code += [(_EQUAL, 0, 1, request), _deny(errno.EPERM)]
+    code += _without(_SOCKET[column], _FIRST, _SOCKETS_OF_THE_MACHINE)
+    code += _without(_IOCTL[column], _SECOND, _TERMINAL_INPUT)
     return [*code, (_RETURN, 0, 0, _ALLOW)]
+
+
+def _without(number: int, argument: int, values: Collection[int]) -> list[Instruction]:
+    """Deny a call with one of these values for an argument, of which the kernel takes 32 bits."""
+    code: list[Instruction] = [(_LOAD, 0, 0, argument)]
+    for value in values:
+        code += [(_EQUAL, 0, 1, value), _deny(errno.EPERM)]
+    code.append((_RETURN, 0, 0, _ALLOW))
+    return [(_EQUAL, 0, len(code), number), *code]
 
 
 def _deny(number: int) -> Instruction:

@@ -115,6 +115,20 @@ class Tree:
         return path
 
     @contextlib.contextmanager
+    def aside(self, flags: int, data: str) -> Iterator[int]:
+        """Have a tmpfs for a `with` block, by its descriptor; what is bound from it stays.
+
+        It is on /proc for the moment: that is there for certain, and no volume.
+        """
+        above = self.place(self.existing("/proc", resolve=PLAIN))
+        sc.mount("tmpfs", above, "tmpfs", flags, data)
+        held = self.existing("/proc", resolve=PLAIN)
+        try:
+            yield held
+        finally:
+            sc.umount(self.place(held), sc.MNT_DETACH)
+
+    @contextlib.contextmanager
     def named(self, path: str) -> Iterator[None]:
         """Have errors of calls beneath a descriptor name the whole path."""
         try:

@@ -107,18 +107,11 @@ class NetworkFiles:
 
         Raises OSError, DriverError.
         """
-        tree = self._tree
         size = sum(map(len, self._files.values())) + _TO_GROW
-        # It is on /proc for the moment: that is there for certain, and no volume.
-        above = tree.place(tree.existing("/proc", resolve=PLAIN))
-        sc.mount("tmpfs", above, "tmpfs", HARMLESS, f"mode=755,size={size}")
-        ours = tree.existing("/proc", resolve=PLAIN)
-        try:
+        with self._tree.aside(HARMLESS, f"mode=755,size={size}") as ours:
             for path, target in self._targets.items():
                 if not _is_in(target, taken):
                     self._put(ours, path, target, read_only=read_only)
-        finally:
-            sc.umount(tree.place(ours), sc.MNT_DETACH)
 
     def _put(self, ours: int, path: str, target: str, *, read_only: bool) -> None:
         tree, name = self._tree, os.path.basename(path)

@@ -18,7 +18,10 @@ from layerstore.drivers.sandbox.spec import RunSpec
 from layerstore.drivers.sandbox.volumes import mount_volumes
 from layerstore.drivers.system import syscalls as sc
 
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_DEVICES = {
+    "null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9),
+    "tty": (5, 0),
+}  # fmt: skip
 _DEVICE_LINKS = {
     "fd": "/proc/self/fd",
     "stdin": "/proc/self/fd/0",
@@ -81,8 +84,7 @@ def _mount_system(tree: Tree, *, console: bool) -> None:
     ):
         target = tree.directory(path, resolve=PLAIN)
         sc.mount(fstype, tree.place(target), fstype, flags, data)
-    for name in _DEVICES:
-        sc.mount(f"/dev/{name}", tree.place(tree.file(f"/dev/{name}")), "", sc.MS_BIND, "")
+    _make_devices(tree)
     if console:
         tree.file("/dev/console")
     dev = tree.directory("/dev", resolve=PLAIN)
@@ -92,6 +94,33 @@ def _mount_system(tree: Tree, *, console: bool) -> None:
         _cover(tree, path, masked=True)
     for path in _READ_ONLY:
         _cover(tree, path, masked=False)
+
+
+def _make_devices(tree: Tree) -> None:
+    """Make nodes of the run's own, so that nobody changes modes and owners of this machine's.
+
+    The directory that they are seen in takes no others: it is mounted nodev.
+    """
+    with tree.aside(sc.MS_NOSUID | sc.MS_NOEXEC, "mode=755,size=64k") as ours:
+        for name, numbers in _DEVICES.items():
+            os.mknod(name, stat.S_IFCHR, os.makedev(*numbers), dir_fd=ours)
+            os.chmod(name, 0o666, dir_fd=ours)
+            place = tree.place(tree.file(f"/dev/{name}"))
+            sc.mount(f"{tree.place(ours)}/{name}", place, "", sc.MS_BIND, "")
+    _change_null(tree.place(tree.existing("/dev/null", resolve=PLAIN)))
+
+
+def _change_null(null: str) -> None:
+    """Have the run's own null where a standard stream is this machine's, for the same reason.
+
+    It would be reached by /proc/self/fd. Source: runc, reOpenDevNull.
+    """
+    theirs = os.open(null, os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        status = os.fstat(fd)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(*_DEVICES["null"]):
+            os.dup2(theirs, fd)
+    os.close(theirs)
 
 
 def _cover(tree: Tree, path: str, *, masked: bool) -> None:
@@ -107,4 +136,5 @@ def _cover(tree: Tree, path: str, *, masked: bool) -> None:
     elif stat.S_ISDIR(os.fstat(fd).st_mode):
         sc.mount("tmpfs", place, "tmpfs", HARMLESS | sc.MS_RDONLY, "size=0")
     else:
-        sc.mount("/dev/null", place, "", sc.MS_BIND, "")
+        null = tree.place(tree.existing("/dev/null", resolve=PLAIN))
+        sc.mount(null, place, "", sc.MS_BIND, "")

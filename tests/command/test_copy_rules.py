@@ -7,12 +7,14 @@ copy to this machine; here they are copied as they are, and followed by nobody.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from layerstore import DriverError
 from layerstore.sandbox.copying import Place, copy
+from tests.sandbox.flipping import flipping
 
 TABLE = """
 f web:/dir -> dir/f
@@ -223,3 +225,34 @@ def test_a_chain_of_dangling_links_ends(layer: Path, here: Path) -> None:
         (layer / f"l{number}").symlink_to(f"l{number + 1}")
     with pytest.raises(DriverError, match="find l0: Too many levels of symbolic links"):
         copy(Place("/", f"{here}/f"), Place(str(layer), "l0"))
+
+
+def test_a_directory_that_becomes_a_link_meanwhile_leads_nowhere_else(
+    layer: Path, here: Path, tmp_path: Path
+) -> None:
+    """CVE-2018-15664, CVE-2019-10152; CVE-2021-41089: no modes are changed outside either."""
+    outside = tmp_path / "outside"
+    make(outside, {"secret": "hidden", "t": "outside"})
+    make(here, HERE)
+    make(layer, {"flip/t": "in", "flip/secret": "inside"})
+    outside.chmod(0o700)
+    before = (os.stat(outside), os.stat(outside / "t"))
+    with flipping(layer / "flip", outside) as count:
+        for number in range(150):
+            for source, target in (
+                (Place("/", f"{here}/tree/."), Place(str(layer), "flip")),
+                (Place(str(layer), "flip/secret"), Place("/", f"{here}/file-{number}")),
+                (Place(str(layer), "flip"), Place("/", f"{here}/tree-{number}")),
+            ):
+                with suppress(DriverError):
+                    copy(source, target)
+        assert count() > 100
+    after = (os.stat(outside), os.stat(outside / "t"))
+    assert [(s.st_mode, s.st_mtime_ns) for s in after] == [
+        (s.st_mode, s.st_mtime_ns) for s in before
+    ]
+    copied = {
+        content for name, content in seen(here).items() if name.startswith(("file-", "tree-"))
+    }
+    assert "inside" in copied
+    assert copied.isdisjoint({"hidden", "outside"})

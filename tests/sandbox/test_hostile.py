@@ -94,6 +94,7 @@ NO_FILES = [
 
 @pytest.mark.parametrize("make", NO_FILES)
 def test_a_passwd_that_is_none_names_nobody(rw: RWLayer, make: Make) -> None:
+    """CVE-2024-9676: one that never ends, or that is this machine's."""
     put(rw, "etc/passwd", make)
     with pytest.raises(InvalidName, match="no user or group app"):
         ran(rw, "/bin/true", user="app")
@@ -147,6 +148,7 @@ NUMBERS_AS_GROUPS = content("2000:x:0:\n4294967296:x:0:\n-1:x:0:\nvideo:x:44:sev
 def test_a_number_is_a_number_whatever_has_it_for_a_name(
     rw: RWLayer, user: str, ids: bytes
 ) -> None:
+    """CVE-2016-3697."""
     put(rw, "etc/passwd", NUMBERS_AS_NAMES)
     put(rw, "etc/group", NUMBERS_AS_GROUPS)
     shown = ran(rw, "/bin/sh", "-c", "echo $(id -u) $(id -g) $(id -G)", user=user)
@@ -160,6 +162,7 @@ def test_a_number_is_a_number_whatever_has_it_for_a_name(
 def test_a_number_that_there_can_not_be_is_refused_though_a_name_is_so(
     rw: RWLayer, user: str
 ) -> None:
+    """CVE-2024-40635, CVE-2026-46680."""
     put(rw, "etc/passwd", NUMBERS_AS_NAMES)
     put(rw, "etc/group", NUMBERS_AS_GROUPS)
     with pytest.raises(InvalidName, match="no user or group"):
@@ -167,7 +170,10 @@ def test_a_number_that_there_can_not_be_is_refused_though_a_name_is_so(
 
 
 def test_a_file_that_is_forbidden_to_the_primary_group_is_not_read(rw: RWLayer) -> None:
-    """What a group may not do, no member may who leaves it: the group can't be left."""
+    """What a group may not do, no member may who leaves it: the group can't be left.
+
+    CVE-2022-36109, CVE-2022-2989, CVE-2022-2990, CVE-2022-2995, CVE-2023-25173.
+    """
     put(rw, "etc/passwd", NUMBERS_AS_NAMES)
     put(rw, "secret", content("x"))
     with rw.mounted() as path:
@@ -189,6 +195,7 @@ def test_a_mount_point_that_is_no_directory_is_refused(rw: RWLayer, name: str, m
 def test_links_lead_a_volume_s_target_inside_only(
     rw: RWLayer, tmp_path: Path, leads_to: str
 ) -> None:
+    """CVE-2024-1753, CVE-2024-9341."""
     (tmp_path / "file").write_text("text")
     for name, source in (("directory", tmp_path), ("alone", tmp_path / "file")):
         put(rw, "srv/link", link(f"{leads_to}-{name}"))
@@ -259,6 +266,7 @@ THIS_MACHINE_S = [
 
 @pytest.mark.parametrize("files", THIS_MACHINE_S)
 def test_this_machine_s_interpreter_is_not_run(rw: RWLayer, files: dict[str, Make]) -> None:
+    """CVE-2019-5736."""
     for name, make in files.items():
         put(rw, name, make)
     with pytest.raises(CommandNotRun, match="symbolic links"):

@@ -81,6 +81,7 @@ def test_missing_mount_points_are_made(store: LayerStore) -> None:
 
 @pytest.mark.parametrize("name", ["proc", "sys", "dev"])
 def test_a_mount_point_that_is_a_link_is_refused(store: LayerStore, name: str) -> None:
+    """CVE-2019-19921, CVE-2023-27561, CVE-2023-28642: else nothing of it would be masked."""
     with store.images.create("bare", NAME) as bare:
         with bare.mounted() as path:
             Path(path, name).symlink_to("/tmp")  # noqa: S108
@@ -89,7 +90,10 @@ def test_a_mount_point_that_is_a_link_is_refused(store: LayerStore, name: str) -
 
 
 def test_modules_in_the_root_are_not_imported(store: LayerStore) -> None:
-    """Whatever lies where Python's own modules lie is not for the process that goes in."""
+    """Whatever lies where Python's own modules lie is not for the process that goes in.
+
+    CVE-2019-14271, in the kind of the fault.
+    """
     with store.images.create("bare", NAME) as bare:
         with bare.mounted() as path:
             for module in (os, subprocess):

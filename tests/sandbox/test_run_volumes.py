@@ -54,6 +54,7 @@ def test_a_volume_s_target_does_not_lead_out(store: LayerStore, tmp_path: Path) 
 def test_a_volume_s_target_leads_neither_to_the_root_nor_into_proc(
     store: LayerStore, leads_to: str
 ) -> None:
+    """CVE-2015-3631, CVE-2019-16884."""
     with store.images.create("bare", NAME, init=mount_points) as bare:
         with bare.mounted() as path:
             Path(path, "srv/link").symlink_to(leads_to)

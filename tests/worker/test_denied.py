@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from layerstore.drivers.confine.narrow import see_only_root, see_only_tree
-from layerstore.drivers.confine.seccomp import forbid
+from layerstore.drivers.confine.seccomp import forbid, forbid_in_container
 from layerstore.drivers.system.syscalls import PR_SET_NO_NEW_PRIVS, mount, prctl
 
 pytestmark = pytest.mark.root
@@ -99,3 +99,22 @@ def test_the_filter_denies(name: str) -> None:
         DENIED[name]()
 
     assert in_fork(try_it) == "Operation not permitted"
+
+
+@pytest.mark.parametrize("family", [socket.AF_ALG, socket.AF_VSOCK, socket.AF_UNIX, 16, 37])
+def test_a_container_has_no_sockets_of_the_whole_machine(family: int) -> None:
+    """The kernel's cryptography, and virtual machines' way to their host (CVE-2026-31431)."""
+
+    def make(high_bits: int) -> str:
+        number = 41 if os.uname().machine == "x86_64" else 198
+
+        def try_it() -> None:
+            prctl(PR_SET_NO_NEW_PRIVS, 1)
+            forbid_in_container()
+            raw(number, family | high_bits, socket.SOCK_RAW, 0)
+
+        return in_fork(try_it)
+
+    denied = family in (socket.AF_ALG, socket.AF_VSOCK)
+    for high_bits in (0, 1 << 32):
+        assert (make(high_bits) == "Operation not permitted") == denied
