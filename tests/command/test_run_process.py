@@ -193,3 +193,28 @@ def test_output_on_a_terminal_is_whole(app: Run, arguments: list[str]) -> None:
         shown = read_until_closed(screen)
     assert process.wait() == 0
     assert shown.split() == [str(number).encode() for number in range(1, 2001)]
+
+
+@pytest.mark.parametrize("words", [[], ["--init"]])
+def test_without_t_it_has_no_hold_of_a_terminal(
+    app: Run, arguments: list[str], words: list[str]
+) -> None:
+    """It could read what is typed there, and let others read it."""
+    ours, theirs = pty.openpty()
+    before = os.fstat(theirs).st_mode
+    script = (
+        "for n in 1 2; do [ -t $n ] && echo terminal; chmod 666 /proc/self/fd/$n; done;"
+        "seq 2000; echo last >&2; exit 3"
+    )
+    command = [sys.executable, "-m", "layerstore.command", *arguments, "run", "-u", "0", *words]
+    process = subprocess.Popen(
+        [*command, NAME, "sh", "-c", script], stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs):
+        shown = b""
+        while not (b"2000\r\n" in shown and b"last\r\n" in shown):
+            shown += screen.read(4096)
+        assert process.wait() == 3
+        assert os.fstat(theirs).st_mode == before
+    assert b"terminal" not in shown
+    assert len(shown.split()) == 2001

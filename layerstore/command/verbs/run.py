@@ -20,6 +20,7 @@ from types import FrameType
 from layerstore.api.store import LayerStore
 from layerstore.command.interrupts import handled
 from layerstore.command.opening import opened
+from layerstore.command.output.apart import apart_from_terminal
 from layerstore.command.verbs.long_forms import mount_of, variables_of
 from layerstore.drivers.errors import (
     CommandNotRun,
@@ -73,13 +74,25 @@ def _run(options: argparse.Namespace) -> int:
         finished = None
         try:
             if signals.early is None:
-                with Running(path, spec, stdin=stdin, stdout=None, stderr=None) as running:
+                with (
+                    _outputs(options) as (out, err),
+                    Running(path, spec, stdin=stdin, stdout=out, stderr=err) as running,
+                ):
                     signals.attach(running)
                     finished = signals.as_told(running.wait())
         finally:
             signals.attach(None)
             _remove(name, options, finished)
     return finished.status if finished is not None else 128 + (signals.early or 0)
+
+
+@contextlib.contextmanager
+def _outputs(options: argparse.Namespace) -> Iterator[tuple[int | None, int | None]]:
+    if options.tty:  # it has a terminal of its own
+        yield None, None
+        return
+    with apart_from_terminal(1) as out, apart_from_terminal(2) as err:
+        yield out, err
 
 
 def _image_and_command(words: list[str]) -> tuple[str, list[str]]:
