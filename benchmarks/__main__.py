@@ -16,10 +16,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import growth, images, latency, mounts, reopen, scaling, tars
+from benchmarks import images, latency, mounts, reopen, tars
 from benchmarks.bench import Bench, Storage
+from benchmarks.curves import growth, scaling
+from benchmarks.curves.plot import lines_of, plot
 from benchmarks.dockerd import DockerdUnavailable, private_dockerd, unmount_all
-from benchmarks.plot import lines_of, plot
 from benchmarks.timing import worst
 
 _BENCHMARKS: dict[str, Callable[[Bench], object]] = {

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.dockerd import DockerdRefused
 from tests.docker.api import Docker
 from tests.docker.root import DockerRoot, need_dockerd
-from tests.images.lookups import OURS, SAME, THEIRS, name_images
+from tests.images.names.lookups import OURS, SAME, THEIRS, name_images
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.plot import Lines
+from benchmarks.curves.plot import Lines
 from layerstore import LayerStore
 from tests.support.archives import as_tar, docker_archive
 from tests.support.tars import layer_tar

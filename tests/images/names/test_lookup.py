@@ -10,7 +10,7 @@ from layerstore import ImageDoesNotExist, InvalidName, LayerStore
 from layerstore.command.output.filters import fits
 from layerstore.drivers.model.reference import DEFAULT_HOST, parse_reference, parse_tag
 from tests.conftest import OpenStore
-from tests.images.lookups import DIGEST, OLD_HOST, OURS, SAME, THEIRS, name_images
+from tests.images.names.lookups import DIGEST, OLD_HOST, OURS, SAME, THEIRS, name_images
 from tests.support.archives import as_tar, docker_archive
 from tests.support.tars import layer_tar
 

@@ -1,0 +1,1 @@
+"""How cost grows: with files, with workers, with what a root has."""
