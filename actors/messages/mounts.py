@@ -141,12 +141,23 @@ class WorkOnMount(AboutHeldMount):
     """Have a worker read or change a read-write layer; answered with the job's outcome."""
 
     public: ClassVar[bool] = True
-    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "request", "name", "what")
+    recorded: ClassVar[tuple[str, ...] | None] = (
+        "reference",
+        "request",
+        "name",
+        "what",
+        "sparse",
+        "skip_whiteout_names",
+    )
     abandoned_by: ClassVar[str | None] = "request"
 
     request: int
     """A number of its own, to be abandoned by."""
     what: MountWork
+    sparse: bool = False
+    """What is read has sparse members for files that are mostly holes."""
+    skip_whiteout_names: bool = False
+    """What would be a whiteout in what is read is left out."""
     source: TarSource | None = None
     descriptors: Descriptors = field(default=(), repr=False)
 

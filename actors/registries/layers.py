@@ -24,6 +24,7 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.model.ids import ChainID, chain_of, new_id, new_transaction
 from layerstore.drivers.model.stored import StoredLayer
+from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.work import VerifyLayer
 
 
@@ -225,7 +226,7 @@ class LayerRegistry(Retaining):
         job: work.Job
         if message.whole:
             job = work.StreamDifference(
-                layer_id=entry.cache_id, parent_id=None, sparse=message.sparse
+                layer_id=entry.cache_id, parent_id=None, style=TarStyle(message.sparse)
             )
         elif message.against is None:
             job = work.StreamLayer(
@@ -236,7 +237,7 @@ class LayerRegistry(Retaining):
             if ancestor is None:
                 raise LayerDoesNotExist(f"{message.against} (as an ancestor of {entry.chain_id})")
             job = work.StreamDifference(
-                layer_id=entry.cache_id, parent_id=ancestor.cache_id, sparse=message.sparse
+                layer_id=entry.cache_id, parent_id=ancestor.cache_id, style=TarStyle(message.sparse)
             )
         return self._use(entry, job, message.descriptors)
 

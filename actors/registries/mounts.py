@@ -25,6 +25,7 @@ from layerstore.drivers.errors import (
 from layerstore.drivers.model.ids import ChainID, new_transaction
 from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.model.stored import StoredMount
+from layerstore.drivers.model.tree import TarStyle
 
 _MANY_REMOVED = 128
 """Removals after which the trash is emptied though others are under way."""
@@ -256,7 +257,8 @@ class MountRegistry(Creating):
             entry.advance()
 
         source = message.source or work.TarSource()
-        job = work.MOUNT_WORK[message.what](entry.mount_id, entry.diff_parent, source)
+        style = TarStyle(message.sparse, message.skip_whiteout_names)
+        job = work.MOUNT_WORK[message.what](entry.mount_id, entry.diff_parent, source, style)
         token = self.submit(job, worked, message.descriptors)
         self._requests[message.request] = token
         return promise

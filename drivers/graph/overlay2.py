@@ -23,7 +23,14 @@ from layerstore.drivers.graph.overlay2_mount import (
 )
 from layerstore.drivers.model.faults import Fault, FaultKind
 from layerstore.drivers.model.limits import Limits
-from layerstore.drivers.model.tree import Applied, Change, LayerTree, WhiteoutFormat
+from layerstore.drivers.model.tree import (
+    PLAIN,
+    Applied,
+    Change,
+    LayerTree,
+    TarStyle,
+    WhiteoutFormat,
+)
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.tar import write as tar_write
 from layerstore.drivers.tar.unpack import apply as tar_apply
@@ -206,15 +213,15 @@ class Overlay2Driver:
         return tar_apply.apply_tar(source, tree, tar_split=tar_split, limits=limits)
 
     def diff(
-        self, layer_id: str, parent: str | None, out: BinaryIO, *, sparse: bool = False
+        self, layer_id: str, parent: str | None, out: BinaryIO, style: TarStyle = PLAIN
     ) -> None:
         """See GraphDriver. Against another layer than its parent, mounted trees are compared."""
         if self._is_native(layer_id, parent):
-            tar_write.write_diff(self.tree(layer_id), out, sparse=sparse)
+            tar_write.write_diff(self.tree(layer_id), out, style)
             return
         with self._view(layer_id) as new, self._view(parent) as old:
             found = changes.tree_changes(new, old or None)
-            tar_write.write_changes(new, found, out, sparse=sparse)
+            tar_write.write_changes(new, found, out, style)
 
     def changes(self, layer_id: str, parent: str | None) -> Iterable[Change]:
         """See GraphDriver."""

@@ -41,7 +41,7 @@ from typing import BinaryIO, Protocol
 
 from layerstore.drivers.model.faults import Fault, FaultKind
 from layerstore.drivers.model.limits import Limits
-from layerstore.drivers.model.tree import Applied, Change, LayerTree
+from layerstore.drivers.model.tree import PLAIN, Applied, Change, LayerTree, TarStyle
 
 
 class GraphDriver(Protocol):
@@ -142,11 +142,11 @@ class GraphDriver(Protocol):
         """
 
     def diff(
-        self, layer_id: str, parent: str | None, out: BinaryIO, *, sparse: bool = False
+        self, layer_id: str, parent: str | None, out: BinaryIO, style: TarStyle = PLAIN
     ) -> None:
         """Write the layer's diff to `out` as an uncompressed tar with AUFS-style whiteouts.
 
-        With `sparse` files that are mostly holes are written as GNU's sparse members.
+        Raises InvalidName for names that would be whiteouts, unless `style` has them left out.
         """
 
     def changes(self, layer_id: str, parent: str | None) -> Iterable[Change]:

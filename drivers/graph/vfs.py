@@ -16,7 +16,15 @@ from layerstore.drivers.errors import DriverError, InternalError, InvalidName
 from layerstore.drivers.model.faults import Fault, FaultKind
 from layerstore.drivers.model.ids import check_layer_id
 from layerstore.drivers.model.limits import Limits
-from layerstore.drivers.model.tree import Applied, Change, ChangeKind, LayerTree, WhiteoutFormat
+from layerstore.drivers.model.tree import (
+    PLAIN,
+    Applied,
+    Change,
+    ChangeKind,
+    LayerTree,
+    TarStyle,
+    WhiteoutFormat,
+)
 from layerstore.drivers.system.durable import make_directories, sync_file_system
 from layerstore.drivers.system.throwing_away import throw_away
 from layerstore.drivers.tar import write as tar_write
@@ -144,11 +152,11 @@ class VfsDriver:
         return tar_apply.apply_tar(source, tree, tar_split=tar_split, limits=limits)
 
     def diff(
-        self, layer_id: str, parent: str | None, out: BinaryIO, *, sparse: bool = False
+        self, layer_id: str, parent: str | None, out: BinaryIO, style: TarStyle = PLAIN
     ) -> None:
         """See GraphDriver."""
         found = self.changes(layer_id, parent)
-        tar_write.write_changes(self._path(layer_id), found, out, sparse=sparse)
+        tar_write.write_changes(self._path(layer_id), found, out, style)
 
     def changes(self, layer_id: str, parent: str | None) -> Iterable[Change]:
         """See GraphDriver."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+WHITEOUT_PREFIX = ".wh."
+"""A tar entry `.wh.name` of a layer says that `name` of the layers below is gone."""
+
 
 class ChangeKind(enum.IntEnum):
     """What happened to a path, numbered as moby's archive.ChangeType."""
@@ -27,8 +30,27 @@ class Change:
     path: str
     kind: ChangeKind
 
+    @property
+    def is_whiteout_name(self) -> bool:
+        """Whether a layer can't have what was made there: its name says that something is gone."""
+        return self.kind is not ChangeKind.DELETE and f"/{WHITEOUT_PREFIX}" in self.path
+
     def __str__(self) -> str:
         return f"{'CAD'[self.kind]} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class TarStyle:
+    """How files are written as a tar where there is a choice."""
+
+    sparse: bool = False
+    """Files that are mostly holes become GNU's sparse members."""
+    skip_whiteout_names: bool = False
+    """What has a name that would be a whiteout in a layer is left out, rather than refused."""
+
+
+PLAIN = TarStyle()
+"""As every reader takes it."""
 
 
 class WhiteoutFormat(enum.Enum):

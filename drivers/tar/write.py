@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from layerstore.drivers.errors import DriverError, InvalidName
-from layerstore.drivers.model.tree import Change, ChangeKind, LayerTree
+from layerstore.drivers.model.tree import PLAIN, Change, ChangeKind, LayerTree, TarStyle
 from layerstore.drivers.tar.bytes import BLOCK
 from layerstore.drivers.tar.format import Member, header, padding
 from layerstore.drivers.tar.header import (
@@ -54,13 +54,13 @@ _TYPES = {
 }
 
 
-def write_diff(tree: LayerTree, out: BinaryIO, *, sparse: bool = False) -> None:
+def write_diff(tree: LayerTree, out: BinaryIO, style: TarStyle = PLAIN) -> None:
     """Write an overlay's upper directory, which is its diff, as a tar.
 
-    With `sparse` files that are mostly holes become sparse members, as in the other functions here.
-    Raises DriverError, and InvalidName for files whose names would be whiteouts in the tar.
+    Raises DriverError, and InvalidName for files whose names would be whiteouts in the tar, unless
+    they are to be left out.
     """
-    with _writing(tree.root, out, says_whiteouts=True, sparse=sparse) as writer:
+    with _writing(tree.root, out, style, says_whiteouts=True) as writer:
         for entry in walk(tree.root):
             if whiteouts.is_whiteout_device(entry.status):
                 writer.whiteout(entry.path, entry.status)
@@ -71,15 +71,14 @@ def write_diff(tree: LayerTree, out: BinaryIO, *, sparse: bool = False) -> None:
 
 
 def write_changes(
-    root: str, changes: Iterable[Change], out: BinaryIO, *, sparse: bool = False
+    root: str, changes: Iterable[Change], out: BinaryIO, style: TarStyle = PLAIN
 ) -> None:
     """Write the changes of a complete tree, which are ordered by path, as a tar.
 
-    What was changed and is gone by now is left out. Raises DriverError, and InvalidName for files
-    whose names would be whiteouts in the tar.
+    What was changed and is gone by now is left out. Raises what write_diff does.
     """
     with (
-        _writing(root, out, says_whiteouts=True, sparse=sparse) as writer,
+        _writing(root, out, style, says_whiteouts=True) as writer,
         Directories(root) as directories,
     ):
         for change in changes:
@@ -97,14 +96,14 @@ def write_changes(
 
 
 def write_tree(
-    directory: int, name: bytes, out: BinaryIO, *, as_name: bytes, sparse: bool = False
+    directory: int, name: bytes, out: BinaryIO, *, as_name: bytes, style: TarStyle = PLAIN
 ) -> None:
     """Write what has a name in an open directory, under another name, as a tar without whiteouts.
 
     With an empty `as_name` it is what is in the directory `name`, without that itself. Mounts in it
     are left out. Raises DriverError.
     """
-    with _writing(os.fsdecode(name), out, sparse=sparse) as writer:
+    with _writing(os.fsdecode(name), out, style) as writer:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if as_name:
             writer.add(Entry(as_name, directory, name, status))
@@ -121,9 +120,9 @@ def write_tree(
 
 @contextlib.contextmanager
 def _writing(
-    root: str, out: BinaryIO, *, says_whiteouts: bool = False, sparse: bool
+    root: str, out: BinaryIO, style: TarStyle, *, says_whiteouts: bool = False
 ) -> Iterator[_Writer]:
-    writer = _Writer(out, says_whiteouts=says_whiteouts, sparse=sparse)
+    writer = _Writer(out, style, says_whiteouts=says_whiteouts)
     try:
         yield writer
         writer.finish()
@@ -134,10 +133,10 @@ def _writing(
 class _Writer:
     """Writes members one after the other, small ones together in one large piece."""
 
-    def __init__(self, out: BinaryIO, *, says_whiteouts: bool, sparse: bool) -> None:
+    def __init__(self, out: BinaryIO, style: TarStyle, *, says_whiteouts: bool) -> None:
         """With `says_whiteouts` a name that begins as a whiteout's means one to all readers."""
         self._out = out
-        self._sparse = sparse
+        self._style = style
         self._says_whiteouts = says_whiteouts
         self._unsayable: list[str] = []
         self._waiting = bytearray()
@@ -149,11 +148,8 @@ class _Writer:
 
     def add(self, entry: Entry) -> None:
         """Add a member for what is at a path, with its content; nothing if that is gone."""
-        unsayable = self._says_whiteouts and entry.name.startswith(_WHITEOUT)
-        if unsayable and len(self._unsayable) < _SHOWN_NAMES:
-            self._unsayable.append(os.fsdecode(entry.path))
-        if self._unsayable:
-            return  # nobody gets this tar
+        if self._says_whiteouts and self._is_unsayable(entry):
+            return
         kind = _TYPES.get(stat.S_IFMT(entry.status.st_mode))
         if kind is None:
             return  # a socket means nothing without the process that made it
@@ -173,6 +169,15 @@ class _Writer:
             member.major, member.minor = os.major(status.st_rdev), os.minor(status.st_rdev)
         member.xattrs = read_xattrs(entry.place)
         self._header(member)
+
+    def _is_unsayable(self, entry: Entry) -> bool:
+        """Whether an entry is left out for its name, or because nobody gets this tar any more."""
+        unsayable = entry.name.startswith(_WHITEOUT)
+        if self._style.skip_whiteout_names:
+            return unsayable or b"/" + _WHITEOUT in entry.path or entry.path.startswith(_WHITEOUT)
+        if unsayable and len(self._unsayable) < _SHOWN_NAMES:
+            self._unsayable.append(os.fsdecode(entry.path))
+        return bool(self._unsayable)
 
     def _is_link(self, member: Member, status: os.stat_result, place: int | bytes) -> bool:
         """Add a hard link if another name of the file was added before.
@@ -215,7 +220,7 @@ class _Writer:
         """Add a file's member and content: sparse if that is worth it, else with all its zeros."""
         size = status.st_size
         pieces = find_data(fd, status)
-        sparse = self._sparse and is_worth_it(pieces, size)
+        sparse = self._style.sparse and is_worth_it(pieces, size)
         before = sparse_map(pieces, size) if sparse else b""
         member.size = len(before) + sum(length for _, length in pieces) if sparse else size
         member.sparse_size = size if sparse else None

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import stat
 
-PREFIX = ".wh."
-"""A tar entry `.wh.name` says that `name` of the lower layers is gone."""
+from layerstore.drivers.model.tree import WHITEOUT_PREFIX
+
+PREFIX = WHITEOUT_PREFIX
 META_PREFIX = ".wh..wh."
 """Names that belong to AUFS itself; in a layer only the opaque marker has a meaning."""
 OPAQUE = ".wh..wh..opq"

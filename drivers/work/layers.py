@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from layerstore.drivers.model.ids import ChainID, DiffID
+from layerstore.drivers.model.tree import PLAIN, TarStyle
 from layerstore.drivers.work.descriptors import TarSource
 from layerstore.drivers.work.job import Job
 
@@ -109,8 +110,7 @@ class StreamDifference(DriverLayerJob):
     heavy: ClassVar[bool] = True
 
     parent_id: str | None
-    sparse: bool = False
-    """Whether files that are mostly holes become sparse members."""
+    style: TarStyle = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

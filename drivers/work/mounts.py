@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from layerstore.drivers.model.ids import ChainID
-from layerstore.drivers.model.tree import Change, ChangeKind
+from layerstore.drivers.model.tree import Change, ChangeKind, TarStyle
 from layerstore.drivers.work.descriptors import TarSource
 from layerstore.drivers.work.job import Job
 from layerstore.drivers.work.layers import DriverMetadata, StreamDifference
@@ -124,18 +124,17 @@ class MeasureMount(MountJob):
     parent_id: str | None
 
 
-MountWork = Literal["changes", "size", "read", "read sparse", "apply", "inspect"]
+MountWork = Literal["changes", "size", "read", "apply", "inspect"]
 
-MOUNT_WORK: dict[MountWork, Callable[[str, str | None, TarSource], Job]] = {
-    "changes": lambda mount, parent, _: ListChanges(mount_id=mount, parent_id=parent),
-    "size": lambda mount, parent, _: MeasureMount(mount_id=mount, parent_id=parent),
-    "read": lambda mount, parent, _: StreamDifference(layer_id=mount, parent_id=parent),
-    "read sparse": lambda mount, parent, _: StreamDifference(
-        layer_id=mount, parent_id=parent, sparse=True
+MOUNT_WORK: dict[MountWork, Callable[[str, str | None, TarSource, TarStyle], Job]] = {
+    "changes": lambda mount, parent, *_: ListChanges(mount_id=mount, parent_id=parent),
+    "size": lambda mount, parent, *_: MeasureMount(mount_id=mount, parent_id=parent),
+    "read": lambda mount, parent, _, style: StreamDifference(
+        layer_id=mount, parent_id=parent, style=style
     ),
-    "apply": lambda mount, parent, source: ApplyToMount(
+    "apply": lambda mount, parent, source, _: ApplyToMount(
         mount_id=mount, parent_id=parent, source=source
     ),
-    "inspect": lambda mount, _, __: DriverMetadata(layer_id=mount),
+    "inspect": lambda mount, *_: DriverMetadata(layer_id=mount),
 }
 """What can be done to a read-write layer that is held: by its ID, its parent's, and a tar."""

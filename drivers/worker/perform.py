@@ -67,7 +67,7 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
                 replay_layer(disk, job.chain_id, job.cache_id, job.diff_id, out)
         case work.StreamDifference():
             with _writer(descriptors) as out:
-                driver.diff(job.layer_id, job.parent_id, out, sparse=job.sparse)
+                driver.diff(job.layer_id, job.parent_id, out, job.style)
         case work.CreateMount():
             make_room(disk.root, disk.trash, _ROOM)
             _create_mount(disk, job)

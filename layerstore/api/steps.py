@@ -260,13 +260,17 @@ class AsyncImageStore:
         created: str | None = None,
         changes: Sequence[str] = (),
         sparse: bool = False,
+        skip_whiteout_names: bool = False,
+        notice: Notice | None = None,
     ) -> Image:
         """Make an image of a read-write layer's changes on the image it was made from.
 
         `created` is RFC 3339, by default now. `changes` are as for `import_tar`. A layer without
         changes gives the image a step of history but no layer. Writers should be quiet meanwhile.
         With `sparse` the layer has sparse members for files that are mostly holes; dockerd can
-        load such an image and run it, but not save or push it. moby: CreateImageFromContainer.
+        load such an image and run it, but not save or push it. A file whose name is a
+        whiteout's in a layer (`.wh.name`) is refused, or with `skip_whiteout_names` left out, which
+        `notice` is told; by default that is logged as a warning. moby: CreateImageFromContainer.
 
         Raises InvalidName, InvalidImage where the layer has a parent but no image to go on from,
         and what LayerStore.register raises.
@@ -281,5 +285,7 @@ class AsyncImageStore:
                 created=created,
                 changes=changes,
                 sparse=sparse,
+                skip_whiteout_names=skip_whiteout_names,
+                notice=notice,
             )
         )

@@ -6,16 +6,20 @@ Owns the layer while the image is being made, and the words of its step of histo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from layerstore.asking.progress import Notice
 from layerstore.drivers.errors import CallerError, LayerStoreError
 from layerstore.drivers.model.docker_config import process_of
 from layerstore.drivers.model.ids import DiffID
 from layerstore.drivers.model.image_config import EMPTY_LAYER, child_config
 from layerstore.drivers.model.platform import host_platform
+from layerstore.drivers.model.tree import WHITEOUT_PREFIX, Change, TarStyle
+from layerstore.images.changes import changed_config
 from layerstore.operations.blocking import BlockingStore, RWLayer
 
 if TYPE_CHECKING:
@@ -24,21 +28,58 @@ if TYPE_CHECKING:
 _OF_BUILDS = ("OnBuild", "Shell")
 
 
-@contextlib.contextmanager
-def committed_layer(store: BlockingStore, rw: RWLayer, *, sparse: bool) -> Iterator[DiffID | None]:
-    """Register a layer's changes, retained for the length of a `with` block.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What is wanted of a commit; see ImageStore.commit."""
 
-    Gives the diff ID, or None where nothing is changed.
-    """
-    layer = _register(store, rw, sparse=sparse)
-    try:
-        yield layer.diff_id if layer.diff_id != EMPTY_LAYER else None
-    finally:
-        layer.release()
+    created: str
+    author: str
+    comment: str
+    changes: Sequence[str]
+    style: TarStyle
+    notice: Notice
+
+    @contextlib.contextmanager
+    def made(self, store: BlockingStore, rw: RWLayer, parent: bytes | None) -> Iterator[bytes]:
+        """Give the new image's configuration; its layer is retained for the `with` block.
+
+        `parent` is the configuration of the image that `rw` was made from. Raises InvalidImage for
+        changes that are none, and what registering does.
+        """
+        changed_config(parent or b"{}", self.changes)  # a bad one is told before files are read
+        if self.style.skip_whiteout_names:
+            _tell_of_whiteout_names(rw.changes(), self.notice)
+        layer = _register(store, rw, self.style)
+        try:
+            config = committed_config(
+                parent,
+                layer.diff_id if layer.diff_id != EMPTY_LAYER else None,
+                name=rw.name,
+                created=self.created,
+                author=self.author,
+                comment=self.comment,
+            )
+            yield changed_config(config, self.changes) if self.changes else config
+        finally:
+            layer.release()
 
 
-def _register(store: BlockingStore, rw: RWLayer, *, sparse: bool) -> Layer:
-    with rw.tar_stream(sparse) as stream:
+def _tell_of_whiteout_names(changes: Sequence[Change], notice: Notice) -> None:
+    """Say what is left out; of what is beneath such a name no more than that."""
+    tops = {_top(change.path): None for change in changes if change.is_whiteout_name}
+    for path in tops:
+        notice(f"left out: {path}, which in a layer would say that something is gone")
+
+
+def _top(path: str) -> str:
+    """Return a path as far as its first whiteout's name."""
+    start = path.index(f"/{WHITEOUT_PREFIX}") + 1
+    end = path.find("/", start)
+    return path if end < 0 else path[:end]
+
+
+def _register(store: BlockingStore, rw: RWLayer, style: TarStyle) -> Layer:
+    with rw.tar_stream(style.sparse, style.skip_whiteout_names) as stream:
         try:
             return store.register(stream, rw.parent)
         except CallerError as error:

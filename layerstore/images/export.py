@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from layerstore.asking.progress import Progress
 from layerstore.drivers.errors import LayerDoesNotExist
+from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.tar.write import write_tree
 from layerstore.images.image import Image
 from layerstore.images.save import ArchiveTarget, opened_target
@@ -64,7 +65,7 @@ def _write_mounted(rw: RWLayer, out: _Watched, *, sparse: bool) -> None:
     with rw.mounted() as path:
         root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            write_tree(root, b".", cast("BinaryIO", out), as_name=b"", sparse=sparse)
+            write_tree(root, b".", cast("BinaryIO", out), as_name=b"", style=TarStyle(sparse))
         finally:
             os.close(root)
 

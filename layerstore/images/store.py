@@ -30,10 +30,11 @@ from layerstore.drivers.model.image_config import HistoryEntry, ImageID, parse_c
 from layerstore.drivers.model.platform import host_platform, parse_platform
 from layerstore.drivers.model.reference import parse_tag, repository_of
 from layerstore.drivers.model.times import now
+from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.records.containers import ContainerRecord
 from layerstore.drivers.work import Init
 from layerstore.images.changes import changed_config
-from layerstore.images.commit import committed_config, committed_layer
+from layerstore.images.commit import Commit
 from layerstore.images.image import Image, Images, make_query
 from layerstore.images.importing import imported_config, imported_layer
 from layerstore.images.load import loaded_layers
@@ -309,13 +310,17 @@ class ImageStore:
         created: str | None = None,
         changes: Sequence[str] = (),
         sparse: bool = False,
+        skip_whiteout_names: bool = False,
+        notice: Notice | None = None,
     ) -> Image:
         """Make an image of a read-write layer's changes on the image it was made from.
 
         `created` is RFC 3339, by default now. `changes` are as for `import_tar`. A layer without
         changes gives the image a step of history but no layer. Writers should be quiet meanwhile.
         With `sparse` the layer has sparse members for files that are mostly holes; dockerd can
-        load such an image and run it, but not save or push it. moby: CreateImageFromContainer.
+        load such an image and run it, but not save or push it. A file whose name is a
+        whiteout's in a layer (`.wh.name`) is refused, or with `skip_whiteout_names` left out, which
+        `notice` is told; by default that is logged as a warning. moby: CreateImageFromContainer.
 
         Raises InvalidName, InvalidImage where the layer has a parent but no image to go on from,
         and what LayerStore.register raises.
@@ -325,18 +330,16 @@ class ImageStore:
         if base is None and rw.parent is not None:
             reason = "no image in the store has the layers that it was made from"
             raise InvalidImage(f"of {rw.name}", reason)
+        commit = Commit(
+            created=created or now(),
+            author=author,
+            comment=comment,
+            changes=changes,
+            style=TarStyle(sparse, skip_whiteout_names),
+            notice=notice or log.warning,
+        )
         parent = self._config(base) if base is not None else None
-        changed_config(parent or b"{}", changes)  # a bad one is told before anything is read
-        with committed_layer(self._store, rw, sparse=sparse) as diff:
-            config = committed_config(
-                parent,
-                diff,
-                name=rw.name,
-                created=created or now(),
-                author=author,
-                comment=comment,
-            )
-            config = changed_config(config, changes) if changes else config
+        with commit.made(self._store, rw, parent) as config:
             return self._add(config, tags, ImageID(base.id) if base is not None else None)
 
     def _config(self, image: Image) -> bytes:

@@ -106,13 +106,16 @@ class AsyncRWLayer(AsyncBlocks):
             self._core, rwlayer_operations.apply_diff(self, self._number(), source), timeout
         )
 
-    def tar_stream(self, sparse: bool = False) -> AsyncTarStream:
+    def tar_stream(self, sparse: bool = False, skip_whiteout_names: bool = False) -> AsyncTarStream:
         """Stream its changes as a layer tar. moby: TarStreamer.TarStream.
 
-        With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
+        With `sparse` files that are mostly holes are sparse members, as GNU tar writes them. A file
+        whose name is a whiteout's in a layer (`.wh.name`) ends the stream with InvalidName, but for
+        `skip_whiteout_names`, with which it is left out; see Change.is_whiteout_name.
         """
         return AsyncTarStream(
-            self._core, rwlayer_operations.tar_stream(self, self._number(), sparse)
+            self._core,
+            rwlayer_operations.tar_stream(self, self._number(), sparse, skip_whiteout_names),
         )
 
     async def metadata(self) -> dict[str, str]:

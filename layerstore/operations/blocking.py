@@ -102,12 +102,16 @@ class RWLayer(Blocks):
             rwlayer_operations.apply_diff(self, self._number(), source), timeout
         )
 
-    def tar_stream(self, sparse: bool = False) -> TarStream:
+    def tar_stream(self, sparse: bool = False, skip_whiteout_names: bool = False) -> TarStream:
         """Stream its changes as a layer tar. moby: TarStreamer.TarStream.
 
-        With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
+        With `sparse` files that are mostly holes are sparse members, as GNU tar writes them. A file
+        whose name is a whiteout's in a layer (`.wh.name`) ends the stream with InvalidName, but for
+        `skip_whiteout_names`, with which it is left out; see Change.is_whiteout_name.
         """
-        return self._core.stream(rwlayer_operations.tar_stream(self, self._number(), sparse))
+        return self._core.stream(
+            rwlayer_operations.tar_stream(self, self._number(), sparse, skip_whiteout_names)
+        )
 
     def metadata(self) -> dict[str, str]:
         """Return the graph driver's own facts of it. moby: RWLayer.Metadata."""

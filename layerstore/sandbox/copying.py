@@ -20,6 +20,7 @@ from typing import BinaryIO
 from layerstore.asking.source import make_pipe
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.system import syscalls
 from layerstore.drivers.tar.unpack.into import unpack_into
 from layerstore.drivers.tar.write import write_tree
@@ -228,7 +229,9 @@ def _transfer(
 
     def write() -> None:
         with os.fdopen(writer, "wb", buffering=0) as out:
-            write_tree(origin.directory, origin.name, out, as_name=name, sparse=True)
+            write_tree(
+                origin.directory, origin.name, out, as_name=name, style=TarStyle(sparse=True)
+            )
 
     with ThreadPoolExecutor(1, "copy") as threads:
         writing = threads.submit(write)

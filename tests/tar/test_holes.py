@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.tar.holes import find_data, sparse_map
 from layerstore.drivers.tar.write import write_tree
 from tests.docker.other_engines import Umoci
@@ -107,7 +108,7 @@ def written(tree: Path, *, sparse: bool = True) -> bytes:
     out = io.BytesIO()
     fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        write_tree(fd, b".", out, as_name=b"", sparse=sparse)
+        write_tree(fd, b".", out, as_name=b"", style=TarStyle(sparse))
     finally:
         os.close(fd)
     return out.getvalue()

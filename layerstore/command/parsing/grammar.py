@@ -169,7 +169,8 @@ def add_sparse(parser: argparse.ArgumentParser) -> None:
     """Add --sparse."""
     parser.add_argument(
         "--sparse",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=False,
         help="write files that are mostly holes as GNU tar --sparse does; dockerd unpacks such a "
         "layer, but can't save or push it",
     )

@@ -131,6 +131,11 @@ def _add_commit(commands: Commands) -> None:
     grammar.add_message(commit)
     grammar.add_changes(commit)
     grammar.add_sparse(commit)
+    commit.add_argument(
+        "--skip-whiteout-names",
+        action="store_true",
+        help="leave out files that a layer can't have, as .wh.name would say that name is gone",
+    )
 
 
 def _add_copy(commands: Commands) -> None:

@@ -21,7 +21,7 @@ from layerstore.drivers.model.ids import ChainID, chain_id, chain_of, diff_id
 from layerstore.drivers.model.image_config import ImageID, parse_config
 from layerstore.drivers.model.reference import parse_tag, repository_of
 from layerstore.drivers.model.times import now
-from layerstore.drivers.work import Descriptors, MountWork, TarSource
+from layerstore.drivers.work import MountWork
 
 Facts = Mapping[str, Any]
 
@@ -251,17 +251,16 @@ class RequestMaker:
         if what not in get_args(MountWork):
             raise Unplayable("there is no such work")
         reference, name = _reference(record), _name(record)
-        source: TarSource | None = None
-        descriptors: Descriptors = ()
+        source, descriptors = None, stand_ins.sink() if what == "read" else ()
         if what == "apply":
             source, descriptors = stand_ins.source(f"request {record.sequence}", outcome)
-        elif what in ("read", "read sparse"):
-            descriptors = stand_ins.sink()
         return m.WorkOnMount(
             reference=reference,
             request=_fact(record, "request", int),
             name=name,
             what=what,
+            sparse=_fact(record, "sparse", bool),
+            skip_whiteout_names=_fact(record, "skip_whiteout_names", bool),
             source=source,
             descriptors=descriptors,
         )

@@ -61,7 +61,7 @@ def load(store: LayerStore, options: argparse.Namespace) -> int:
             notice=notes.append,
         )
     for note in notes:
-        print(f"layerstore: {escaped(note)}", file=sys.stderr)
+        tell(note)
     for image in images:
         for name in image.loaded_as:
             print(f"Loaded image: {name}")
@@ -82,6 +82,11 @@ def _split_reference(archive: str) -> tuple[str, str | None]:
     if path and path != archive and not reference:
         raise InvalidArgument(archive, f"an image of {path} is to follow the colon")
     return (path, reference) if path and reference else (archive, None)
+
+
+def tell(note: str) -> None:
+    """Print what is no failure but should be known."""
+    print(f"layerstore: {escaped(note)}", file=sys.stderr)
 
 
 def save(store: LayerStore, options: argparse.Namespace) -> int:
@@ -200,6 +205,8 @@ def commit(store: LayerStore, options: argparse.Namespace) -> int:
         comment=options.message,
         changes=options.changes,
         sparse=options.sparse,
+        skip_whiteout_names=options.skip_whiteout_names,
+        notice=tell,
     )
     print(image.id)
     return 0

@@ -23,6 +23,7 @@ from layerstore.command.verbs.changing import find
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.reference import parse_reference
 from layerstore.drivers.model.times import parse_time
+from layerstore.drivers.model.tree import Change
 from layerstore.images.image import Image
 from layerstore.operations.blocking import RWLayer
 
@@ -59,7 +60,8 @@ _IMAGES_WITH_DIGESTS = Listing(
     IMAGES.titles, ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
 )
 _MOUNTS_WITH_SIZES = Listing(MOUNTS.titles, (*MOUNTS.usual, "Size"))
-CHANGES = Listing({"Kind": "KIND", "Path": "PATH"}, ("Kind", "Path"))
+CHANGES = Listing({"Kind": "KIND", "Path": "PATH", "Note": "NOTE"}, ("Kind", "Path"))
+_WHITEOUT_NAME = " (no layer can have it: there its name says that something is gone)"
 
 
 def print_json(found: Any) -> int:
@@ -230,11 +232,23 @@ def mount_facts(store: LayerStore, mount: MountMetadata) -> dict[str, Any]:
     }
 
 
+def _change_facts(change: Change) -> dict[str, Any]:
+    facts = {"path": change.path, "kind": change.kind.name.lower()}
+    return {**facts, "whiteout_name": True} if change.is_whiteout_name else facts
+
+
 def diff(store: LayerStore, options: argparse.Namespace) -> int:
     """List changes as docker diff does."""
     changes = find(store, options.name).changes()
     if options.json:
-        return print_json([{"path": c.path, "kind": c.kind.name.lower()} for c in changes])
-    rows = [{"Kind": _KINDS[change.kind.name], "Path": change.path} for change in changes]
-    CHANGES.show(rows, options.format or "{{.Kind}} {{.Path}}")
+        return print_json([_change_facts(change) for change in changes])
+    rows = [
+        {
+            "Kind": _KINDS[change.kind.name],
+            "Path": change.path,
+            "Note": _WHITEOUT_NAME if change.is_whiteout_name else "",
+        }
+        for change in changes
+    ]
+    CHANGES.show(rows, options.format or "{{.Kind}} {{.Path}}{{.Note}}")
     return 0

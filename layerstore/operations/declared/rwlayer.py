@@ -72,10 +72,14 @@ def apply_diff(layer: RWLayer, number: Number, source: Source) -> HandIn[int]:
     )
 
 
-def tar_stream(layer: RWLayer, number: Number, sparse: bool = False) -> Reading:
+def tar_stream(
+    layer: RWLayer, number: Number, sparse: bool = False, skip_whiteout_names: bool = False
+) -> Reading:
     """Stream its changes as a layer tar. moby: TarStreamer.TarStream.
 
-    With `sparse` files that are mostly holes are sparse members, as GNU tar writes them.
+    With `sparse` files that are mostly holes are sparse members, as GNU tar writes them. A file
+    whose name is a whiteout's in a layer (`.wh.name`) ends the stream with InvalidName, but for
+    `skip_whiteout_names`, with which it is left out; see Change.is_whiteout_name.
     """
     reference, name = layer.reference, layer.name
     return Reading(
@@ -84,7 +88,9 @@ def tar_stream(layer: RWLayer, number: Number, sparse: bool = False) -> Reading:
             reference=reference,
             request=number,
             name=name,
-            what="read sparse" if sparse else "read",
+            what="read",
+            sparse=sparse,
+            skip_whiteout_names=skip_whiteout_names,
             descriptors=descriptors,
         ),
     )
