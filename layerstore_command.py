@@ -6,6 +6,7 @@ and descriptors 0 to 2 are taken, so that no file of the store's becomes standar
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ def main() -> int:
     _take_standard_descriptors()
     from layerstore.command import main as command  # noqa: PLC0415 - see above
 
+    logging.basicConfig(format="layerstore: %(message)s", level=logging.WARNING)
     return command()
 
 

@@ -18,6 +18,7 @@ from layerstore.drivers.confine.stopped import wait_for_child
 from layerstore.drivers.errors import Wire, WorkerDied, from_wire, to_wire
 from layerstore.drivers.model.tree import Applied, LayerTree
 from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.collected_log import Lines, collected, log_again
 from layerstore.drivers.system.frames import (
     BadFrame,
     EndOfFrames,
@@ -77,14 +78,18 @@ def in_own_process(peer: socket.socket, narrow: Callable[[LayerTree], None]) -> 
 def _unpack_and_end(
     answers: socket.socket, parent: int, narrow: Callable[[], None], unpack: Unpack
 ) -> NoReturn:
+    answer: dict[str, Any]
     try:
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        narrow()
-        send_frame(answers, {"ok": asdict(unpack())})
-    except BaseException as error:  # noqa: BLE001 - every error goes to the parent
-        send_frame(answers, {"error": to_wire(error, "unpack")})
+        with collected() as lines:
+            try:
+                syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() != parent:
+                    os._exit(1)
+                narrow()
+                answer = {"ok": asdict(unpack())}
+            except BaseException as error:  # noqa: BLE001 - every error goes to the parent
+                answer = {"error": to_wire(error, "unpack")}
+        send_frame(answers, {**answer, "lines": lines})
     finally:
         os._exit(0)
 
@@ -103,6 +108,7 @@ def _answer(pid: int, sock: socket.socket, peer: socket.socket) -> Applied | Wir
     for fd in extra:
         os.close(fd)
     reply = convert(frame, dict[str, Any])
+    log_again(convert(reply.get("lines"), Lines))
     if "error" in reply:
         return convert(reply["error"], Wire)
     return convert(reply.get("ok"), Applied)

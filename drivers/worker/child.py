@@ -33,6 +33,7 @@ from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.model.tree import Change, LayerTree
 from layerstore.drivers.root.disk import Disk, DiskConfig, make_disk
 from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.collected_log import collected
 from layerstore.drivers.system.frames import (
     BadFrame,
     EndOfFrames,
@@ -88,15 +89,22 @@ def _answer(
     sock: socket.socket, disk: Disk, name: str, fields: dict[str, Any], numbers: list[int]
 ) -> None:
     descriptors = tuple(work.OwnedDescriptor(number) for number in numbers)
-    try:
-        outcome = perform(disk, _job(name, fields), descriptors)
-    except Exception as error:  # noqa: BLE001 - every error goes to the parent
-        send_frame(sock, {"error": to_wire(error, "worker")})
+    failure: Exception | None = None
+    outcome: work.Outcome = None
+    with collected() as lines:
+        try:
+            outcome = perform(disk, _job(name, fields), descriptors)
+        except Exception as error:  # noqa: BLE001 - every error goes to the parent
+            failure = error
+        finally:
+            for descriptor in descriptors:
+                descriptor.close()
+    if lines:
+        send_frame(sock, {"lines": lines})
+    if failure is not None:
+        send_frame(sock, {"error": to_wire(failure, "worker")})
     else:
         _send_outcome(sock, outcome)
-    finally:
-        for descriptor in descriptors:
-            descriptor.close()
 
 
 def _job(name: str, fields: dict[str, Any]) -> work.Job:

@@ -22,6 +22,7 @@ from layerstore.drivers.confine.confine import Confinement
 from layerstore.drivers.confine.stopped import is_stopped, wait_for_child, watching
 from layerstore.drivers.errors import DriverError, Wire, WorkerDied, from_wire
 from layerstore.drivers.root.disk import DiskConfig
+from layerstore.drivers.system.collected_log import Lines, log_again
 from layerstore.drivers.system.frames import (
     BadFrame,
     EndOfFrames,
@@ -207,9 +208,13 @@ class ChildProcess:
     def _outcome(self, job: work.Job) -> work.Outcome:
         self._hear_confinement()
         parts: list[object] = []
+        lines: Lines | None = None
         while True:
             reply = convert(self._receive(), dict[str, Any])
-            if "part" in reply:
+            if "lines" in reply and lines is None:
+                lines = convert(reply["lines"], Lines)
+                log_again(lines)
+            elif "part" in reply:
                 parts.extend(convert(reply["part"], list[Any]))
             elif "error" in reply:
                 raise from_wire(convert(reply["error"], Wire))
@@ -219,7 +224,7 @@ class ChildProcess:
                 outcome: work.Outcome = job.outcome(brought)
                 return outcome
             else:
-                raise BadFrame("a reply is neither part, error nor ok")
+                raise BadFrame("a reply is neither part, error nor ok, nor the first to log")
 
     def kill(self) -> None:
         """Kill the child, from any thread; perform then raises WorkerDied. Idempotent."""

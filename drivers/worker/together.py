@@ -7,10 +7,8 @@ after another without. Owns the form of the two frames. It knows no process and 
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -18,12 +16,12 @@ from layerstore.drivers import work
 from layerstore.drivers.errors import LayerStoreError, Wire, from_wire, to_wire
 from layerstore.drivers.root.disk import Disk
 from layerstore.drivers.root.removal import remove_mounts
+from layerstore.drivers.system.collected_log import Lines, collected, log_again
 from layerstore.drivers.system.frames import BadFrame, convert
 from layerstore.drivers.system.retry import retries
 from layerstore.drivers.worker.perform import perform
 
 NAME = "together"
-_log = logging.getLogger("layerstore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class _Replies:
     """In the order of the jobs, and what there was to log: level and text."""
 
     replies: list[_Reply]
-    lines: list[tuple[int, str]]
+    lines: Lines
 
 
 def pack(jobs: Sequence[work.Job]) -> tuple[str, object]:
@@ -57,7 +55,7 @@ def _fields(job: work.Job) -> dict[str, Any]:
 def perform_packed(disk: Disk, fields: dict[str, Any]) -> dict[str, Any]:
     """Do what `pack` asked for, and return the frame to answer with. In the child."""
     jobs = [_job(*pair) for pair in convert(fields.get("jobs"), list[tuple[str, dict[str, Any]]])]
-    with _logged() as lines:
+    with collected() as lines:
         replies = _perform_jobs(disk, jobs)
     return asdict(_Replies(replies, lines))
 
@@ -121,8 +119,7 @@ def unpack(frame: object, jobs: Sequence[work.Job], child: int) -> list[work.Per
     answer = convert(frame, _Replies)
     if len(answer.replies) != len(jobs):
         raise BadFrame(f"{len(answer.replies)} answers for {len(jobs)} jobs")
-    for level, line in answer.lines:
-        _log.log(level, "child %d: %s", child, line)
+    log_again(answer.lines, child)
     return [
         None
         if reply.left
@@ -153,23 +150,3 @@ def perform_here(disk: Disk, job: work.Job, *, again: bool) -> work.Performed:
         ended=time.monotonic_ns(),
         retries=retries() - before,
     )
-
-
-@contextlib.contextmanager
-def _logged() -> Iterator[list[tuple[int, str]]]:
-    """Collect what is logged in a `with` block, which is for the parent to log."""
-    handler = _Collecting()
-    _log.addHandler(handler)
-    try:
-        yield handler.lines
-    finally:
-        _log.removeHandler(handler)
-
-
-class _Collecting(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[tuple[int, str]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append((record.levelno, record.getMessage()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from layerstore import LayerStore
+from layerstore.drivers.system.collected_log import log_again
 from layerstore.drivers.tree.xattrs import CAPABILITY
-from tests.tar.corpus.builder import Layer, Member, directory, file, link, tar
+from tests.tar.corpus.builder import Layer, Member, directory, file, link, symlink, tar
 
 pytestmark = pytest.mark.root
 
@@ -115,3 +117,39 @@ def test_every_name_of_a_file_is_written_with_its_capabilities(store: LayerStore
         with rw.tar_stream() as stream:
             content = io.BytesIO(stream.read())
     assert content.getvalue().count(f"SCHILY.xattr.{CAPABILITY}=".encode()) == 2
+
+
+def test_attributes_that_can_not_be_had_are_told_once_for_each_kind(
+    store: LayerStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Links have no attributes of users, whatever the file system; unpacking is a child's work."""
+    records = {"SCHILY.xattr.user.a": "1", "SCHILY.xattr.user.b": "2"}
+    members = [symlink(f"link{number}", "to", pax_headers=records) for number in range(5)]
+    with caplog.at_level(logging.WARNING, "layerstore"):
+        layer = store.register(tar(*members, file("f", b"1")))
+    (line,) = [r.getMessage() for r in caplog.records if "attribute" in r.getMessage()]
+    assert line.partition(": ")[2] == (
+        "10 extended attributes of the kind user left out, which may not be set, by this process "
+        "or on such files: user.a of link0 first"
+    )
+    with layer.tar_stream() as stream:
+        assert stream.read() == tar(*members, file("f", b"1"))
+
+
+def test_those_that_a_file_system_has_not_got_are_told_in_words(
+    layer: Layer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "layerstore"):
+        layer.apply(tar(file("f", b"1", pax_headers={"SCHILY.xattr.nobody.knows": "1"})))
+    assert [r.getMessage() for r in caplog.records] == [
+        "1 extended attribute of the kind nobody left out, which the file system doesn't have, or "
+        "not for such files: nobody.knows of f"
+    ]
+
+
+def test_what_a_child_logs_is_bounded_and_printable(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "layerstore"):
+        log_again([(logging.INFO, "\x1b[2J" + "x" * 5000)] * 500, 7)
+    assert len(caplog.records) == 100
+    assert caplog.records[0].getMessage().startswith("child 7: \\x1b[2Jx")
+    assert all(len(record.getMessage()) < 1100 for record in caplog.records)

@@ -26,6 +26,7 @@ from layerstore.drivers.tar.unpack.copy_up import copy_up
 from layerstore.drivers.tar.unpack.older import remove_older, remove_older_in
 from layerstore.drivers.tar.unpack.place import Place
 from layerstore.drivers.tar.unpack.undo import Undo
+from layerstore.drivers.tar.unpack.unset import Unset
 from layerstore.drivers.tree import whiteouts
 from layerstore.drivers.tree.directories import join
 from layerstore.drivers.tree.lower import look_up
@@ -77,6 +78,7 @@ class Unpacker:
         self._undo = undo
         self._place = place
         self._tree = tree
+        self._unset = Unset()
         self._directory_times: dict[bytes, tuple[int, int]] = {}
 
     def regular(self, header: Header, path: bytes, stream: TarBytes, tap: Tap | None) -> int:
@@ -89,7 +91,7 @@ class Unpacker:
             if self._undo is not None:
                 self._undo.begun(path, os.fstat(fd).st_ino)
             crc = write_content(fd, header, stream, tap)
-            tar_owner.set_on_descriptor(fd, header)
+            tar_owner.set_on_descriptor(fd, header, self._unset)
             os.utime(fd, ns=tar_owner.times(header))
         finally:
             os.close(fd)
@@ -191,8 +193,9 @@ class Unpacker:
     def finish(self) -> None:
         """Set the times of directories, which the making of files in them has changed.
 
-        Those that the tar doesn't hold keep the times that they had.
+        Those that the tar doesn't hold keep the times that they had. What was left out is told.
         """
+        self._unset.tell()
         for path, times in {**self._place.times, **self._directory_times}.items():
             if not path:
                 os.utime(self._place.root, ns=times)
@@ -252,14 +255,14 @@ class Unpacker:
 
     def _describe(self, header: Header, path: bytes, kind: int) -> None:
         above, name = split(path)
-        tar_owner.set_on_name(self._place.directory(above), name, header, kind)
+        tar_owner.set_on_name(self._place.directory(above), name, header, kind, self._unset)
 
     def _directory(self, header: Header, path: bytes) -> None:
         made = self._make_directory(path) if path else False
         fd = self._place.directory(path)
         if not made:
             tar_owner.drop_xattrs(fd, header)
-        tar_owner.set_on_descriptor(fd, header)
+        tar_owner.set_on_descriptor(fd, header, self._unset)
         self._directory_times[path] = tar_owner.times(header)
 
     def _make_directory(self, path: bytes) -> bool:
@@ -300,7 +303,9 @@ class Unpacker:
 
         self._make(path, link)
         above, name = split(path)
-        tar_owner.set_on_link(self._place.directory(above), name, header, status.st_mode)
+        tar_owner.set_on_link(
+            self._place.directory(above), name, header, status.st_mode, self._unset
+        )
 
     def _find_target(self, header: Header, target: bytes) -> os.stat_result:
         status = self._status(target)

@@ -8,12 +8,12 @@ Source: moby's archive.createTarFile.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
 
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.tar.header import Header
+from layerstore.drivers.tar.unpack.unset import Unset
 from layerstore.drivers.tree.xattrs import (
     CAPABILITY,
     belongs_in_tar,
@@ -23,10 +23,8 @@ from layerstore.drivers.tree.xattrs import (
     set_xattr,
 )
 
-_log = logging.getLogger(__name__)
 _PERMISSIONS = 0o7777
 _LARGEST_ID = 0xFFFFFFFE
-_TOLERATED = frozenset({errno.ENOTSUP, errno.EPERM})
 _IMPOSSIBLE = frozenset({errno.EINVAL, errno.ERANGE, errno.E2BIG})
 """An attribute's name is empty, of no known kind or too long, or its value is too long."""
 _LARGEST_XATTR = 1 << 16
@@ -59,11 +57,11 @@ def check_owner(header: Header) -> None:
         )
 
 
-def set_on_descriptor(fd: int, header: Header) -> None:
+def set_on_descriptor(fd: int, header: Header, unset: Unset) -> None:
     """Set owner, attributes and permissions of an open file or directory, not its times."""
     os.fchown(fd, header.uid, header.gid)
     if header.xattrs:
-        _set_xattrs(fd, header)
+        _set_xattrs(fd, header, unset)
     os.fchmod(fd, header.mode & _PERMISSIONS)
 
 
@@ -78,20 +76,20 @@ def drop_xattrs(fd: int, header: Header) -> None:
             os.removexattr(fd, name)
 
 
-def set_on_name(directory: int, name: bytes, header: Header, kind: int) -> None:
+def set_on_name(directory: int, name: bytes, header: Header, kind: int, unset: Unset) -> None:
     """Set everything of a file that can't be opened; `kind` is its st_mode.
 
     The permissions of a symbolic link are none of Linux's business.
     """
     os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
     if header.xattrs:
-        _set_xattrs(b"/proc/self/fd/%d/%b" % (directory, name), header)
+        _set_xattrs(b"/proc/self/fd/%d/%b" % (directory, name), header, unset)
     if not stat.S_ISLNK(kind):
         os.chmod(name, header.mode & _PERMISSIONS, dir_fd=directory)
     os.utime(name, ns=times(header), dir_fd=directory, follow_symlinks=False)
 
 
-def set_on_link(directory: int, name: bytes, header: Header, kind: int) -> None:
+def set_on_link(directory: int, name: bytes, header: Header, kind: int, unset: Unset) -> None:
     """Set everything of a file once more, as the member of another of its names says it.
 
     A change of owner, even to the same one, takes a file's capabilities. They are the file's, not
@@ -100,21 +98,19 @@ def set_on_link(directory: int, name: bytes, header: Header, kind: int) -> None:
     """
     path = b"/proc/self/fd/%d/%b" % (directory, name)
     kept = None if CAPABILITY in header.xattrs else get_xattr(path, CAPABILITY)
-    set_on_name(directory, name, header, kind)
+    set_on_name(directory, name, header, kind, unset)
     if kept is not None:
         set_xattr(path, CAPABILITY, kept)
 
 
-def _set_xattrs(target: int | bytes, header: Header) -> None:
+def _set_xattrs(target: int | bytes, header: Header, unset: Unset) -> None:
     for name, value in header.xattrs.items():
         if is_hosts_own(name):
             continue
         try:
             set_xattr(target, name, value)
         except OSError as error:
-            # moby goes on too: the file system has no such attributes, or this kind of file hasn't.
-            if error.errno in _TOLERATED:
-                _log.warning("attribute %r of %r was not set: %s", name, header.entry, error)
+            if unset.tolerates(name, header.entry, error):
                 continue
             if error.errno in _IMPOSSIBLE or (error.errno == errno.ENOSPC and _has_room(target)):
                 raise _impossible(header, name, value, error) from error

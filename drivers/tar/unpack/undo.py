@@ -18,7 +18,7 @@ from layerstore.drivers.tar.unpack.place import Place
 if TYPE_CHECKING:
     from types import TracebackType
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("layerstore")
 _KEPT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP, errno.EXDEV})
 """What is gone meanwhile, or holds what isn't the tar's."""
 
