@@ -71,7 +71,7 @@ def filtered_images(
         images,
         filters,
         {
-            "dangling": lambda image, value: (not image.names) == _TRUTHS[value.lower()],
+            "dangling": lambda image, value: _dangles(image, wanted=_TRUTHS[value.lower()]),
             "reference": lambda image, value: any(fits(name, value) for name in image.names),
             "before": lambda image, value: _age(image) < age_of(value),
             "since": lambda image, value: _age(image) > age_of(value),
@@ -83,6 +83,12 @@ def filtered_images(
 def truths(filters: Sequence[Filter]) -> set[tuple[str, bool]]:
     """Return those filters that are about whether something is so."""
     return {(key, _TRUTHS[value.lower()]) for key, value in filters if key == "dangling"}
+
+
+def _dangles(image: Image, *, wanted: bool) -> bool:
+    """Whether an image is listed as dangling, or as not; one with names by digest only is both."""
+    tagged = any("@" not in name for name in image.names)
+    return not tagged if wanted else bool(image.names)
 
 
 def fits(name: str, pattern: str) -> bool:
