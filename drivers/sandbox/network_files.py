@@ -8,6 +8,7 @@ Sources: moby's initlayer.Setup, container.NetworkMounts, libnetwork's etchosts;
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -92,13 +93,19 @@ class NetworkFiles:
     def __init__(self, tree: Tree, files: Mapping[str, bytes]) -> None:
         """Find where each is to be, making that where it is missing; before volumes are mounted.
 
-        What a link into /proc, /sys or /dev leads to stays what it is. Raises OSError.
+        What a link into /proc, /sys or /dev leads to stays what it is. Raises OSError; a root file
+        system that can't be written to goes without those that it has no place for.
         """
         self._tree = tree
         self._files = files
         self._targets: dict[str, str] = {}
         for path in files:
-            target = tree.inside(tree.file(path))
+            try:
+                target = tree.inside(tree.file(path))
+            except OSError as error:
+                if error.errno != errno.EROFS:
+                    raise
+                continue
             if not _is_in(target, _KERNEL_S):
                 self._targets[path] = target
 

@@ -47,7 +47,8 @@ def enter(spec: RunSpec) -> None:
     sc.unshare(sc.CLONE_NEWNS)
     sc.mount("none", "/", "", sc.MS_REC | sc.MS_PRIVATE, "")
     sc.mount(spec.root, spec.root, "", sc.MS_BIND, "")
-    restrict(spec.root, sc.MS_NODEV | sc.MS_NOSUID)
+    read_only = os.statvfs(spec.root).f_flag & sc.MS_RDONLY  # where it is, it stays so
+    restrict(spec.root, sc.MS_NODEV | sc.MS_NOSUID | read_only)
     tree = Tree(spec.root)
     try:
         _mount_system(tree, console=spec.terminal)

@@ -58,7 +58,7 @@ def lines(finished: Finished) -> list[str]:
     return finished.stdout.decode().splitlines()
 
 
-def piped(path: str, script: str, **options: bool) -> Running:
+def piped(path: str, script: str, **options: bool | str) -> Running:
     """Start a line of shell whose output comes through a pipe."""
     return start(
         path,

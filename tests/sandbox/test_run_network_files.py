@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,21 @@ def test_what_is_in_the_way_of_a_mount_point_is_told_by_its_path(
         pytest.raises(DriverError, match=f"prepare {place}: Not a directory"),
     ):
         run(rw, ["/bin/true"])
+
+
+def test_a_root_that_can_not_be_written_to_goes_without_what_it_has_no_place_for(
+    store: LayerStore, tmp_path: Path
+) -> None:
+    with store.images.create("bare", NAME) as rw, rw.mounted() as path:
+        for name in ("proc", "sys", "dev"):
+            Path(path, name).mkdir()
+        subprocess.run(["mount", "--bind", "-o", "ro", path, tmp_path], check=True)
+        write = "mkdir /made 2> /dev/null && echo it can be"
+        try:
+            with piped(
+                str(tmp_path), f"{write}; ls /etc; cat /etc/hostname", hostname="named"
+            ) as running:
+                shown = running.wait().stdout
+        finally:
+            subprocess.run(["umount", tmp_path], check=True)
+        assert shown == b"group\nhostname\nos-release\npasswd\nnamed\n"
