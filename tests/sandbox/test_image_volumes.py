@@ -145,14 +145,15 @@ def test_paths_where_there_can_be_no_volume_are_refused_for_the_image(path: str)
         image_process({"config": {"Volumes": {path: {}}}}, ["sh"])
 
 
-@pytest.mark.parametrize("volumes", [[], "", None, {}])
+@pytest.mark.parametrize("volumes", [None, {}])
 def test_an_image_may_ask_for_none(volumes: object) -> None:
     assert image_process({"config": {"Volumes": volumes}}, ["sh"]).volumes == ()
 
 
-def test_volumes_that_are_no_object_are_refused() -> None:
-    with pytest.raises(InvalidImage, match="Volumes is no object"):
-        image_process({"config": {"Volumes": ["/data"]}}, ["sh"])
+@pytest.mark.parametrize("volumes", [[], "", ["/data"]])
+def test_volumes_that_are_no_object_are_refused(volumes: object) -> None:
+    with pytest.raises(InvalidImage, match=r"Expected `object . null`, got .*Volumes"):
+        image_process({"config": {"Volumes": volumes}}, ["sh"])
 
 
 @pytest.mark.parametrize(
