@@ -85,15 +85,17 @@ class Directories:
         os.close(self.top)
 
 
-@contextlib.contextmanager
-def reached(path: str) -> Iterator[str]:
+def reached(path: str) -> contextlib.AbstractContextManager[str]:
     """Give a path to the same file that is short enough for a call, valid in a `with` block.
 
     Directories on the way may be links: it is for trees that nobody changes. Raises OSError.
     """
-    if len(path) < _SURELY_SHORT or len(raw := os.fsencode(path)) <= _LONGEST:
-        yield path
-        return
+    return contextlib.nullcontext(path) if len(path) < _SURELY_SHORT else _shortened(path)
+
+
+@contextlib.contextmanager
+def _shortened(path: str) -> Iterator[str]:
+    raw = os.fsencode(path)
     with contextlib.ExitStack() as stack:
         while len(raw) > _LONGEST:
             part, rest = _split(raw)
