@@ -7,7 +7,7 @@ sparse member has no content for. It knows nothing of names.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from fastcrc import crc64
 
@@ -27,58 +27,58 @@ def write_content(fd: int, header: Header, stream: TarBytes, tap: Tap | None) ->
     For a sparse member only the pieces that the tar holds are read, and the CRC is 0.
     Raises InvalidTar and OSError.
     """
-    crc = end = 0
     if header.fragments is None:
-        crc, end = _write(fd, 0, header, header.stored, stream, tap)
-    else:
-        for offset, length in header.fragments:
-            _, end = _write(fd, offset, header, length, stream, tap)
-    if end != header.size:
-        os.ftruncate(fd, header.size)
-    return crc
+        return _write(fd, 0, header, header.stored, stream, tap, end=header.size)
+    for offset, length in header.fragments:
+        _write(fd, offset, header, length, stream, tap)
+    os.ftruncate(fd, header.size)
+    return 0
 
 
 def _write(
-    fd: int, at: int, header: Header, count: int, stream: TarBytes, tap: Tap | None
-) -> tuple[int, int]:
-    """Write so many bytes at an offset; return their CRC and where what was written ends."""
+    fd: int, at: int, header: Header, count: int, stream: TarBytes, tap: Tap | None, end: int = 0
+) -> int:
+    """Write so many bytes at an offset; return their CRC. The file is `end` bytes long at least."""
     crc = written = 0
     for piece in stream.pieces(count, header.entry) if count else ():
         if tap is not None:
             tap(piece)
         crc = crc64.go_iso(piece, crc)
-        for start, end in _without_zeros(piece, at):
+        size = len(piece)
+        parts = _without_zeros(piece, at) if size >= _BLOCK else None
+        for start, stop in ((0, size),) if parts is None else parts:
             done = start
-            while done < end:
-                done += os.pwrite(fd, piece[done:end], at + done)
-            written = at + end
-        at += len(piece)
-    return crc, written
+            while done < stop:
+                done += os.pwrite(fd, piece[done:stop], at + done)
+            written = at + stop
+        at += size
+    if written < end:
+        os.ftruncate(fd, end)  # it ends with a hole
+    return crc
 
 
-def _without_zeros(piece: memoryview, at: int) -> Iterable[tuple[int, int]]:
+def _without_zeros(piece: memoryview, at: int) -> list[tuple[int, int]] | None:
     """Give the parts of a piece, which lies at `at` in its file, that are no blocks of zeros.
 
-    The parts of blocks at its ends count as blocks, since what isn't written is zeros anyway. Only
-    where a block begins with zeros the rest of it is looked at.
+    None is the whole of it. The parts of blocks at its ends count as blocks, since what isn't
+    written is zeros anyway. Only where a block begins with zeros the rest of it is looked at.
     """
-    size = len(piece)
     first = -at % _BLOCK
-    blocks = (size - first) // _BLOCK
-    if blocks < 1:
-        return ((0, size),)
+    blocks = (len(piece) - first) // _BLOCK
+    if blocks < 1 or (blocks == 1 and piece[first]):
+        return None
     last = first + blocks * _BLOCK
     words = piece[first:last].cast("Q")[::_WORDS].tolist()
     if 0 not in words:
-        return ((0, size),)
+        return None
     ends = [first + number * _BLOCK for number in range(blocks + 1)]
-    begins = zip([0, *ends], [*ends, size], [0, *words, 0], strict=True)
+    begins = zip([0, *ends], [*ends, len(piece)], [0, *words, 0], strict=True)
     found: list[tuple[int, int]] = []
-    for start, end, word in begins:
-        if word == 0 and piece[start:end].tobytes() == _ZEROS[: end - start]:
+    for start, stop, word in begins:
+        if word == 0 and piece[start:stop].tobytes() == _ZEROS[: stop - start]:
             continue
         if found and found[-1][1] == start:
-            found[-1] = (found[-1][0], end)
+            found[-1] = (found[-1][0], stop)
         else:
-            found.append((start, end))
+            found.append((start, stop))
     return found
