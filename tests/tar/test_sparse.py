@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,30 @@ def test_a_sparse_file_is_as_large_as_it_says_and_counts_against_the_limit(
     with pytest.raises(LimitExceeded, match="size of all files"):
         layer.apply(tar(file("f", b"12345", pax_headers=records)), Limits(max_bytes=1 << 30))
     assert os.listdir(layer.root) == []
+
+
+def written_so_far() -> int:
+    """Bytes that this process has written to files."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["wchar"])
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_sparse_file_that_is_replaced_is_not_kept_with_its_holes(
+    layer: Layer, given: Path, form: str
+) -> None:
+    """A small tar could fill a disk."""
+    make_sparse(given / "f", 64 << 20, [300_000])
+    sparse = pack(given, form)
+    replaced = without_end(sparse) + tar(file("f", b"plain"))
+    before = written_so_far()
+    layer.apply(replaced)
+    assert written_so_far() - before < 1 << 20
+    assert (layer.root / "f").read_bytes() == b"plain"
+
+
+def without_end(data: bytes) -> bytes:
+    """Cut the blocks off that end a tar."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        archive.getmembers()
+        return data[: archive.offset]

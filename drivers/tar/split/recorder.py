@@ -42,6 +42,8 @@ class Recorder:
         self._records = self._spool()
         self._saved = self._spool()
         self._lost: _Lost = {}
+        self._sizes: set[int] = set()
+        """Of members whose content is to be replayed."""
         self._position = 0
 
     def segment(self, raw: bytes | memoryview) -> None:
@@ -51,12 +53,17 @@ class Recorder:
 
     def file(self, name: bytes, size: int = 0, crc: int | None = None) -> None:
         """Add a member; with a CRC, its content is to be replayed from the tree."""
+        if crc is not None:
+            self._sizes.add(size)
         self._records.write(file_line(name, size, crc, self._position))
         self._position += 1
 
     def save(self, directory: int, name: bytes, status: os.stat_result) -> None:
-        """Keep the content of a file that is about to be removed from the tree."""
-        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        """Keep the content of a file that is about to be removed from the tree.
+
+        Not of one that no member's content can be, such as a huge file of a sparse member.
+        """
+        if not stat.S_ISREG(status.st_mode) or status.st_size not in self._sizes:
             return
         start = self._saved.seek(0, io.SEEK_END)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
