@@ -7,6 +7,7 @@ Source: the kernel's Documentation/filesystems/overlayfs.rst.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ from layerstore.drivers.model.tree import WhiteoutFormat
 from layerstore.drivers.tree.directories import reached
 from layerstore.drivers.tree.whiteouts import is_whiteout_device
 from layerstore.drivers.tree.xattrs import is_opaque
+
+_ANCHOR = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_STEPS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,57 @@ def look_up(layers: Sequence[str], path: str, whiteouts: WhiteoutFormat) -> Foun
     None when no layer has it, a whiteout hides it, or something on the way is no directory.
     Components `.` and `..` are refused with ValueError. Raises OSError for what can't be read.
     """
-    found: Found | None = None
-    merged = tuple(layers)
-    for name in path.strip("/").split("/"):
-        if name in ("", ".", ".."):
-            raise ValueError(f"not a clean path: {path!r}")
-        found = look_up_in(merged, name, whiteouts)
-        if found is None:
-            return None
-        merged = found.merged
+    names = path.strip("/").split("/")
+    if not {"", ".", ".."}.isdisjoint(names):
+        raise ValueError(f"not a clean path: {path!r}")
+    with contextlib.ExitStack() as stack:
+        anchors = _Anchors(stack, layers)
+        for name in names:
+            found = look_up_in(anchors.near, name, whiteouts)
+            if found is None:
+                return None
+            found = anchors.go(found, name)
     return found
+
+
+class _Anchors:
+    """The directories that merge at some depth, by paths so short that each step takes as long."""
+
+    def __init__(self, stack: contextlib.ExitStack, layers: Sequence[str]) -> None:
+        self._held = stack.enter_context(contextlib.ExitStack())
+        self._stack = stack
+        self._steps = 0
+        self._real = dict(zip(layers, layers, strict=True))
+
+    @property
+    def near(self) -> Sequence[str]:
+        """Paths of the directories, valid until the next step."""
+        return tuple(self._real)
+
+    def go(self, found: Found, name: str) -> Found:
+        """Go to what was found by a name in them; return it with the paths where it lies."""
+
+        def real(near: str) -> str:
+            return f"{self._real[near[: -len(name) - 1]]}/{name}"
+
+        merged = {near: real(near) for near in found.merged}
+        shown = Found(real(found.path), found.status, tuple(merged.values()))
+        self._real = merged
+        self._steps += 1
+        if self._steps % _STEPS == 0:
+            self._anchor()
+        return shown
+
+    def _anchor(self) -> None:
+        with contextlib.ExitStack() as opened:
+            anchored = {}
+            for near, real in self._real.items():
+                fd = os.open(near, _ANCHOR)
+                opened.callback(os.close, fd)
+                anchored[f"/proc/self/fd/{fd}"] = real
+            self._held.close()
+            self._held = self._stack.enter_context(opened.pop_all())
+        self._real = anchored
 
 
 def look_up_in(directories: Sequence[str], name: str, whiteouts: WhiteoutFormat) -> Found | None:

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from layerstore import ChangeKind, LayerStore, LimitExceeded, Limits
+from layerstore.drivers.model.tree import WhiteoutFormat
 from layerstore.drivers.tree.delete import delete_tree
+from layerstore.drivers.tree.lower import Found, look_up
+from layerstore.drivers.tree.xattrs import make_opaque
 from layerstore.images.export import export
 from layerstore.sandbox.copying import Place, copy, copy_in, copy_out
 from tests.command.fixtures import Run
@@ -103,7 +106,9 @@ def test_a_deep_tree_is_committed_changed_exported_copied_and_removed(
     layer = store.get(image.chain_id or "")
     with layer.tar_stream() as stream, layer.tar_stream_from(None) as whole:
         assert len(stream.read()) > len(below)
-        assert below.encode() in whole.read()
+        tree = whole.read()
+    assert f"/{below}file\n".encode()[1:] in tree
+    assert f"{below}gone\n".encode() not in tree
     layer.release()
     assert store.check(full=True) == []
     for name in ("changed:1", "deep:1", "base:1"):
@@ -220,3 +225,30 @@ def test_a_tree_deeper_than_any_path_is_measured_refused_by_name_and_removed(
             assert b"12345" in out.getvalue()
     store.drain()
     assert os.listdir(f"{store.core.disk.root}/layerstore/trash") == []
+
+
+def test_what_lies_deep_in_several_layers_is_found_where_it_is(root_dir: Path) -> None:
+    way = "/".join("d" * 40)
+    layers = [root_dir / name for name in ("upper", "middle", "lowest")]
+    for layer in layers:
+        (layer / way).mkdir(parents=True)
+    (layers[1] / way / "hidden").symlink_to("x")
+    (layers[2] / way / "below").write_text("below")
+    os.mknod(layers[0] / way / "hidden", stat.S_IFCHR, 0)
+    (layers[2] / way[:51] / "covered").write_text("covered")
+    make_opaque(str(layers[1] / way[:51]), WhiteoutFormat.OVERLAY)
+
+    def found(path: str) -> Found | None:
+        return look_up([str(layer) for layer in layers], path, WhiteoutFormat.OVERLAY)
+
+    there = found(way)
+    assert there is not None
+    assert there.merged == tuple(str(layer / way) for layer in layers[:2])
+    assert found(f"{way}/hidden") is None
+    assert found(f"{way}/below") is None
+    assert found(f"{way[:51]}/covered") is None
+    os.removexattr(layers[1] / way[:51], "trusted.overlay.opaque")
+    below = found(f"{way}/below")
+    assert below is not None
+    assert below.path == str(layers[2] / way / "below")
+    assert below.merged == ()

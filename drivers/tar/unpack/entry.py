@@ -183,6 +183,8 @@ class Unpacker:
         That hides all that was in it, and a whiteout for a part of that, which umoci writes, has
         nothing to do; least of all where a symbolic link that is there now leads.
         """
+        if self._place.is_plain(path):
+            return False
         for above in ancestors(path):
             if above in self.known:
                 status = self._status(above)

@@ -27,6 +27,7 @@ _THROUGH_LINKS = (
     syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_XDEV
 )
 _OPEN_DIRECTORIES = 128
+_NOT_PLAIN = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG})
 
 
 class Losing(Protocol):
@@ -79,6 +80,16 @@ class Place:
             self.times[path] = (status.st_atime_ns, status.st_mtime_ns)
         self.keep(path, fd)
         return fd
+
+    def is_plain(self, path: bytes) -> bool:
+        """Whether a path, and each above it, is a directory; no link is followed."""
+        try:
+            os.close(syscalls.openat2(self.root, path or b".", _DIRECTORY, 0, _PLAIN))
+        except OSError as error:
+            if error.errno not in _NOT_PLAIN:
+                raise
+            return False
+        return True
 
     def ensure_directory(self, path: bytes) -> int:
         """Open a directory, making it and its parents (mode 0755) where they don't exist."""
