@@ -1,4 +1,7 @@
-"""dockerd takes archives of odd shapes as layerstore takes them: the same images, by the byte."""
+"""dockerd takes archives of odd shapes as layerstore takes them: the same images, by the byte.
+
+With vfs, for which docker's unpacking knows what aufs left; its overlay2 shows `.wh..wh.plnk`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from layerstore import LayerStore
 from tests.docker.root import DockerRoot, control_groups, need_dockerd
 from tests.images.samples import Members
 from tests.images.shapes.test_legacy import IDS, TARS, chain, layer
 from tests.support.archives import as_tar, docker_archive
+from tests.support.trees import Facts, read_tree
+from tests.tar.test_aufs import WHOLE as AUFS
 
 pytestmark = [pytest.mark.root, pytest.mark.thorough, pytest.mark.timeout(300)]
 
@@ -64,13 +70,14 @@ ARCHIVES: dict[str, Members] = {
         TARS, ["null:1"], history=[None, {"created_by": "x"}, None]
     ),
     "a layer that isn't passed on": with_sources(),
+    "a layer made with aufs": docker_archive([AUFS], ["aufs:1"]),
 }  # fmt: skip
 
 
 def test_dockerd_makes_the_same_images(request: pytest.FixtureRequest, root_dir: Path) -> None:
     need_dockerd(request, root_dir)
     (root_dir / "theirs").mkdir()
-    ours, theirs = DockerRoot(root_dir, "overlay2"), DockerRoot(root_dir / "theirs", "overlay2")
+    ours, theirs = DockerRoot(root_dir, "vfs"), DockerRoot(root_dir / "theirs", "vfs")
     archives = [root_dir / f"{number}.tar" for number in range(len(ARCHIVES))]
     for path, members in zip(archives, ARCHIVES.values(), strict=True):
         path.write_bytes(as_tar(members))
@@ -79,10 +86,23 @@ def test_dockerd_makes_the_same_images(request: pytest.FixtureRequest, root_dir:
             store.images.load(path)
         mine = {image.id: set(image.names) for image in store.images.list()}
         parents = {image.id: image.parent for image in store.images.list()}
+        seen = [shown(store, "aufs:1")]
     with control_groups(), theirs.docker() as docker:
         for path in archives:
             docker.load(str(path))
         others = docker.images()
         others_parents = {image: docker.inspect_image(image)["Parent"] or None for image in others}
+    with theirs.store() as store:
+        seen.append(shown(store, "aufs:1"))
+        assert (store.check(), store.images.get("aufs:1").missing) == ([], None)
+    seen[1].pop(".wh..wh.plnk", None)  # which 20.10 leaves there, empty
+    assert seen[0] == seen[1]
     assert mine == others
     assert parents == others_parents
+
+
+def shown(store: LayerStore, image: str) -> dict[str, Facts]:
+    with store.images.create("shown", image) as rw, rw.mounted() as path:
+        tree = read_tree(path)
+    del tree["."]
+    return tree

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from typing import BinaryIO, cast
 
 from layerstore.drivers.errors import DriverError, InvalidTar
@@ -22,7 +23,9 @@ from layerstore.drivers.tar.members import Members
 from layerstore.drivers.tar.names import clean, joins_outside, shortest
 from layerstore.drivers.tar.split.recorder import Recorder
 from layerstore.drivers.tar.unpack import owner as tar_owner
+from layerstore.drivers.tar.unpack.aufs import PseudoLinks
 from layerstore.drivers.tar.unpack.bounds import Bounds
+from layerstore.drivers.tar.unpack.content import Content
 from layerstore.drivers.tar.unpack.copy_up import Resembling
 from layerstore.drivers.tar.unpack.entry import Unpacker, is_metadata_of_aufs, is_whiteout
 from layerstore.drivers.tar.unpack.place import Place
@@ -92,6 +95,7 @@ class _Apply:
             raise DriverError.from_os_error("open", tree.root, error) from error
         self._undo = Undo(self._place) if tar_split is None else None
         self._unpacker = Unpacker(self._place, tree, undo=self._undo)
+        self._pseudo = stack.enter_context(PseudoLinks(tree.root))
         self._lost_size = 0
         self._recorded: set[bytes] = set()
         self._path = b""
@@ -149,38 +153,51 @@ class _Apply:
 
     def _place_member(self, header: Header, path: bytes, *, known: bool) -> None:
         recorder = self._recorder
-        hidden = is_metadata_of_aufs(path)
-        if hidden or is_whiteout(path):
-            if recorder is not None and not known:
-                recorder.file(header.name)
-            if not hidden:
-                tar_owner.check_owner(header)
-            self._skip_content(header)
-            if not hidden:
-                self._unpacker.whiteout(header, path)
+        if is_metadata_of_aufs(path):
+            self._mark(header, known=known)
+            self._skip_content(header, self._pseudo.keep(header, path))
             return
         tar_owner.check_owner(header)
+        if is_whiteout(path):
+            self._mark(header, known=known)
+            self._skip_content(header, None)
+            self._unpacker.whiteout(header, path)
+            return
         self._unpacker.hold(path)
         if header.type != th.REGULAR:
-            if recorder is not None and not known:
-                recorder.file(header.name)
-            self._unpacker.other(header, path)
+            self._mark(header, known=known)
+            pseudo = self._pseudo.meant(header)
+            if pseudo is not None:
+                self._copy(path, *pseudo)
+            else:
+                self._unpacker.other(header, path)
         elif recorder is None or not header.size:
             self._unpacker.regular(header, path, self._stream, None)
-            if recorder is not None and not known:
-                recorder.file(header.name)
+            self._mark(header, known=known)
         elif known or header.fragments is not None or joins_outside(header.name):
-            if not known:
-                recorder.file(header.name)
+            self._mark(header, known=known)
             self._unpacker.regular(header, path, self._stream, recorder.segment)
         else:
             crc = self._unpacker.regular(header, path, self._stream, None)
             recorder.file(header.name, header.size, crc)
 
-    def _skip_content(self, header: Header) -> None:
+    def _mark(self, header: Header, *, known: bool) -> None:
+        """Record a member without any content to be replayed from the tree."""
+        if self._recorder is not None and not known:
+            self._recorder.file(header.name)
+
+    def _skip_content(self, header: Header, keep: Callable[[memoryview], object] | None) -> None:
         for piece in self._stream.pieces(header.stored, header.entry):
             if self._recorder is not None:
                 self._recorder.segment(piece)
+            if keep is not None:
+                keep(piece)
+
+    def _copy(self, path: bytes, header: Header, content: Content) -> None:
+        """Make a file of what was kept of another member, which counts once more."""
+        tar_owner.check_owner(header)
+        self._bounds.count_copy(header)
+        self._unpacker.regular(header, path, content, None)
 
     def _read_rest(self) -> None:
         """Read what comes after the end; the reference keeps it in pieces and an empty last one."""

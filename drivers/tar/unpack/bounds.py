@@ -17,6 +17,7 @@ class Bounds:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._devices = 0
+        self._copied = 0
         self.entries = 0
         self.size = 0
         """Bytes of all files, holes included."""
@@ -28,13 +29,22 @@ class Bounds:
         limits = self._limits
         if self.entries > limits.max_entries:
             raise _exceeded("the number of entries", limits.max_entries, "max_entries", header)
-        if self.size > limits.max_bytes:
-            raise _exceeded("the size of all files in bytes", limits.max_bytes, "max_bytes", header)
+        self._check_size(header)
         if header.type in (th.CHAR, th.BLOCK_DEVICE):
             self._devices += 1
             if self._devices > limits.max_devices:
                 most = limits.max_devices
                 raise _exceeded("the number of device nodes", most, "max_devices", header)
+
+    def count_copy(self, header: Header) -> None:
+        """Take a file that is made with a member's content once more. Raises LimitExceeded."""
+        self._copied += header.size
+        self._check_size(header)
+
+    def _check_size(self, header: Header) -> None:
+        most = self._limits.max_bytes
+        if self.size + self._copied > most:
+            raise _exceeded("the size of all files in bytes", most, "max_bytes", header)
 
     def check_depth(self, header: Header, path: bytes) -> None:
         """Refuse a clean path of too many components. Raises LimitExceeded."""

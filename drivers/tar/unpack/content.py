@@ -7,21 +7,29 @@ sparse member has no content for. It knows nothing of names.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from fastcrc import crc64
 
-from layerstore.drivers.tar.bytes import TarBytes
 from layerstore.drivers.tar.header import Header
 
 Tap = Callable[[memoryview], None]
 """Gets each piece of a member's content as it lies in the tar."""
+
 _BLOCK = 4096
 _WORDS = _BLOCK // 8
 _ZEROS = bytes(_BLOCK)
 
 
-def write_content(fd: int, header: Header, stream: TarBytes, tap: Tap | None) -> int:
+class Content(Protocol):
+    """Where the content of a member comes from."""
+
+    def pieces(self, count: int, entry: str) -> Iterator[memoryview]:
+        """Give exactly `count` bytes in pieces; `entry` names the member in errors."""
+
+
+def write_content(fd: int, header: Header, stream: Content, tap: Tap | None) -> int:
     """Write a new file's content from the stream's next bytes; return its CRC-64.
 
     For a sparse member only the pieces that the tar holds are read, and the CRC is 0.
@@ -36,7 +44,7 @@ def write_content(fd: int, header: Header, stream: TarBytes, tap: Tap | None) ->
 
 
 def _write(
-    fd: int, at: int, header: Header, count: int, stream: TarBytes, tap: Tap | None, end: int = 0
+    fd: int, at: int, header: Header, count: int, stream: Content, tap: Tap | None, end: int = 0
 ) -> int:
     """Write so many bytes at an offset; return their CRC. The file is `end` bytes long at least."""
     crc = written = 0

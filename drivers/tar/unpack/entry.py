@@ -17,11 +17,10 @@ from typing import TypeVar
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.model.tree import LayerTree, WhiteoutFormat
 from layerstore.drivers.tar import header as th
-from layerstore.drivers.tar.bytes import TarBytes
 from layerstore.drivers.tar.header import Header
 from layerstore.drivers.tar.names import ancestors, clean, split
 from layerstore.drivers.tar.unpack import owner as tar_owner
-from layerstore.drivers.tar.unpack.content import Tap, write_content
+from layerstore.drivers.tar.unpack.content import Content, Tap, write_content
 from layerstore.drivers.tar.unpack.copy_up import copy_up
 from layerstore.drivers.tar.unpack.older import remove_older, remove_older_in
 from layerstore.drivers.tar.unpack.place import Place
@@ -81,7 +80,7 @@ class Unpacker:
         self._unset = Unset()
         self._directory_times: dict[bytes, tuple[int, int]] = {}
 
-    def regular(self, header: Header, path: bytes, stream: TarBytes, tap: Tap | None) -> int:
+    def regular(self, header: Header, path: bytes, stream: Content, tap: Tap | None) -> int:
         """Make a regular file from the stream's next bytes; return its content's CRC-64.
 
         For a sparse member only the pieces that the tar holds are written, and the CRC is 0.
