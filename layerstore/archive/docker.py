@@ -97,6 +97,7 @@ def _read_image(archive: Archive, entry: _Entry, names: list[str]) -> ArchivedIm
         blob = _BLOB.match(name)
         promised = f"sha256:{blob[1]}" if blob else None
         source = sources.get(diffs[number]) if number < len(diffs) else None
-        kept = source if source is not None and source.digest else None
+        # Newer dockers say it of every layer, only to say where the blob lies.
+        kept = source if source is not None and source.is_worth_keeping else None
         layers.append(layer_of(archive, name, promised, None, kept))
     return make_image(archive, config, layers, names, entry.config)

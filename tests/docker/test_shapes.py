@@ -14,6 +14,9 @@ import pytest
 from layerstore import LayerStore
 from tests.docker.root import DockerRoot, control_groups, need_dockerd
 from tests.images.samples import Members
+from tests.images.shapes.shapes import IMAGE as SHAPED_ID
+from tests.images.shapes.shapes import NAME as SHAPED
+from tests.images.shapes.shapes import SHAPES
 from tests.images.shapes.test_legacy import IDS, TARS, chain, layer
 from tests.support.archives import as_tar, docker_archive
 from tests.support.trees import Facts, read_tree
@@ -81,6 +84,9 @@ def test_dockerd_makes_the_same_images(request: pytest.FixtureRequest, root_dir:
     archives = [root_dir / f"{number}.tar" for number in range(len(ARCHIVES))]
     for path, members in zip(archives, ARCHIVES.values(), strict=True):
         path.write_bytes(as_tar(members))
+    for name in ("docker 24", "docker 25", "crane", "rules_oci", "rules_docker", "nix"):
+        archives.append(root_dir / f"{name}.tar")
+        archives[-1].write_bytes(SHAPES[name][0]())
     with ours.store() as store:
         for path in archives:
             store.images.load(path)
@@ -91,12 +97,17 @@ def test_dockerd_makes_the_same_images(request: pytest.FixtureRequest, root_dir:
         for path in archives:
             docker.load(str(path))
         others = docker.images()
+        (root_dir / "saved.tar").write_bytes(docker.save("old:1", "null:1", SHAPED))
         others_parents = {image: docker.inspect_image(image)["Parent"] or None for image in others}
     with theirs.store() as store:
         seen.append(shown(store, "aufs:1"))
         assert (store.check(), store.images.get("aufs:1").missing) == ([], None)
     seen[1].pop(".wh..wh.plnk", None)  # which 20.10 leaves there, empty
     assert seen[0] == seen[1]
+    with LayerStore(root_dir / "again", driver="vfs", durability="relaxed") as store:
+        again = {image.id: set(image.names) for image in store.images.load(root_dir / "saved.tar")}
+    assert again.items() <= mine.items()
+    assert again[SHAPED_ID] == {SHAPED}
     assert mine == others
     assert parents == others_parents
 

@@ -64,6 +64,7 @@ each_format = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.sampled(3)
 @each_format
 @pytest.mark.parametrize(
     ("reference", "number", "names"),
@@ -95,6 +96,7 @@ def test_a_layouts_image_is_chosen_by_its_tag_alone(store: LayerStore) -> None:
     assert load(store, tags, reference="v2", name="app") == ([f"{HERE} app:v2"], [])
 
 
+@pytest.mark.sampled(4)
 @each_format
 @pytest.mark.parametrize("reference", ["none:1", "app:2", "pp:1", "@4", "@", ""])
 @pytest.mark.usefixtures("nothing_is_left")

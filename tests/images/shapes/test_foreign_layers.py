@@ -133,3 +133,14 @@ def test_a_descriptor_is_kept_up_to_a_size(store: LayerStore) -> None:
     with pytest.raises(LimitExceeded, match="the descriptor in bytes of a layer"):
         store.images.load(io.BytesIO(as_tar(layout(OCI, ["https://example.org/" + "x" * 70_000]))))
     assert store.images.list() == []
+
+
+def test_what_newer_dockers_say_of_every_layer_is_not_kept(store: LayerStore) -> None:
+    members = docker_archive([LAYER], ["app:1"])
+    (entry,) = json.loads(members["manifest.json"])
+    plain = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "size": len(LAYER)}
+    entry["LayerSources"] = {digest_of(LAYER): {**plain, "digest": digest_of(LAYER)}}
+    store.images.load(
+        io.BytesIO(as_tar({**members, "manifest.json": json.dumps([entry]).encode()}))
+    )
+    assert kept(store) == {}

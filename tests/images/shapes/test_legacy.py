@@ -163,6 +163,7 @@ def broken(change: str) -> Members:
     return {**members, f"{IDS[0]}/json": json.dumps(document).encode()}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize(
     ("change", "message"),
