@@ -16,6 +16,7 @@ _FIELDS = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _MAGICS = [b"ustar\x0000", b"ustar  \0", b"\0" * 8, b"ustar\x00\x00\x00"]
 _SMALL = st.integers(0, 1200)
 
+_ODD_TARGETS = [b"/d", b"../d", b"../../etc", b"/", b"l", b"", b".wh..wh.plnk/1"]
 plain_names = st.sampled_from(
     [b"a", b"b", b"d/a", b"d/b", b"d", b"d/", b"l", b"l/a", b"e/f/a", b"./a", b"/a", b"a/", b"./"]
 )
@@ -23,12 +24,12 @@ odd_names = st.sampled_from(
     [
         b"d/../a", b"/d//b", b"../a", b"/../b", b"", b".", b"a\xff", b"d/\xe9/a", b"n" * 99,
         b"l/../a", b".wh.a", b"d/.wh.b", b"d/.wh..wh..opq", b".wh..wh.aufs", b".wh.", b"q\"<\\>&",
-        b"d/.wh..", b"d/./a/", b"d/\xe2\x80\xa8", b"d/b/c/e/f",
+        b"d/.wh..", b".wh..wh.plnk/1", b"d/./a/", b"d/\xe2\x80\xa8", b"d/b/c/e/f",
     ]
 )  # fmt: skip
 long_names = st.builds(lambda a, n: a + b"x" * n, plain_names, st.integers(90, 300))
 names = st.one_of(plain_names, plain_names, plain_names, plain_names, odd_names)
-targets = st.one_of(plain_names, st.sampled_from([b"/d", b"../d", b"../../etc", b"/", b"l", b""]))
+targets = st.one_of(plain_names, st.sampled_from(_ODD_TARGETS))
 
 
 def number(value: int, width: int, form: int) -> bytes:
