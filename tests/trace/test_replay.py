@@ -230,6 +230,21 @@ def test_hostile_requests_are_refused_as_any_callers(
     assert not list(root_dir.rglob("escaped"))
 
 
+def test_an_image_is_added_again_though_nothing_was_recorded_of_its_annotations(
+    root_dir: Path, tmp_path: Path
+) -> None:
+    """As in journals of earlier versions."""
+    facts: dict[str, Any] = {
+             "names": {"app:1": "app"}, "parent": None, "image_id": "sha256:" + "0" * 64,
+             "diff_ids": []}  # fmt: skip
+    row = (1, 0, 1, "caller", "images", "AddImage", "", 1, 1, 1, "ok", facts)
+    journal = write_rows(tmp_path / "old", iter([row]))
+    root = root_dir / "new"
+    assert main(["--driver", "vfs", "trace", str(journal), "replay", "--root", str(root)]) == 0
+    with LayerStore(root, driver="vfs") as store:
+        assert store.images.get("app:1").annotations == ()
+
+
 def test_a_replay_wants_an_empty_place(root_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     journal = record_everything(root_dir)
     assert main(["trace", str(journal), "replay", "--root", str(root_dir)]) == 1

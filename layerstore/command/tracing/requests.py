@@ -281,7 +281,7 @@ class RequestMaker:
             parent=ImageID(self._images[parent]) if parent in self._images else None,
             names={name: repository_of(name) for name in names},
             last_updated=now(),
-            annotations=tuple(_fact(record, "annotations", list[dict[str, str]])),
+            annotations=tuple(_fact(record, "annotations", list[dict[str, str]] | None) or ()),
         )
 
     def _query(self, record: TraceRecord, outcome: str) -> m.ImageQuery:
