@@ -18,6 +18,7 @@ _MOST = 1000
 def called_in_index(archive: Archive) -> dict[str, list[Annotations]]:
     """Return what annotations call each image, by the digest of its configuration."""
     found: dict[str, list[Annotations]] = {}
+    configs: dict[str, str] = {}
     if archive.size(INDEX) is None:
         return found
     try:
@@ -25,8 +26,10 @@ def called_in_index(archive: Archive) -> dict[str, list[Annotations]]:
         for descriptor in decode(content, Index, INDEX).manifests[:_MOST]:
             if descriptor.naming and descriptor.media_type in MANIFESTS:
                 blob = blob_of(descriptor, archive.label)
-                manifest = decode(read_blob(archive, blob, MAX_CONFIG), Manifest, blob)
-                found.setdefault(manifest.config.digest, []).append(descriptor.naming)
+                if blob not in configs:
+                    manifest = decode(read_blob(archive, blob, MAX_CONFIG), Manifest, blob)
+                    configs[blob] = manifest.config.digest
+                found.setdefault(configs[blob], []).append(descriptor.naming)
     except (InvalidImage, LimitExceeded):
         return {}
     return found

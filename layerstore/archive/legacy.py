@@ -21,14 +21,17 @@ from layerstore.archive.v1_config import V1Image, config_of_v1, read_v1, step_of
 from layerstore.archive.wanted import Wanted
 from layerstore.drivers.errors import InvalidImage, InvalidTar, LimitExceeded
 from layerstore.drivers.model.ids import DiffID
-from layerstore.drivers.model.image_config import MAX_CONFIG, MAX_LAYERS, parse_json
+from layerstore.drivers.model.image_config import MAX_CONFIG, parse_json
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.tar.source import open_source
 from layerstore.drivers.work import OwnedDescriptor, TarSource
 
 REPOSITORIES = "repositories"
 _CHUNK = 1 << 20
-_MOST = 10_000
+_MOST = 4_000
+_DEEPEST = 200
+_MOST_BYTES = 256 << 20
+"""Of all configurations: each has what those below it have, so that few files can make many."""
 _Repositories = dict[str, dict[str, str]]
 
 
@@ -95,11 +98,13 @@ class _Reader:
         self._archive = archive
         self._limits = limits
         self._made: dict[str, ArchivedImage] = {}
+        self._diffs: dict[tuple[int, int, int], DiffID] = {}
+        self._bytes = 0
         for number, name in enumerate(_folders(archive)):
             if number >= _MOST:
                 raise LimitExceeded(f"the layers of {archive.label}", _MOST)
             try:
-                content = read_blob(archive, f"{name}/json", MAX_CONFIG)
+                content = self._counted(read_blob(archive, f"{name}/json", MAX_CONFIG))
                 what = f"{name}/json of {archive.label}"
                 self.layers[name] = _Layer(content, read_v1(content, what))
             except InvalidImage as error:
@@ -128,10 +133,20 @@ class _Reader:
                 reason = f"layer {chain[-1]} is made from {parent[:100]!r}, which is missing"
                 raise InvalidImage(self._archive.label, reason)
             chain.append(parent)
-            if len(chain) > MAX_LAYERS or len(chain) > len(self.layers):
+            if len(chain) > len(self.layers):
                 reason = f"the parents of layer {name} lead in a circle"
                 raise InvalidImage(self._archive.label, reason)
+            if len(chain) > _DEEPEST:
+                what = f"the layers of one image of {self._archive.label}"
+                raise LimitExceeded(what, _DEEPEST)
         return chain[::-1]
+
+    def _counted(self, content: bytes) -> bytes:
+        self._bytes += len(content)
+        if self._bytes > _MOST_BYTES:
+            what = f"the size in bytes of all configurations of {self._archive.label}"
+            raise LimitExceeded(what, _MOST_BYTES)
+        return content
 
     def _make(
         self, name: str, below: ArchivedImage | None, names: list[str], *, is_step: bool
@@ -141,7 +156,7 @@ class _Reader:
         diffs, history = (below.facts.diff_ids, below.facts.history) if below else ((), ())
         diffs = (*diffs, self._diff(blob))
         history = (*history, step_of(layer.image))
-        config = config_of_v1(layer.content, layer.image, diffs, history)
+        config = self._counted(config_of_v1(layer.content, layer.image, diffs, history))
         layers = [*(below.layers if below else ()), archived]
         made = make_image(self._archive, config, layers, names, f"{name}/json")
         parent = below.facts.image_id if below else None
@@ -151,6 +166,9 @@ class _Reader:
         """Return the diff ID of a tar, which nothing in this format tells."""
         digest = hashlib.sha256()
         with self._archive.open(blob) as region:
+            place = (os.fstat(cast("int", region.file)).st_ino, region.offset, region.size)
+            if place in self._diffs:
+                return self._diffs[place]
             source = TarSource(inflate=True, offset=region.offset, size=region.size)
             given = OwnedDescriptor(os.dup(cast("int", region.file)))
             with closing(given), open_source(source, (given,), self._limits) as tar:
@@ -159,4 +177,4 @@ class _Reader:
                         digest.update(piece)
                 except InvalidTar as error:
                     raise InvalidImage(self._archive.label, f"{blob}: {error.reason}") from error
-        return DiffID(f"sha256:{digest.hexdigest()}")
+        return self._diffs.setdefault(place, DiffID(f"sha256:{digest.hexdigest()}"))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from layerstore.drivers.errors import InvalidImage, InvalidName
-from layerstore.drivers.model.platform import Platform
+from layerstore.drivers.model.platform import Platform, parse_platform
 from layerstore.drivers.model.reference import parse_reference
 
 _PLACE = re.compile(r"@([0-9]{1,9})\Z", re.ASCII)
@@ -51,12 +51,19 @@ class Wanted:
         raise InvalidImage(label, f"no image in it is called {wanted[:200]!r} ({_there(called)})")
 
 
-def parse_repository(text: str) -> str:
-    """Check a repository that tags are to be of. Raises InvalidName."""
-    reference = parse_reference(text)
-    if not reference.is_repository:
-        raise InvalidName(text, "it is to be a repository alone, as the archive has the tag")
-    return reference.repository
+def make_wanted(
+    reference: str | None, platform: str | None, repository: str | None, *, every_platform: bool
+) -> Wanted:
+    """Check what a caller wants. Raises InvalidArgument for no platform, InvalidName."""
+    parsed = parse_reference(repository) if repository is not None else None
+    if parsed is not None and not parsed.is_repository:
+        raise InvalidName(str(parsed), "it is to be a repository alone, as the archive has the tag")
+    return Wanted(
+        reference=reference,
+        platform=parse_platform(platform) if platform is not None else None,
+        every_platform=every_platform,
+        repository=parsed.repository if parsed is not None else None,
+    )
 
 
 def _tagged(name: str) -> str:

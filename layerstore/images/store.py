@@ -15,7 +15,7 @@ import msgspec
 
 from layerstore.actors import messages as m
 from layerstore.archive.open import ArchiveSource
-from layerstore.archive.wanted import Wanted, parse_repository
+from layerstore.archive.wanted import make_wanted
 from layerstore.archive.write import SavedImage
 from layerstore.asking.progress import Notice, Progress
 from layerstore.drivers.errors import (
@@ -107,12 +107,7 @@ class ImageStore:
         digest says, LimitExceeded, and what LayerStore.register raises. After any of them nothing
         of the archive is left.
         """
-        wanted = Wanted(
-            reference=reference,
-            platform=parse_platform(platform) if platform is not None else None,
-            every_platform=all_platforms,
-            repository=parse_repository(name) if name is not None else None,
-        )
+        wanted = make_wanted(reference, platform, name, every_platform=all_platforms)
         with loaded_layers(self._store, source, wanted, progress) as found:
             loaded = []
             for one in found.images:

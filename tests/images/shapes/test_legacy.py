@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from layerstore import InvalidImage, LayerStore
+from layerstore import InvalidImage, LayerStore, LimitExceeded
 from tests.images.samples import Members, files_of
+from tests.images.shapes.shapes import in_tar
 from tests.support.archives import as_directory, as_tar
 from tests.support.tars import layer_tar
 
@@ -197,3 +198,24 @@ def test_what_an_image_that_cannot_be_taken_is_made_from_is_not_left(store: Laye
     assert images == [("base:1",)]
     assert note.startswith("left out: ")
     assert len(store.images.list()) == 1
+
+
+def test_few_bytes_make_no_endless_images(store: LayerStore) -> None:
+    deep: Members = {}
+    ids = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(201)]
+    for number, one in enumerate(ids):
+        parent = {"parent": ids[number - 1]} if number else {}
+        deep[f"{one}/json"] = json.dumps(parent).encode()
+        deep[f"{one}/layer.tar"] = b""
+    with pytest.raises(LimitExceeded, match="the layers of one image"):
+        load(store, deep)
+    wide = {f"{number:064}/json": b"{}" for number in range(4001)}
+    with pytest.raises(LimitExceeded, match="the layers of"):
+        load(store, wide)
+    large = json.dumps({"comment": "x" * 3_000_000}).encode()
+    links: dict[str, bytes | str] = {"first/json": large, "first/layer.tar": TARS[0]}
+    for number in range(100):
+        links |= {f"{number}/json": "../first/json", f"{number}/layer.tar": "../first/layer.tar"}
+    with pytest.raises(LimitExceeded, match="the size in bytes of all configurations"):
+        store.images.load(io.BytesIO(in_tar(links)))
+    assert store.images.list() == []
