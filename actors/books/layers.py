@@ -104,6 +104,8 @@ class LayerBooks:
         """
         self._retained = retained
         self._entries: dict[ChainID, LayerEntry] = {}
+        self._holding: dict[int, LayerEntry] = {}
+        """Who is held by each reference, which its caller may have been made to forget."""
         for layer in stored:
             parent = self._entries[layer.parent] if layer.parent is not None else None
             self.open_entry(
@@ -123,6 +125,7 @@ class LayerBooks:
         for reference, chain_id in list(retained.held.items()):
             if chain_id in self._entries:
                 self._entries[chain_id].held.add(reference)
+                self._holding[reference] = self._entries[chain_id]
             else:
                 self.drop(reference)
         # What was made for a caller that never heard of it goes again.
@@ -137,6 +140,7 @@ class LayerBooks:
     def hold(self, entry: LayerEntry, reference: int) -> None:
         """Enter a reference that a caller retains."""
         entry.held.add(reference)
+        self._holding[reference] = entry
         self._retained.held[reference] = entry.chain_id
 
     def hold_new(self, entry: LayerEntry, reference: int) -> None:
@@ -148,6 +152,7 @@ class LayerBooks:
     def let_go(self, entry: LayerEntry, reference: int) -> None:
         """Strike a reference out; it outlives these books until it is `dropped`."""
         entry.held.discard(reference)
+        self._holding.pop(reference, None)
         self.forsake(entry)
 
     def drop(self, reference: int) -> None:
@@ -158,6 +163,7 @@ class LayerBooks:
     def undo(self, entry: LayerEntry, reference: int) -> None:
         """Strike a reference out for good, as if it had never been; what was there before stays."""
         entry.held.discard(reference)
+        self._holding.pop(reference, None)
         self.drop(reference)
         if entry.made_by == reference and not entry.forsaken:
             entry.undone = True
@@ -251,6 +257,4 @@ class LayerBooks:
 
     def holding(self, reference: int) -> LayerEntry | None:
         """Return the entry that a reference retains, whichever it is."""
-        chain = self._retained.held.get(reference)
-        entry = self._entries.get(chain) if chain is not None else None
-        return entry if entry is not None and reference in entry.held else None
+        return self._holding.get(reference)

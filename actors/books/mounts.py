@@ -100,7 +100,7 @@ _NOT_MOUNTED = Mounted(0, None, here=False)
 
 
 class MountBooks:
-    """All entries: by name, by ID, and by what they were made from."""
+    """All entries: by name, by reference, and by what they were made from."""
 
     def __init__(
         self,
@@ -116,7 +116,8 @@ class MountBooks:
         """
         self._retained = retained
         self._entries: dict[str, MountEntry] = {}
-        self._by_id: dict[str, MountEntry] = {}
+        self._holding: dict[int, MountEntry] = {}
+        """Who is held by each reference, which its caller may have been made to forget."""
         self._by_image: dict[ImageID, set[str]] = {}
         """The names of those whose image is noted."""
         self._unnoted: dict[ChainID | None, set[str]] = {}
@@ -150,6 +151,7 @@ class MountBooks:
     def hold(self, entry: MountEntry, reference: int) -> None:
         """Enter a reference that a caller holds."""
         entry.references.add(reference)
+        self._holding[reference] = entry
         self._retained.held[reference] = entry.mount_id
 
     def hold_new(self, entry: MountEntry, reference: int) -> None:
@@ -161,6 +163,7 @@ class MountBooks:
     def drop(self, entry: MountEntry, reference: int) -> None:
         """Strike a reference out for good; out of its entry's alone it outlives these books."""
         entry.references.discard(reference)
+        self._holding.pop(reference, None)
         self._retained.held.pop(reference, None)
         self._retained.made.pop(reference, None)
 
@@ -203,7 +206,7 @@ class MountBooks:
 
     def _enter(self, entry: MountEntry) -> None:
         self._entries[entry.name] = entry
-        self._by_id[entry.mount_id] = entry
+        self._holding.update(dict.fromkeys(entry.references, entry))
         self._beside(entry).add(entry.name)
 
     def _beside(self, entry: MountEntry) -> set[str]:
@@ -239,7 +242,6 @@ class MountBooks:
         """Free the name."""
         self.end(entry.mount_id)
         del self._entries[entry.name]
-        self._by_id.pop(entry.mount_id, None)
         self._take_out(entry)
 
     def find(self, name: str) -> MountEntry:
@@ -262,7 +264,7 @@ class MountBooks:
 
     def holding(self, reference: int) -> MountEntry | None:
         """Return the entry that a reference holds, whichever it is."""
-        entry = self._by_id.get(self._retained.held.get(reference, ""))
+        entry = self._holding.get(reference)
         return entry if entry is not None and reference in entry.references else None
 
     def all(self) -> Iterator[MountEntry]:
