@@ -1,16 +1,16 @@
-"""Where a file on the disk has holes, and how a sparse member says it in a tar that is written.
+"""When a file's holes are worth a sparse member in a tar that is written, and how that says them.
 
-Owns finding them and the map of GNU's sparse format 1.0, which stands in front of the content.
-`sparse` reads such maps. It writes nothing.
-Sources: lseek(2), SEEK_DATA; the GNU tar manual, appendix "Sparse Formats".
+Owns the map of GNU's sparse format 1.0, which stands in front of the content. `sparse` reads such
+maps. It writes nothing.
+Source: the GNU tar manual, appendix "Sparse Formats".
 """
 
 from __future__ import annotations
 
-import errno
 import os
 
 from layerstore.drivers.tar.format import padding
+from layerstore.drivers.tree.holes import pieces_of
 
 Pieces = list[tuple[int, int]]
 """Offset and length of each part of a file that isn't a hole."""
@@ -30,19 +30,7 @@ def find_data(fd: int, status: os.stat_result) -> Pieces:
     size = status.st_size
     if status.st_blocks * 512 >= size:
         return [(0, size)]
-    found: Pieces = []
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            break  # a hole to the end
-        end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-        if start < end:
-            found.append((start, end - start))
-    return found
+    return list(pieces_of(fd, size))
 
 
 def is_worth_it(pieces: Pieces, size: int) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from layerstore.drivers.errors import DriverError
+from layerstore.drivers.tree.holes import pieces_of
 
 _FICLONE = 0x40049409
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -158,17 +159,8 @@ def copy_content(source: int, target: int, size: int) -> None:
     except OSError as error:
         if error.errno not in _NO_CLONE:
             raise
-    position = 0
-    while position < size:
-        try:
-            start = os.lseek(source, position, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            break  # a hole to the end
-        end = os.lseek(source, start, os.SEEK_HOLE)
-        _range(source, target, start, end)
-        position = end
+    for start, length in pieces_of(source, size):
+        _range(source, target, start, start + length)
     os.ftruncate(target, size)
 
 
