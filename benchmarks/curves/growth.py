@@ -36,6 +36,15 @@ _COMMANDS = {
     "history": ["history", "app1:1"],
     "tag": ["tag", "app1:1", "other:{number}"],
     "create": ["create", "--image", "app1:1", "made{number}"],
+    "mount": ["mount", "rw1"],
+    "umount": ["umount", "rw1"],
+    "diff": ["diff", "rw2"],
+    "cp": ["cp", "rw2:/f", "{place}/f"],
+    "commit": ["commit", "rw2", "committed:{number}"],
+    "export": ["export", "-o", "/dev/null", "rw2"],
+    "import": ["import", "{place}/layer.tar", "imported:{number}"],
+    "load": ["load", "-i", "{place}/image.tar"],
+    "du": ["du"],
     "rm of one": ["rm", "rw{number}"],
     "rmi of one": ["rmi", "-f", "app0:{number}"],
     "rmi of eight": ["rmi", "-f", *(f"app{number}:9" for number in range(1, 1 + _MANY))],
@@ -43,7 +52,7 @@ _COMMANDS = {
     "prune": ["prune", "-f"],
     "check": ["check"],
 }
-"""What is typed; `{number}` is another one each round."""
+"""What is typed; `{number}` is another one each round, `{place}` a directory with archives."""
 
 
 def measure_growth(bench: Bench) -> Lines:
@@ -51,12 +60,14 @@ def measure_growth(bench: Bench) -> Lines:
     calls: dict[str, list[float]] = {}
     commands: dict[str, list[float]] = {}
     for count in _COUNTS:
-        root = bench.directory()
+        root, place = bench.directory(), bench.directory()
+        (place / "layer.tar").write_bytes(layer_tar({"g": b"y"}))
+        (place / "image.tar").write_bytes(_archive(_COUNTS[-1], 1))
         with bench.store(root=root) as store:
             _fill(store, count, calls)
             _call(store, calls)
         for name, words in _COMMANDS.items():
-            seconds = _seconds(root, words, bench.rounds if "{number}" in str(words) else 1)
+            seconds = _seconds(root, place, words, bench.rounds if "{number}" in str(words) else 1)
             commands.setdefault(name, []).append(seconds)
     _print("calls, us each", calls, 1e6)
     _print("commands, ms", commands, 1e3)
@@ -112,10 +123,10 @@ def _call(store: LayerStore, calls: dict[str, list[float]]) -> None:
         calls.setdefault(name, []).append((time.perf_counter() - start) / rounds)
 
 
-def _seconds(root: Path, words: list[str], rounds: int) -> float:
+def _seconds(root: Path, place: Path, words: list[str], rounds: int) -> float:
     best = float("inf")
     for number in range(rounds):
-        typed = [word.format(number=number + 7) for word in words]
+        typed = [word.format(number=number + 7, place=place) for word in words]
         start = time.perf_counter()
         done = subprocess.run(
             [_LAYERSTORE, "--root", str(root), *typed],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from layerstore import JobCancelled, LayerStore
+from layerstore.command import main
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.root.disk import DiskConfig, make_disk
 from layerstore.drivers.root.trash import MORE_NAMES, holds_little, sweep, trash_path
@@ -116,3 +117,19 @@ def test_a_process_of_its_own_empties_the_trash_if_no_other_is_at_it(root_dir: P
 
 def test_a_root_without_a_trash_needs_nobody(tmp_path: Path) -> None:
     assert not leave_trash(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "at_once"),
+    [(["ls"], False), (["prune", "-f"], False), (["prune", "-f", "--wait"], True)],
+)
+def test_a_command_waits_for_the_trash_only_if_asked(
+    root_dir: Path, capfd: pytest.CaptureFixture[str], words: list[str], at_once: bool
+) -> None:
+    LayerStore(root_dir, driver="vfs").close()
+    trash = much(root_dir)
+    assert main(["--root", str(root_dir), *words]) == 0
+    assert capfd.readouterr().err == ""
+    if at_once:
+        assert list(trash.iterdir()) == []
+    wait_until(lambda: list(trash.iterdir()) == [])
