@@ -127,7 +127,8 @@ def by_bsdtar(data: bytes, place: Path) -> Path:
 
 def by_tarfile(data: bytes, place: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(place, filter="fully_trusted")  # noqa: S202
+        archive.extraction_filter = lambda member, _: member  # before 3.11.4 it means nothing
+        archive.extractall(place)  # noqa: S202
     return place
 
 
