@@ -118,6 +118,22 @@ def test_a_directory_of_skopeos_own_is_refused(store: LayerStore, tmp_path: Path
     assert store.images.list() == []
 
 
+@pytest.mark.needs("buildah")
+def test_an_image_is_the_same_as_buildah_pushes_it(
+    store: LayerStore, expected: Callable[[str], dict[str, Facts]], tmp_path: Path
+) -> None:
+    source = as_directory(layout({REF: "source"}), tmp_path / "source")
+    places = ["--root", str(tmp_path / "root"), "--runroot", str(tmp_path / "run")]
+    buildah = ["buildah", *places, "--storage-driver", "vfs"]
+    run(*buildah, "pull", "--quiet", f"oci:{source}:source")
+    for kind in ("oci", "oci-archive", "docker-archive"):
+        made = tmp_path / kind
+        run(*buildah, "push", "--quiet", IMAGE.removeprefix("sha256:"), f"{kind}:{made}:{NAME}")
+        (image,) = store.images.load(made)
+        check(store, image, [NAME], expected)
+        store.images.remove(NAME)
+
+
 @pytest.mark.needs("umoci")
 def test_an_image_that_umoci_has_tagged_is_the_same(
     store: LayerStore, expected: Callable[[str], dict[str, Facts]], tmp_path: Path
