@@ -118,6 +118,7 @@ def test_a_directory_of_skopeos_own_is_refused(store: LayerStore, tmp_path: Path
     assert store.images.list() == []
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("buildah")
 def test_an_image_is_the_same_as_buildah_pushes_it(
     store: LayerStore, expected: Callable[[str], dict[str, Facts]], tmp_path: Path
