@@ -125,7 +125,7 @@ def _remove_everything(layerstore: Command, names: list[str], image_id: str, roo
     assert layerstore.json("ls") == []
     assert not [point for point in mount_points() if point.path.startswith(str(root))]
     layerstore("rmi", "changed:1")
-    layerstore("rmi", NAME)
+    layerstore("rmi", "--wait", NAME)
     assert layerstore.json("images") == []
     left = [path for path in (root / "overlay2").iterdir() if path.name != "l"]
     assert left == []
