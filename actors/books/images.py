@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.actors.books.names import NameBook
 from layerstore.actors.messages import FindOrigin, ImageMetadata, ImageQuery, RemoveImage
@@ -19,8 +20,7 @@ from layerstore.drivers.model.ids import ChainID, hex_of
 from layerstore.drivers.model.image_config import ImageFacts, ImageID, Repositories, StoredImage
 
 
-@dataclass(slots=True, kw_only=True)
-class ImageEntry:
+class ImageEntry(Struct, kw_only=True):
     """One image's page."""
 
     facts: ImageFacts
@@ -30,8 +30,7 @@ class ImageEntry:
     annotations: tuple[Annotations, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
+class Removal(Struct, frozen=True, kw_only=True):
     """What a RemoveImage comes to."""
 
     entry: ImageEntry

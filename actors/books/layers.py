@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from layerstore.actors.books.retained import LayersRetained
 from layerstore.actors.messages import LayerMetadata
@@ -29,8 +30,7 @@ class LayerState(enum.Enum):
     REMOVING = "removing"
 
 
-@dataclass(slots=True, kw_only=True)
-class LayerEntry:
+class LayerEntry(Struct, kw_only=True):
     """One layer's page."""
 
     chain_id: ChainID

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from layerstore.actors.books.retained import Mounted, MountsRetained
 from layerstore.actors.messages import MountMetadata, MountsByOrigin
@@ -26,8 +27,7 @@ class MountState(enum.Enum):
     REMOVING = "removing"
 
 
-@dataclass(slots=True, kw_only=True)
-class MountEntry:
+class MountEntry(Struct, kw_only=True):
     """One read-write layer's page."""
 
     name: str

@@ -7,8 +7,9 @@ may go is decided by the book of the images.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from layerstore.actors.messages import ImageQuery
 from layerstore.drivers.errors import InvalidName
@@ -16,8 +17,7 @@ from layerstore.drivers.model.image_config import ImageID, Repositories
 from layerstore.drivers.model.reference import normal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamesChange:
+class NamesChange(Struct, frozen=True, kw_only=True):
     """What all names are to become, and how that differs from what they are."""
 
     repositories: Repositories

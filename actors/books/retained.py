@@ -7,13 +7,12 @@ part has one registry that writes it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from layerstore.drivers.model.ids import ChainID
 
 
-@dataclass(frozen=True, slots=True)
-class Mounted:
+class Mounted(Struct, frozen=True):
     """How a read-write layer is mounted."""
 
     count: int
@@ -22,8 +21,7 @@ class Mounted:
     """Mounted through this store, not found when it was opened."""
 
 
-@dataclass(slots=True)
-class LayersRetained:
+class LayersRetained(Struct):
     """The LayerRegistry's part."""
 
     held: dict[int, ChainID] = field(default_factory=dict)
@@ -36,8 +34,7 @@ class LayersRetained:
     """Cache IDs of layers that are being registered, or whose caller gave up."""
 
 
-@dataclass(slots=True)
-class MountsRetained:
+class MountsRetained(Struct):
     """The MountRegistry's part."""
 
     held: dict[int, str] = field(default_factory=dict)
@@ -50,8 +47,7 @@ class MountsRetained:
     """Mount IDs of read-write layers that are being made, or whose caller gave up."""
 
 
-@dataclass(slots=True)
-class Retained:
+class Retained(Struct):
     """Both parts."""
 
     fresh: bool = True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from layerstore.actors.runtime.message import Message
 from layerstore.actors.watching.facts import plain
@@ -13,8 +14,7 @@ from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import ImageFacts, ImageID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageQuery:
+class ImageQuery(Struct, frozen=True, kw_only=True):
     """How an image was asked for: by full ID or name, else by the start of its ID."""
 
     asked: str
@@ -39,8 +39,7 @@ class ImageQuery:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AboutImage(Message):
+class AboutImage(Message, frozen=True, kw_only=True):
     """What requests have in common that ask for one image."""
 
     query: ImageQuery
@@ -54,15 +53,14 @@ class AboutImage(Message):
         return {**Message.for_journal(self), **self.query.for_journal()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddImage(Message):
+class AddImage(Message, frozen=True, kw_only=True):
     """Keep an image whose layers are in the store, and give it names; ImageMetadata."""
 
     public: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ("names", "parent", "annotations")
 
     facts: ImageFacts
-    config: bytes = field(repr=False)
+    config: bytes
     parent: ImageID | None
     names: Mapping[str, str]
     """Full reference -> its repository."""
@@ -82,8 +80,7 @@ class AddImage(Message):
         return {**Message.for_journal(self), **ids}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindImage(AboutImage):
+class FindImage(AboutImage, frozen=True, kw_only=True):
     """Answered with ImageMetadata."""
 
     public: ClassVar[bool] = True
@@ -91,8 +88,7 @@ class FindImage(AboutImage):
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListTags(AboutImage):
+class ListTags(AboutImage, frozen=True, kw_only=True):
     """Answered with a list of the tags that are meant, of a repository without one all it has."""
 
     public: ClassVar[bool] = True
@@ -100,8 +96,7 @@ class ListTags(AboutImage):
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindOrigin(Message):
+class FindOrigin(Message, frozen=True, kw_only=True):
     """Answered with the ImageMetadata of what a read-write layer was made from, None for none.
 
     That is the recorded image; where there is none, one with the same top layer, if there is one.
@@ -119,8 +114,7 @@ class FindOrigin(Message):
         return (self.recorded_image or "")[:19]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListImages(Message):
+class ListImages(Message, frozen=True, kw_only=True):
     """Answered with a list of ImageMetadata, ordered by image ID."""
 
     public: ClassVar[bool] = True
@@ -128,8 +122,7 @@ class ListImages(Message):
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagImage(AboutImage):
+class TagImage(AboutImage, frozen=True, kw_only=True):
     """Give an image one more name, taking it from another that has it; ImageMetadata."""
 
     public: ClassVar[bool] = True
@@ -143,8 +136,7 @@ class TagImage(AboutImage):
         return f"{self.query.asked} {self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveImage(AboutImage):
+class RemoveImage(AboutImage, frozen=True, kw_only=True):
     """Take a name away, and with the last one the image; answered with RemovedImage.
 
     An image that is asked for by its ID loses all names, if `force` or all are of one repository.
@@ -161,8 +153,7 @@ class RemoveImage(AboutImage):
     """Only where it has no name; else it is in use."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadImageConfig(Message):
+class ReadImageConfig(Message, frozen=True, kw_only=True):
     """Answered with the verified configuration of an image, as a string."""
 
     public: ClassVar[bool] = True

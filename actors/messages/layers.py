@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from layerstore.actors.runtime.message import Message
@@ -11,8 +10,7 @@ from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.work import CheckJob, Descriptors, TarSource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AboutLayer(Message):
+class AboutLayer(Message, frozen=True, kw_only=True):
     """What messages about one layer have in common."""
 
     chain_id: ChainID
@@ -22,8 +20,7 @@ class AboutLayer(Message):
         return self.chain_id[:19]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AboutHeldLayer(AboutLayer):
+class AboutHeldLayer(AboutLayer, frozen=True, kw_only=True):
     """What requests have in common that name a layer and the reference that retains it."""
 
     recorded: ClassVar[tuple[str, ...] | None] = ("reference", "chain_id")
@@ -31,8 +28,7 @@ class AboutHeldLayer(AboutLayer):
     reference: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Register(Message):
+class Register(Message, frozen=True, kw_only=True):
     """Make a layer from a tar; answered with LayerMetadata, retained by `reference`."""
 
     public: ClassVar[bool] = True
@@ -43,15 +39,14 @@ class Register(Message):
     parent: ChainID | None
     descriptor: str | None
     source: TarSource
-    descriptors: Descriptors = field(repr=False)
+    descriptors: Descriptors
 
     def summary(self) -> str:
         """Return the parent."""
         return f"on {self.parent[:19]}" if self.parent else "base"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetLayer(AboutHeldLayer):
+class GetLayer(AboutHeldLayer, frozen=True, kw_only=True):
     """Retain a layer by a new reference; answered with LayerMetadata."""
 
     public: ClassVar[bool] = True
@@ -59,16 +54,14 @@ class GetLayer(AboutHeldLayer):
     abandoned_by: ClassVar[str | None] = "reference"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseLayer(AboutHeldLayer):
+class ReleaseLayer(AboutHeldLayer, frozen=True, kw_only=True):
     """Give a reference back; answered with a list of LayerMetadata of what went, top first."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapLayers(Message):
+class MapLayers(Message, frozen=True, kw_only=True):
     """Answered with a dictionary of chain ID -> LayerMetadata."""
 
     public: ClassVar[bool] = True
@@ -76,8 +69,7 @@ class MapLayers(Message):
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadLayer(AboutHeldLayer):
+class ReadLayer(AboutHeldLayer, frozen=True, kw_only=True):
     """Write a retained layer's tar to the descriptor: as registered, or as diff against another."""
 
     public: ClassVar[bool] = True
@@ -95,51 +87,46 @@ class ReadLayer(AboutHeldLayer):
     """Diff against nothing: the whole root file system."""
     sparse: bool = False
     """A diff has sparse members for files that are mostly holes."""
-    descriptors: Descriptors = field(repr=False)
+    descriptors: Descriptors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InspectLayer(AboutHeldLayer):
+class InspectLayer(AboutHeldLayer, frozen=True, kw_only=True):
     """Answered with the driver's metadata of a retained layer, a dictionary of strings."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetainLayer(AboutLayer):
+class RetainLayer(AboutLayer, frozen=True, kw_only=True):
     """Keep a layer for a mount; answered by Done with LayerMetadata."""
 
     token: int
-    reply_to: Ref = field(repr=False)
+    reply_to: Ref
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropLayer(AboutLayer):
+class DropLayer(AboutLayer, frozen=True, kw_only=True):
     """Undo RetainLayer; answered by Done with a list of LayerMetadata of what went."""
 
     token: int
     failed: bool
     """The mount was never made, so the layer is left as it was."""
-    reply_to: Ref = field(repr=False)
+    reply_to: Ref
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckDisk(Message):
+class CheckDisk(Message, frozen=True, kw_only=True):
     """Have a worker compare the disk with the metadata, or plan a repair; the job's outcome."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
 
-    job: CheckJob = field(repr=False)
+    job: CheckJob
 
     def summary(self) -> str:
         """Return the job."""
         return type(self.job).__name__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckLayer(AboutLayer):
+class CheckLayer(AboutLayer, frozen=True, kw_only=True):
     """Have a worker read a layer back, which stays meanwhile; answered with a list of Fault."""
 
     public: ClassVar[bool] = True

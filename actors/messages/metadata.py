@@ -6,16 +6,16 @@ Owns the facts that answers bring; sizes are in bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.ids import ChainID, DiffID
 from layerstore.drivers.model.image_config import ImageFacts, ImageID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerMetadata:
+class LayerMetadata(Struct, frozen=True, kw_only=True):
     """Facts of one read-only layer; sizes in bytes. moby: layer.Metadata and Layer."""
 
     chain_id: ChainID
@@ -39,8 +39,7 @@ class LayerMetadata:
         return {"chain_id": self.chain_id, "diff_id": self.diff_id}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountMetadata:
+class MountMetadata(Struct, frozen=True, kw_only=True):
     """Facts of one read-write layer."""
 
     name: str
@@ -59,8 +58,7 @@ class MountMetadata:
         return {"mount_id": self.mount_id}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageMetadata:
+class ImageMetadata(Struct, frozen=True, kw_only=True):
     """Facts of one image."""
 
     facts: ImageFacts
@@ -80,8 +78,7 @@ class ImageMetadata:
         return {"image_id": self.facts.image_id}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountsByOrigin:
+class MountsByOrigin(Struct, frozen=True, kw_only=True):
     """Names of read-write layers, ordered, by what is known of where they are from."""
 
     noted: list[str]
@@ -90,8 +87,7 @@ class MountsByOrigin:
     """On the image's top layer, if it has one, and made from nobody knows what."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemovedImage:
+class RemovedImage(Struct, frozen=True, kw_only=True):
     """What a RemoveImage took away."""
 
     untagged: tuple[str, ...]

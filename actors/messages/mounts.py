@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from msgspec import field
 
 from layerstore.actors.runtime.message import Message
 from layerstore.drivers.model.ids import ChainID
@@ -12,8 +13,7 @@ from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.work import Descriptors, Init, MountWork, TarSource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AboutMount(Message):
+class AboutMount(Message, frozen=True, kw_only=True):
     """What messages about one read-write layer have in common."""
 
     name: str
@@ -23,8 +23,7 @@ class AboutMount(Message):
         return self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AboutHeldMount(AboutMount):
+class AboutHeldMount(AboutMount, frozen=True, kw_only=True):
     """What requests have in common that name a read-write layer and the reference that holds it."""
 
     recorded: ClassVar[tuple[str, ...] | None] = ("reference", "name")
@@ -32,8 +31,7 @@ class AboutHeldMount(AboutMount):
     reference: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateRWLayer(AboutHeldMount):
+class CreateRWLayer(AboutHeldMount, frozen=True, kw_only=True):
     """Make a read-write layer; answered with MountMetadata, held by `reference`."""
 
     public: ClassVar[bool] = True
@@ -49,15 +47,14 @@ class CreateRWLayer(AboutHeldMount):
     parent: ChainID | None
     mount_label: str = ""
     storage_opt: Mapping[str, str] = field(default_factory=dict)
-    init: Init | None = field(default=None, repr=False)
+    init: Init | None = None
 
     def for_journal(self) -> Mapping[str, Any]:
         """See Message."""
         return {**Message.for_journal(self), "init": self.init is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetRWLayer(AboutHeldMount):
+class GetRWLayer(AboutHeldMount, frozen=True, kw_only=True):
     """Hold a read-write layer by a new reference; answered with MountMetadata."""
 
     public: ClassVar[bool] = True
@@ -65,16 +62,14 @@ class GetRWLayer(AboutHeldMount):
     abandoned_by: ClassVar[str | None] = "reference"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseRWLayer(AboutHeldMount):
+class ReleaseRWLayer(AboutHeldMount, frozen=True, kw_only=True):
     """Give a reference back; the last one removes the layer. Answered as ReleaseLayer is."""
 
     public: ClassVar[bool] = True
     repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetMountID(AboutMount):
+class GetMountID(AboutMount, frozen=True, kw_only=True):
     """Answered with the mount ID of a read-write layer."""
 
     public: ClassVar[bool] = True
@@ -82,8 +77,7 @@ class GetMountID(AboutMount):
     recorded: ClassVar[tuple[str, ...] | None] = ("name",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListMounts(Message):
+class ListMounts(Message, frozen=True, kw_only=True):
     """Answered with a list of MountMetadata, ordered by name, those in between included."""
 
     public: ClassVar[bool] = True
@@ -91,8 +85,7 @@ class ListMounts(Message):
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoteOrigin(AboutHeldMount):
+class NoteOrigin(AboutHeldMount, frozen=True, kw_only=True):
     """Note which image a read-write layer was made from, as its record on the disk says."""
 
     public: ClassVar[bool] = True
@@ -102,8 +95,7 @@ class NoteOrigin(AboutHeldMount):
     image_id: ImageID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountsOf(Message):
+class MountsOf(Message, frozen=True, kw_only=True):
     """Answered with MountsByOrigin: the names of the read-write layers made from an image."""
 
     public: ClassVar[bool] = True
@@ -119,8 +111,7 @@ class MountsOf(Message):
         return self.image_id[:19]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount(AboutHeldMount):
+class Mount(AboutHeldMount, frozen=True, kw_only=True):
     """Mount a read-write layer once more; answered with its path."""
 
     public: ClassVar[bool] = True
@@ -129,15 +120,13 @@ class Mount(AboutHeldMount):
     mount_label: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unmount(AboutHeldMount):
+class Unmount(AboutHeldMount, frozen=True, kw_only=True):
     """Undo one Mount; the last one unmounts."""
 
     public: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkOnMount(AboutHeldMount):
+class WorkOnMount(AboutHeldMount, frozen=True, kw_only=True):
     """Have a worker read or change a read-write layer; answered with the job's outcome."""
 
     public: ClassVar[bool] = True
@@ -159,15 +148,14 @@ class WorkOnMount(AboutHeldMount):
     skip_whiteout_names: bool = False
     """What would be a whiteout in what is read is left out."""
     source: TarSource | None = None
-    descriptors: Descriptors = field(default=(), repr=False)
+    descriptors: Descriptors = ()
 
     def summary(self) -> str:
         """Return the name and what is done."""
         return f"{self.name} {self.what}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnmountAll(Message):
+class UnmountAll(Message, frozen=True, kw_only=True):
     """Unmount what was mounted through this store; answered with the names that could not be."""
 
     public: ClassVar[bool] = True

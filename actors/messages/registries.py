@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from layerstore.actors.runtime.message import Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Abandon(Message):
+class Abandon(Message, frozen=True, kw_only=True):
     """Told: whoever asked with this reference or request gave up, or never heard the answer.
 
     What was made or held by it is undone; a job is stopped, wherever it has got to.
@@ -20,15 +20,13 @@ class Abandon(Message):
     reference: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseBooks(Message):
+class CloseBooks(Message, frozen=True, kw_only=True):
     """Refuse new requests from now on; answered when nothing is pending any more."""
 
     public: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """All names and IDs that a registry knows, at one moment."""
 
     busy: frozenset[str] = frozenset()
@@ -44,8 +42,7 @@ class Standing:
         return self.busy | before.busy | (self.ready ^ before.ready)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Underway(Message):
+class Underway(Message, frozen=True, kw_only=True):
     """Asked of the layers and the mounts: what is just being made or removed, and what stands.
 
     Answered with Standing.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from layerstore.actors.runtime.message import Message
 from layerstore.actors.runtime.ref import Ref
@@ -12,14 +13,13 @@ from layerstore.actors.watching.trace import Envelope
 from layerstore.drivers.work import Descriptors, Job
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submit(Message):
+class Submit(Message, frozen=True, kw_only=True):
     """Have a worker do a job and tell Done to `reply_to`."""
 
     token: int
     job: Job
-    descriptors: Descriptors = field(default=(), repr=False)
-    reply_to: Ref = field(repr=False)
+    descriptors: Descriptors = ()
+    reply_to: Ref
     at: int = field(default_factory=time.monotonic_ns)
     """When it was handed in, in nanoseconds of the monotonic clock."""
 
@@ -28,20 +28,18 @@ class Submit(Message):
         return f"{type(self.job).__name__} {self.job.summary()}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel(Message):
+class Cancel(Message, frozen=True, kw_only=True):
     """Have a job end as soon as may be: nobody wants it any more. Its Done is told all the same."""
 
     token: int
-    reply_to: Ref = field(repr=False)
+    reply_to: Ref
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run(Message):
+class Run(Message, frozen=True, kw_only=True):
     """A worker is to do these jobs in order."""
 
     submits: tuple[Submit, ...]
-    causes: tuple[Envelope | None, ...] = field(repr=False)
+    causes: tuple[Envelope | None, ...]
     """What each was submitted in, where it is traced."""
 
     @property
@@ -55,8 +53,7 @@ class Run(Message):
         return self.submits[0].summary() + more
 
 
-@dataclass(frozen=True, slots=True)
-class DoneJob:
+class DoneJob(Struct, frozen=True):
     """How one job went; times in nanoseconds."""
 
     kind: str
@@ -66,28 +63,24 @@ class DoneJob:
     worked: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished(Message):
+class Finished(Message, frozen=True, kw_only=True):
     """A worker did all of its Run and is idle."""
 
     worker: str
     jobs: tuple[DoneJob, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarmUp(Message):
+class WarmUp(Message, frozen=True, kw_only=True):
     """A worker is to spawn its child, if it has none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStatus(Message):
+class PoolStatus(Message, frozen=True, kw_only=True):
     """Answered with PoolFacts."""
 
     public: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobTally:
+class JobTally(Struct, frozen=True, kw_only=True):
     """What all jobs of one kind and outcome took together; times in seconds."""
 
     kind: str
@@ -100,8 +93,7 @@ class JobTally:
     worked: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolFacts:
+class PoolFacts(Struct, frozen=True, kw_only=True):
     """What a pool is doing right now."""
 
     workers: int
@@ -111,15 +103,13 @@ class PoolFacts:
     jobs: tuple[JobTally, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutOff(Message):
+class CutOff(Message, frozen=True, kw_only=True):
     """Fail the heavy jobs that wait, and from now on admit only what ends something."""
 
     public: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Died(Message):
+class Died(Message, frozen=True, kw_only=True):
     """Told: an actor of this generation is gone."""
 
     actor: str
@@ -130,22 +120,19 @@ class Died(Message):
         return self.actor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restore(Message):
+class Restore(Message, frozen=True, kw_only=True):
     """Answered once the actors that died before are made anew."""
 
     public: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep(Message):
+class Sweep(Message, frozen=True, kw_only=True):
     """Told: something lies in the trash since `at`, in nanoseconds of the monotonic clock."""
 
     at: int = field(default_factory=time.monotonic_ns)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drain(Message):
+class Drain(Message, frozen=True, kw_only=True):
     """Asked: empty the trash; answered when what lay in it is deleted."""
 
     public: ClassVar[bool] = True

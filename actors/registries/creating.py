@@ -7,8 +7,9 @@ all of it undone where a step fails or the caller gives up.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from layerstore.actors import messages as m
 from layerstore.actors.books.mounts import MountBooks, MountEntry, MountState
@@ -20,8 +21,7 @@ from layerstore.drivers.errors import JobCancelled, LayerStoreError
 from layerstore.drivers.model.ids import ChainID, check_mount_name, new_id, new_transaction
 
 
-@dataclass(slots=True, kw_only=True)
-class Creation:
+class Creation(Struct, kw_only=True):
     """A CreateRWLayer between its first message and its answer."""
 
     message: m.CreateRWLayer

@@ -7,8 +7,9 @@ done. What is being registered or removed is a state of its entry, never a lock.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from layerstore.actors import messages as m
 from layerstore.actors.books.layers import LayerBooks, LayerEntry, LayerState
@@ -28,8 +29,7 @@ from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.work import VerifyLayer
 
 
-@dataclass(slots=True, kw_only=True)
-class _Registration:
+class _Registration(Struct, kw_only=True):
     """A Register between its first message and its answer."""
 
     reference: int

@@ -8,8 +8,9 @@ entry, never a lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from layerstore.actors import messages as m
 from layerstore.actors.books.mounts import MountBooks, MountEntry, MountState
@@ -31,8 +32,7 @@ _MANY_REMOVED = 128
 """Removals after which the trash is emptied though others are under way."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Removal:
+class _Removal(Struct, kw_only=True):
     """The removal of a read-write layer whose last reference was given back."""
 
     entry: MountEntry

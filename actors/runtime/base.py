@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from time import monotonic_ns
 from typing import Any
 
 import pykka
+from msgspec import Struct
 
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.logs import tell_request
@@ -31,8 +31,7 @@ Promise = Notifying[Any]
 Continuation = Callable[[Done], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A request's answer that is an error; raising it would make Pykka log each as a failure."""
 
     error: LayerStoreError

@@ -6,8 +6,9 @@ Owns the root class; which messages there are is the room `messages`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
+
+from msgspec import Struct
 
 from layerstore.actors.watching.facts import plain
 from layerstore.drivers.errors import LayerStoreError
@@ -15,9 +16,12 @@ from layerstore.drivers.errors import LayerStoreError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """The root of all messages; `public` ones are asked, the others are told."""
+class Message(Struct, frozen=True, kw_only=True):
+    """The root of all messages; `public` ones are asked, the others are told.
+
+    Messages and jobs are msgspec's structs, which are made in a thirtieth of the time that a
+    dataclass takes; there are a hundred, and a command imports them all.
+    """
 
     public: ClassVar[bool] = False
     repeatable: ClassVar[bool] = False
@@ -33,6 +37,9 @@ class Message:
         """IDs and names only, for traces; never contents."""
         return ""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.summary()})"
+
     def for_journal(self) -> Mapping[str, Any]:
         """Return the recorded fields as plain data; what is not listed is not taken down."""
         return {name: plain(getattr(self, name)) for name in self.recorded or ()}
@@ -43,8 +50,7 @@ class Message:
         return None if self.abandoned_by is None else getattr(self, self.abandoned_by)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done(Message):
+class Done(Message, frozen=True, kw_only=True):
     """The work or question `token` is finished: with a value, or with an error."""
 
     token: int

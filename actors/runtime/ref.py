@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pykka
+from msgspec import Struct, field
 
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.message import Message
@@ -58,8 +58,7 @@ class Keeper(Protocol):
         """Close the descriptors in what it was told and never gets to."""
 
 
-@dataclass(slots=True)
-class Identity:
+class Identity(Struct):
     """What an actor is called, who traces and watches it, and (once it has started) its thread."""
 
     name: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from layerstore.actors.watching.trace import CALLER, Content, Envelope
 
@@ -28,8 +29,7 @@ class Seen(Protocol):
         """Return what it has before it; None where it has none yet, or has stopped."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class Glance(Struct, frozen=True, kw_only=True):
     """One actor at one moment."""
 
     name: str
@@ -45,8 +45,7 @@ class Glance:
     workers: tuple[Seen, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorStatus:
+class ActorStatus(Struct, frozen=True, kw_only=True):
     """What one actor, worker or reaper has before it."""
 
     name: str
@@ -64,8 +63,7 @@ class ActorStatus:
     """Process ID of its child, if it has one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingRequest:
+class PendingRequest(Struct, frozen=True, kw_only=True):
     """A public request without an answer."""
 
     sequence: int
@@ -81,8 +79,7 @@ class PendingRequest:
     """Earlier requests without an answer that are about the same."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(Struct, frozen=True, kw_only=True):
     """Everything that is under way in a store."""
 
     requests: tuple[PendingRequest, ...]

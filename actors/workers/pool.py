@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
+
+from msgspec import structs
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.base import BookKeeper
@@ -96,7 +97,7 @@ class DriverPool(BookKeeper):
         """Return what is before the pool: the jobs that wait for a worker, too."""
         workers = tuple(self._workers.copy().values())
         queue = tuple(self._causes.copy().values())
-        return replace(super().look(), queue=queue, workers=workers)
+        return structs.replace(super().look(), queue=queue, workers=workers)
 
     def _submit(self, submit: m.Submit) -> None:
         queue = self._heavy if submit.job.heavy else self._short

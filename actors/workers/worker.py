@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec import structs
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.base import BookKeeper, log
@@ -111,7 +112,7 @@ class DriverWorker(BookKeeper):
 
     def look(self) -> Glance:
         """Return what is before this worker: the job it has in hand, too."""
-        return replace(super().look(), doing=self._doing, child=self._hands.child_pid)
+        return structs.replace(super().look(), doing=self._doing, child=self._hands.child_pid)
 
     def _warm_up(self) -> None:
         try:
@@ -185,7 +186,7 @@ class Reaper(BookKeeper):
 
     def look(self) -> Glance:
         """Return what is before the reaper: the sweep it is at, too."""
-        return replace(super().look(), doing=self._doing, child=self._hands.child_pid)
+        return structs.replace(super().look(), doing=self._doing, child=self._hands.child_pid)
 
     def _sweep(self) -> work.Outcome:
         sweep = work.SweepTrash()

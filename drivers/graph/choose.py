@@ -1,21 +1,22 @@
 """Choosing the graph driver of a root.
 
 Owns the order of preference: what the root was used with before, then the best that works there.
+Only the one that is opened is imported.
 """
+
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerstore.drivers.errors import DriverNotSupported, InvalidName, NotPermitted
-from layerstore.drivers.graph import overlay2_probe
-from layerstore.drivers.graph.overlay2 import Overlay2Driver
-from layerstore.drivers.graph.overlay2_mount import MountOptions
-from layerstore.drivers.graph.protocol import GraphDriver
-from layerstore.drivers.graph.vfs import VfsDriver
 from layerstore.drivers.system.mountinfo import file_system_of
+
+if TYPE_CHECKING:
+    from layerstore.drivers.graph.protocol import GraphDriver
 
 
 def open_driver(
@@ -100,6 +101,9 @@ def _was_used(name: str, root: str) -> bool:
 
 
 def _overlay2(root: str, durable: bool) -> GraphDriver:
+    from layerstore.drivers.graph.overlay2 import Overlay2Driver
+    from layerstore.drivers.graph.overlay2_mount import MountOptions
+
     options = MountOptions.probe()
     status = [
         ("Backing Filesystem", file_system_of(root)),
@@ -111,12 +115,20 @@ def _overlay2(root: str, durable: bool) -> GraphDriver:
     return Overlay2Driver(root, options, status, durable=durable)
 
 
+def _no_overlay2(root: str) -> str:
+    from layerstore.drivers.graph import overlay2_probe
+    from layerstore.drivers.graph.overlay2_mount import MountOptions
+
+    return overlay2_probe.why_not(root, MountOptions.probe())
+
+
 def _vfs(root: str, durable: bool) -> GraphDriver:
+    from layerstore.drivers.graph.vfs import VfsDriver
+
     return VfsDriver(root, [("Backing Filesystem", file_system_of(root))], durable=durable)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """How a graph driver is tried and opened on a root."""
 
     needs: str
@@ -131,7 +143,7 @@ DRIVERS = {
     "overlay2": _Known(
         needs="overlay mounts",
         open=_overlay2,
-        why_not=lambda root: overlay2_probe.why_not(root, MountOptions.probe()),
+        why_not=_no_overlay2,
     ),
     "vfs": _Known(needs="files", open=_vfs, why_not=lambda _root: ""),
 }

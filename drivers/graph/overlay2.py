@@ -4,6 +4,8 @@ Owns the decisions; the layout is overlay2_layout's and mounting overlay2_mount'
 moby's daemon/graphdriver/overlay2.
 """
 
+# ruff: noqa: PLC0415 - tars and checks are a child's work: see drivers/worker/child
+
 from __future__ import annotations
 
 import contextlib
@@ -13,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 from layerstore.drivers.errors import DriverError, InternalError, InvalidName
-from layerstore.drivers.graph import overlay2_check
 from layerstore.drivers.graph.overlay2_layout import Layout
 from layerstore.drivers.graph.overlay2_mount import (
     MountOptions,
@@ -32,8 +33,6 @@ from layerstore.drivers.model.tree import (
     WhiteoutFormat,
 )
 from layerstore.drivers.system.mountinfo import mount_points
-from layerstore.drivers.tar import write as tar_write
-from layerstore.drivers.tar.unpack import apply as tar_apply
 from layerstore.drivers.tree import changes
 from layerstore.drivers.tree.size import tree_size
 
@@ -209,6 +208,8 @@ class Overlay2Driver:
         tree: LayerTree | None = None,
     ) -> Applied:
         """See GraphDriver."""
+        from layerstore.drivers.tar.unpack import apply as tar_apply
+
         tree = tree or self.tree(layer_id)
         return tar_apply.apply_tar(source, tree, tar_split=tar_split, limits=limits)
 
@@ -216,6 +217,8 @@ class Overlay2Driver:
         self, layer_id: str, parent: str | None, out: BinaryIO, style: TarStyle = PLAIN
     ) -> None:
         """See GraphDriver. Against another layer than its parent, mounted trees are compared."""
+        from layerstore.drivers.tar import write as tar_write
+
         if self._is_native(layer_id, parent):
             tar_write.write_diff(self.tree(layer_id), out, style)
             return
@@ -278,10 +281,14 @@ class Overlay2Driver:
 
     def faults(self, layers: Mapping[str, str | None]) -> Iterable[Fault]:
         """See GraphDriver."""
+        from layerstore.drivers.graph import overlay2_check
+
         return overlay2_check.OverlayCheck(self._layout, layers).faults()
 
     def mend(self, kind: FaultKind, layer_id: str) -> None:
         """See GraphDriver."""
+        from layerstore.drivers.graph import overlay2_check
+
         match kind:
             case FaultKind.OVERLAY_SHORT_LINK:
                 overlay2_check.mend_short_link(self._layout, layer_id)

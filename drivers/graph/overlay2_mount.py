@@ -13,9 +13,9 @@ import logging
 import os
 import re
 import threading
-from dataclasses import dataclass
 
 import tenacity
+from msgspec import Struct
 
 from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.system import syscalls
@@ -28,8 +28,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_.:,-]*\Z")
 _PARAMETERS = "/sys/module/overlay/parameters"
 
 
-@dataclass(frozen=True, slots=True)
-class MountOptions:
+class MountOptions(Struct, frozen=True):
     """The options that every overlay mount of a store gets, as the kernel knows them."""
 
     flags: tuple[str, ...]

@@ -4,6 +4,8 @@ Owns `<root>/vfs/dir` in Docker's layout. Slow and large, but it works on every 
 needs no mounts. Compatible with moby's daemon/graphdriver/vfs.
 """
 
+# ruff: noqa: PLC0415 - tars are a child's work: see drivers/worker/child
+
 from __future__ import annotations
 
 import errno
@@ -27,8 +29,6 @@ from layerstore.drivers.model.tree import (
 )
 from layerstore.drivers.system.durable import make_directories, sync_file_system
 from layerstore.drivers.system.throwing_away import throw_away
-from layerstore.drivers.tar import write as tar_write
-from layerstore.drivers.tar.unpack import apply as tar_apply
 from layerstore.drivers.tree import changes
 from layerstore.drivers.tree.copy import copy_tree
 from layerstore.drivers.tree.delete import delete_tree
@@ -148,6 +148,8 @@ class VfsDriver:
         tree: LayerTree | None = None,
     ) -> Applied:
         """See GraphDriver."""
+        from layerstore.drivers.tar.unpack import apply as tar_apply
+
         tree = tree or self.tree(layer_id)
         return tar_apply.apply_tar(source, tree, tar_split=tar_split, limits=limits)
 
@@ -155,6 +157,8 @@ class VfsDriver:
         self, layer_id: str, parent: str | None, out: BinaryIO, style: TarStyle = PLAIN
     ) -> None:
         """See GraphDriver."""
+        from layerstore.drivers.tar import write as tar_write
+
         found = self.changes(layer_id, parent)
         tar_write.write_changes(self._path(layer_id), found, out, style)
 

@@ -7,7 +7,8 @@ Owns the names of architectures and the order of preference; platforms are writt
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.drivers.errors import InvalidArgument
 
@@ -22,8 +23,7 @@ _MACHINES = {
 _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """An operating system, an architecture and its variant (empty where there is none)."""
 
     os: str

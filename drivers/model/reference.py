@@ -9,7 +9,8 @@ normal form: distribution/reference.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.drivers.errors import InvalidName
 
@@ -33,8 +34,7 @@ _GRAMMAR = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A parsed name; both `tag` and `digest` may be missing."""
 
     repository: str

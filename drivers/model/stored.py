@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from layerstore.drivers.model.ids import ChainID, DiffID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredLayer:
+class StoredLayer(Struct, frozen=True, kw_only=True):
     """What the metadata of one read-only layer says; `size` is its own diff's, in bytes."""
 
     chain_id: ChainID
@@ -19,8 +18,7 @@ class StoredLayer:
     descriptor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredMount:
+class StoredMount(Struct, frozen=True, kw_only=True):
     """What the metadata of one read-write layer says."""
 
     name: str

@@ -10,9 +10,9 @@ import errno
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from layerstore.drivers.errors import (
     DriverError,
@@ -57,8 +57,7 @@ def image_id(text: str) -> ImageID:
     return ImageID(diff_id(text))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoveredImages:
+class RecoveredImages(Struct, frozen=True, kw_only=True):
     """What the image database of a root holds."""
 
     images: list[StoredImage]

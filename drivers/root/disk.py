@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from layerstore.drivers.confine.apart import Apart, in_this_process
 from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.graph.choose import reopen_driver
@@ -16,8 +18,7 @@ from layerstore.drivers.records.layerdb import MetadataStore
 from layerstore.drivers.root.trash import trash_path
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(Struct, frozen=True):
     """Everything a job may touch."""
 
     root: str

@@ -21,6 +21,12 @@ from layerstore.drivers.work import RemoveMount
 _log = logging.getLogger("layerstore")
 
 
+def discard_layer(disk: Disk, transaction: str, cache_id: str) -> None:
+    """Move what there is of a layer that was not committed into the trash."""
+    disk.driver.remove(cache_id, disk.trash)
+    disk.metadata.discard(transaction, disk.trash)
+
+
 def remove_layer(disk: Disk, chain: ChainID, cache_id: str) -> None:
     """Move a layer's metadata and driver directory into the trash; on an error it is restored."""
     orphan = disk.metadata.orphan_layer(chain)

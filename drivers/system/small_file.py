@@ -11,7 +11,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.drivers.errors import DriverError, InvalidMetadata
 
@@ -79,8 +80,7 @@ def read_metadata(path: str, limit: int) -> bytes | None:
     raise InvalidMetadata(path, f"longer than {limit} bytes")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """An open directory, so that paths in it are short for the kernel too: many are read there."""
 
     path: str

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.model.tree import Change, ChangeKind, LayerTree
@@ -96,8 +97,7 @@ class _Changes:
         return [Change("/" + os.fsdecode(path), self._found[path]) for path in sorted(self._found)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Fact:
+class _Fact(Struct, frozen=True):
     """What of a file counts when it is compared; moby: statDifferent."""
 
     mode: int

@@ -12,7 +12,8 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.tree.holes import pieces_of
@@ -45,8 +46,7 @@ def copy_tree(source: str, target: str) -> None:
         raise DriverError.from_os_error("copy", path, error) from error
 
 
-@dataclass(slots=True)
-class _Level:
+class _Level(Struct):
     """A directory that is being copied: what of it is left to do, and which two it is."""
 
     source: os.stat_result

@@ -11,7 +11,8 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.drivers.model.tree import WhiteoutFormat
 from layerstore.drivers.tree.directories import reached
@@ -22,8 +23,7 @@ _ANCHOR = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STEPS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A name as the stack shows it: its uppermost file, and for a directory all that merge."""
 
     path: str

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.drivers.tree.directories import Directories, join
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """One name in a tree; `directory` is a descriptor that is valid until the next entry."""
 
     path: bytes

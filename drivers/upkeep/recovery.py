@@ -11,8 +11,9 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerStoreError
 from layerstore.drivers.model.ids import ChainID, chain_of, is_layer_store_id
@@ -28,8 +29,7 @@ from layerstore.drivers.system.printable import escaped
 _log = logging.getLogger("layerstore")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
+class Recovered(Struct, frozen=True, kw_only=True):
     """What a root holds."""
 
     layers: list[StoredLayer]

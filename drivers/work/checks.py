@@ -5,7 +5,6 @@ Owns their fields only. Nothing here touches the disk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from layerstore.drivers.model.faults import Fault
@@ -15,13 +14,11 @@ from layerstore.drivers.work.job import Job
 from layerstore.drivers.work.layers import LayerJob
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckJob(Job):
+class CheckJob(Job, frozen=True, kw_only=True):
     """The root of these jobs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InspectRoot(CheckJob):
+class InspectRoot(CheckJob, frozen=True, kw_only=True):
     """Compare the disk with the metadata; the outcome is a list of Fault."""
 
     heavy: ClassVar[bool] = True
@@ -31,8 +28,7 @@ class InspectRoot(CheckJob):
     """Mount points as whoever asks sees them; a confined process sees none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyLayer(CheckJob, LayerJob):
+class VerifyLayer(CheckJob, LayerJob, frozen=True, kw_only=True):
     """Read a layer back to nowhere; the outcome is a list of Fault."""
 
     heavy: ClassVar[bool] = True
@@ -44,8 +40,7 @@ class VerifyLayer(CheckJob, LayerJob):
     """What its metadata says of its own files, in bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRepair(CheckJob):
+class PlanRepair(CheckJob, frozen=True, kw_only=True):
     """Say what to do about faults; the outcome is a list of RepairStep."""
 
     heavy: ClassVar[bool] = True
@@ -58,8 +53,7 @@ class PlanRepair(CheckJob):
     """IDs of what is just being made or removed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repair(CheckJob):
+class Repair(CheckJob, frozen=True, kw_only=True):
     """Take one step of a repair, while nobody else uses the root. Idempotent."""
 
     step: RepairStep

@@ -6,7 +6,8 @@ Owns who closes a descriptor.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class OwnedDescriptor:
@@ -37,8 +38,7 @@ class OwnedDescriptor:
 Descriptors = tuple[OwnedDescriptor, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TarSource:
+class TarSource(Struct, frozen=True, kw_only=True):
     """How to read the tar that comes as a job's first descriptor.
 
     `offset` and `size` in bytes choose a window of a regular file (`size` None: to the end, read in

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.model.faults import Fault
@@ -19,8 +20,7 @@ Outcome = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Performed:
+class Performed(Struct, frozen=True, kw_only=True):
     """What became of one of several jobs; times in nanoseconds of the monotonic clock."""
 
     error: LayerStoreError | None

@@ -6,20 +6,17 @@ Owns their fields only; their order is the ImageRegistry's business. Nothing her
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.work.job import Job
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageJob(Job):
+class ImageJob(Job, frozen=True, kw_only=True):
     """The root of the jobs on images."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneImageJob(ImageJob):
+class OneImageJob(ImageJob, frozen=True, kw_only=True):
     """The root of those on one image."""
 
     image_id: ImageID
@@ -29,8 +26,7 @@ class OneImageJob(ImageJob):
         return self.image_id[:19]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteImage(OneImageJob):
+class WriteImage(OneImageJob, frozen=True, kw_only=True):
     """Write an image's configuration and metadata."""
 
     config: bytes
@@ -39,25 +35,21 @@ class WriteImage(OneImageJob):
     annotations: tuple[Annotations, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotateImage(OneImageJob):
+class AnnotateImage(OneImageJob, frozen=True, kw_only=True):
     """Replace the annotations that an image keeps."""
 
     annotations: tuple[Annotations, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteImage(OneImageJob):
+class DeleteImage(OneImageJob, frozen=True, kw_only=True):
     """Delete an image's configuration and metadata."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteNames(ImageJob):
+class WriteNames(ImageJob, frozen=True, kw_only=True):
     """Replace the names of all images."""
 
     repositories: Mapping[str, Mapping[str, ImageID]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadConfig(OneImageJob):
+class ReadConfig(OneImageJob, frozen=True, kw_only=True):
     """Read and verify an image's configuration; the outcome is its JSON as a string."""

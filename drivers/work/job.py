@@ -1,4 +1,4 @@
-"""What a job is: a frozen dataclass of primitives that somebody can do on a disk.
+"""What a job is: a frozen struct of primitives that somebody can do on a disk.
 
 `heavy` jobs loop over files and run in a child; the others are a few system calls and run in a
 worker's thread. File descriptors travel beside a job, never in it.
@@ -6,12 +6,12 @@ worker's thread. File descriptors travel beside a job, never in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+
+class Job(Struct, frozen=True, kw_only=True):
     """The root of all jobs."""
 
     heavy: ClassVar[bool] = False
@@ -39,8 +39,7 @@ class Job:
         return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepTrash(Job):
+class SweepTrash(Job, frozen=True, kw_only=True):
     """Delete all that lies in the trash; the outcome is how many entries it held."""
 
     heavy: ClassVar[bool] = True

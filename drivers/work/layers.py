@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from layerstore.drivers.model.ids import ChainID, DiffID
 from layerstore.drivers.model.tree import PLAIN, TarStyle
@@ -11,8 +12,7 @@ from layerstore.drivers.work.descriptors import TarSource
 from layerstore.drivers.work.job import Job
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerJob(Job):
+class LayerJob(Job, frozen=True, kw_only=True):
     """The root of the jobs on one layer that the metadata knows."""
 
     chain_id: ChainID
@@ -22,8 +22,7 @@ class LayerJob(Job):
         return self.chain_id[:19]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UncommittedJob(Job):
+class UncommittedJob(Job, frozen=True, kw_only=True):
     """The root of the jobs on a layer that is being made, which has no chain ID yet."""
 
     transaction: str
@@ -34,8 +33,7 @@ class UncommittedJob(Job):
         return self.cache_id[:12]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverLayerJob(Job):
+class DriverLayerJob(Job, frozen=True, kw_only=True):
     """The root of the jobs on a layer of either kind, as the driver knows it."""
 
     layer_id: str
@@ -45,8 +43,7 @@ class DriverLayerJob(Job):
         return self.layer_id[:12]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppliedLayer:
+class AppliedLayer(Struct, frozen=True, kw_only=True):
     """The outcome of ApplyLayer, whose transaction waits to be committed; sizes in bytes."""
 
     diff_id: DiffID
@@ -54,8 +51,7 @@ class AppliedLayer:
     tar_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyLayer(UncommittedJob):
+class ApplyLayer(UncommittedJob, frozen=True, kw_only=True):
     """Unpack a tar into a new driver layer and write its metadata into a new transaction."""
 
     heavy: ClassVar[bool] = True
@@ -68,8 +64,7 @@ class ApplyLayer(UncommittedJob):
     source: TarSource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitLayer(LayerJob):
+class CommitLayer(LayerJob, frozen=True, kw_only=True):
     """Rename a transaction to its chain ID: from then on the layer exists."""
 
     follows: ClassVar[bool] = True
@@ -77,15 +72,13 @@ class CommitLayer(LayerJob):
     transaction: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiscardLayer(UncommittedJob):
+class DiscardLayer(UncommittedJob, frozen=True, kw_only=True):
     """Throw away what ApplyLayer made, wholly or in part."""
 
     follows: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveLayer(LayerJob):
+class RemoveLayer(LayerJob, frozen=True, kw_only=True):
     """Move one layer's metadata and driver directory into the trash."""
 
     follows: ClassVar[bool] = True
@@ -93,8 +86,7 @@ class RemoveLayer(LayerJob):
     cache_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamLayer(LayerJob):
+class StreamLayer(LayerJob, frozen=True, kw_only=True):
     """Write the tar that was registered to the job's descriptor, checked against its diff ID."""
 
     heavy: ClassVar[bool] = True
@@ -103,8 +95,7 @@ class StreamLayer(LayerJob):
     diff_id: DiffID
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamDifference(DriverLayerJob):
+class StreamDifference(DriverLayerJob, frozen=True, kw_only=True):
     """Write the driver's diff of one layer against another to the job's descriptor."""
 
     heavy: ClassVar[bool] = True
@@ -113,6 +104,5 @@ class StreamDifference(DriverLayerJob):
     style: TarStyle = PLAIN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverMetadata(DriverLayerJob):
+class DriverMetadata(DriverLayerJob, frozen=True, kw_only=True):
     """The driver's own facts of one layer, as a dictionary of strings."""

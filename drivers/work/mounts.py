@@ -6,8 +6,9 @@ Owns their fields, and what can be done to one that somebody holds (`MOUNT_WORK`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
+
+from msgspec import field
 
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.tree import Change, ChangeKind, TarStyle
@@ -18,8 +19,7 @@ from layerstore.drivers.work.layers import DriverMetadata, StreamDifference
 Init = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountJob(Job):
+class MountJob(Job, frozen=True, kw_only=True):
     """The root of the jobs on one read-write layer."""
 
     mount_id: str
@@ -29,8 +29,7 @@ class MountJob(Job):
         return self.mount_id[:12]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WholeMountJob(MountJob):
+class WholeMountJob(MountJob, frozen=True, kw_only=True):
     """The root of the jobs on all of one: itself, its init layer and its metadata."""
 
     name: str
@@ -44,8 +43,7 @@ class WholeMountJob(MountJob):
         return f"{self.name} {self.mount_id[:12]}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateMount(WholeMountJob):
+class CreateMount(WholeMountJob, frozen=True, kw_only=True):
     """Make a read-write layer: its init layer where `init` is given, itself, its metadata."""
 
     parent: ChainID | None
@@ -60,8 +58,7 @@ class CreateMount(WholeMountJob):
         return self.init is None and self.init_id is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveMount(WholeMountJob):
+class RemoveMount(WholeMountJob, frozen=True, kw_only=True):
     """Move a read-write layer that is not mounted into the trash, with its init layer.
 
     `transaction` is a new one, which its metadata is until all of it is gone.
@@ -75,22 +72,19 @@ class RemoveMount(WholeMountJob):
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountLayer(MountJob):
+class MountLayer(MountJob, frozen=True, kw_only=True):
     """Mount a read-write layer; the outcome is its path."""
 
     mount_label: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnmountLayer(MountJob):
+class UnmountLayer(MountJob, frozen=True, kw_only=True):
     """Unmount a read-write layer."""
 
     follows: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyToMount(MountJob):
+class ApplyToMount(MountJob, frozen=True, kw_only=True):
     """Unpack a tar into a read-write layer; the outcome is its unpacked size in bytes."""
 
     heavy: ClassVar[bool] = True
@@ -100,8 +94,7 @@ class ApplyToMount(MountJob):
     source: TarSource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListChanges(MountJob):
+class ListChanges(MountJob, frozen=True, kw_only=True):
     """Compare a read-write layer with its parent; the outcome is a list of Change."""
 
     heavy: ClassVar[bool] = True
@@ -114,8 +107,7 @@ class ListChanges(MountJob):
         return [Change(path, kind) for path, kind in brought]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasureMount(MountJob):
+class MeasureMount(MountJob, frozen=True, kw_only=True):
     """Add up a read-write layer's own files; the outcome is bytes."""
 
     heavy: ClassVar[bool] = True

@@ -13,8 +13,10 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
+
+from msgspec import structs
 
 from layerstore.drivers import work
 from layerstore.drivers.confine import seccomp
@@ -28,6 +30,7 @@ from layerstore.drivers.confine.confine import (
 )
 from layerstore.drivers.confine.narrow import see_only_tree
 from layerstore.drivers.errors import NotConfined, to_wire
+from layerstore.drivers.graph import overlay2_check
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.model.tree import Change, LayerTree
@@ -41,10 +44,15 @@ from layerstore.drivers.system.frames import (
     receive_frame,
     send_frame,
 )
-from layerstore.drivers.worker import together
+from layerstore.drivers.tar import write as tar_write
+from layerstore.drivers.tar.unpack import apply as tar_apply
+from layerstore.drivers.upkeep import perform as upkeep_perform
+from layerstore.drivers.worker import perform_tars, together
 from layerstore.drivers.worker.perform import perform
 
 _ITEMS_PER_FRAME = 10_000
+_IMPORTED = (perform_tars, tar_apply, tar_write, upkeep_perform, overlay2_check)
+"""What others import when they need it: a confined process can't, nor need each fork anew."""
 
 
 def main(fd: str, parent: str, nice: str) -> None:
@@ -66,7 +74,7 @@ def main(fd: str, parent: str, nice: str) -> None:
         confinement = Confinement((), ("everything (turned off)",))
         if config.confine != "off":
             confinement = confine(config.root)
-            disk = replace(disk, apart=in_own_process(sock, _narrower(confinement)))
+            disk = structs.replace(disk, apart=in_own_process(sock, _narrower(confinement)))
         gc.freeze()  # what is there now stays, and a fork shares it
         gc.enable()
         send_frame(sock, asdict(confinement))
@@ -116,7 +124,7 @@ def _job(name: str, fields: dict[str, Any]) -> work.Job:
 
 def _send_outcome(sock: socket.socket, outcome: work.Outcome) -> None:
     if isinstance(outcome, work.AppliedLayer):
-        send_frame(sock, {"ok": asdict(outcome)})
+        send_frame(sock, {"ok": structs.asdict(outcome)})
     elif isinstance(outcome, list):
         for start in range(0, len(outcome), _ITEMS_PER_FRAME):
             part = outcome[start : start + _ITEMS_PER_FRAME]

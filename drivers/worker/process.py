@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, get_origin
 
+import msgspec
+
 from layerstore.drivers import work
 from layerstore.drivers.confine.confine import Confinement
 from layerstore.drivers.confine.stopped import is_stopped, wait_for_child, watching
@@ -172,7 +174,8 @@ class ChildProcess:
         """
         numbers = [descriptor.fileno() for descriptor in descriptors]
         try:
-            self._send((type(job).__name__, asdict(job)), numbers)
+            plain = msgspec.to_builtins(job, builtin_types=(bytes,))
+            self._send((type(job).__name__, plain), numbers)
             for descriptor in descriptors:
                 descriptor.close()
             return self._outcome(job)

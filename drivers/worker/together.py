@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
+
+from msgspec import Struct, structs, to_builtins
 
 from layerstore.drivers import work
 from layerstore.drivers.errors import LayerStoreError, Wire, from_wire, to_wire
@@ -24,8 +25,7 @@ from layerstore.drivers.worker.perform import perform
 NAME = "together"
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
+class _Reply(Struct, frozen=True):
     """What became of one job; `left` if this process must not do it."""
 
     begun: int
@@ -35,8 +35,7 @@ class _Reply:
     error: Wire | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Replies:
+class _Replies(Struct, frozen=True):
     """In the order of the jobs, and what there was to log: level and text."""
 
     replies: list[_Reply]
@@ -45,11 +44,7 @@ class _Replies:
 
 def pack(jobs: Sequence[work.Job]) -> tuple[str, object]:
     """Return what asks a child for jobs that join."""
-    return NAME, {"jobs": [(type(job).__name__, _fields(job)) for job in jobs]}
-
-
-def _fields(job: work.Job) -> dict[str, Any]:
-    return {field.name: getattr(job, field.name) for field in fields(job)}
+    return NAME, {"jobs": [(type(job).__name__, structs.asdict(job)) for job in jobs]}
 
 
 def perform_packed(disk: Disk, fields: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +52,7 @@ def perform_packed(disk: Disk, fields: dict[str, Any]) -> dict[str, Any]:
     jobs = [_job(*pair) for pair in convert(fields.get("jobs"), list[tuple[str, dict[str, Any]]])]
     with collected() as lines:
         replies = _perform_jobs(disk, jobs)
-    return asdict(_Replies(replies, lines))
+    return cast("dict[str, Any]", to_builtins(_Replies(replies, lines), builtin_types=(bytes,)))
 
 
 def _job(name: str, fields: dict[str, Any]) -> work.Job:
@@ -137,7 +132,7 @@ def unpack(frame: object, jobs: Sequence[work.Job], child: int) -> list[work.Per
 def perform_here(disk: Disk, job: work.Job, *, again: bool) -> work.Performed:
     """Do a job that joins in this process; `again` if a child died that may have begun with it."""
     if again and isinstance(job, work.CreateMount | work.RemoveMount):
-        job = replace(job, again=True)
+        job = structs.replace(job, again=True)
     begun, before = time.monotonic_ns(), retries()
     error = None
     try:

@@ -8,8 +8,9 @@ the room `operations`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, NewType, TypeVar
+
+from msgspec import Struct
 
 from layerstore.actors import messages as m
 from layerstore.asking.source import Handover, Source
@@ -28,8 +29,7 @@ def _as_it_is(answer: Any) -> Any:
     return answer
 
 
-@dataclass(frozen=True, slots=True)
-class Request(Generic[T]):
+class Request(Struct, Generic[T], frozen=True):
     """A question with a plain answer."""
 
     actor: Asked
@@ -37,8 +37,7 @@ class Request(Generic[T]):
     take: Callable[[Any], T] = _as_it_is
 
 
-@dataclass(frozen=True, slots=True)
-class HandIn(Generic[T]):
+class HandIn(Struct, Generic[T], frozen=True):
     """A request that a tar is handed in with."""
 
     actor: Asked
@@ -48,8 +47,7 @@ class HandIn(Generic[T]):
     take: Callable[[Any], T] = _as_it_is
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A request that a tar comes out for."""
 
     actor: Asked

@@ -13,8 +13,9 @@ import os
 import select
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+from msgspec import Struct, structs
 
 from layerstore.drivers.errors import CallerError, DriverError
 from layerstore.drivers.work import Descriptors, OwnedDescriptor, TarSource
@@ -25,8 +26,7 @@ _F_SETPIPE_SZ = 1031
 _CONFIRMATION = b"\x01"
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Struct, frozen=True):
     """A window of a file, such as one member of an uncompressed archive; sizes in bytes."""
 
     file: str | os.PathLike[str] | int
@@ -46,8 +46,7 @@ File = str | os.PathLike[str] | int | Region | bytes
 Source = str | os.PathLike[str] | int | Region | bytes | Readable
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(Struct, frozen=True):
     """A source made ready: what to tell a worker, what to send it, what to pump meanwhile."""
 
     source: TarSource
@@ -61,7 +60,7 @@ def hand_over(source: Source, how: TarSource) -> Handover:
     Raises DriverError where a file can't be opened. The descriptors are the worker's to close.
     """
     if isinstance(source, Region):
-        window = replace(how, offset=source.offset, size=source.size)
+        window = structs.replace(how, offset=source.offset, size=source.size)
         return Handover(window, (_opened(source.file),), None)
     if isinstance(source, str | os.PathLike | int):
         return Handover(how, (_opened(source),), None)
@@ -143,7 +142,7 @@ def _pumped(source: Readable, how: TarSource) -> Handover:
         raise
     descriptors = (OwnedDescriptor(reader), OwnedDescriptor(confirmed))
     pump = Pump(source, OwnedDescriptor(writer), OwnedDescriptor(confirmer))
-    return Handover(replace(how, confirmed=True), descriptors, pump)
+    return Handover(structs.replace(how, confirmed=True), descriptors, pump)
 
 
 class _Bytes:

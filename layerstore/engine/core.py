@@ -11,8 +11,9 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec import structs
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.calls import Call, deadline_of
@@ -222,7 +223,7 @@ class Core:
         if callable(getattr(request.source, "read", None)):
             raise TypeError("a file object is read by whoever has it: hand in its path or number")
         with in_file(request.source) as source:
-            later, _ = self.begin_pumping(replace(request, source=source))
+            later, _ = self.begin_pumping(structs.replace(request, source=source))
         return later
 
     def begin_pumping(self, request: HandIn[T]) -> tuple[Later[T], Pump | None]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.actors import messages as m
 from layerstore.actors.books.retained import Mounted, Retained
@@ -35,8 +36,7 @@ _REAPER_NICENESS = 10
 _LOOK_UP = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staff:
+class Staff(Struct, frozen=True, kw_only=True):
     """How many workers there are, and what they may take on."""
 
     workers: int
@@ -53,8 +53,7 @@ class Staff:
     """Seconds after which the log tells of a request without an answer; 0: never."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What the disk holds."""
 
     recovered: Recovered

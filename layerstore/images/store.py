@@ -4,19 +4,17 @@ Owns turning names into queries and putting the steps of each operation in order
 ImageRegistry's.
 """
 
+# ruff: noqa: PLC0415 - who lists images waits for no archive's code, nor for a Dockerfile's
+
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from layerstore.actors import messages as m
-from layerstore.archive.open import ArchiveSource
-from layerstore.archive.wanted import make_wanted
-from layerstore.archive.write import SavedImage
 from layerstore.asking.progress import Notice, Progress
 from layerstore.drivers.errors import (
     ImageDoesNotExist,
@@ -33,14 +31,13 @@ from layerstore.drivers.model.times import now
 from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.records.containers import ContainerRecord
 from layerstore.drivers.work import Init
-from layerstore.images.changes import changed_config
-from layerstore.images.commit import Commit
 from layerstore.images.image import Image, Images, make_query
-from layerstore.images.importing import imported_config, imported_layer
-from layerstore.images.load import loaded_layers
 from layerstore.images.origins import Origins
-from layerstore.images.save import ArchiveTarget, save_images
 from layerstore.operations.blocking import BlockingStore, RWLayer
+
+if TYPE_CHECKING:
+    from layerstore.archive.open import ArchiveSource
+    from layerstore.images.save import ArchiveTarget
 
 log = logging.getLogger("layerstore")
 
@@ -107,6 +104,9 @@ class ImageStore:
         digest says, LimitExceeded, and what LayerStore.register raises. After any of them nothing
         of the archive is left.
         """
+        from layerstore.archive.wanted import make_wanted
+        from layerstore.images.load import loaded_layers
+
         wanted = make_wanted(reference, platform, name, every_platform=all_platforms)
         with loaded_layers(self._store, source, wanted, progress) as found:
             loaded = []
@@ -151,6 +151,9 @@ class ImageStore:
         image, IntegrityError where a layer's files are no longer those that were registered,
         DriverError, StorageFull. After any of them a path is as it was.
         """
+        from layerstore.archive.write import SavedImage
+        from layerstore.images.save import save_images
+
         if not names:
             raise InvalidArgument("", "at least one image is saved")
         saved: dict[str, SavedImage] = {}
@@ -190,6 +193,9 @@ class ImageStore:
         of a Dockerfile such as `CMD ["sh"]` and `ENV A=$B`, those that docker takes here, and as it
         takes them. Raises InvalidName, and what LayerStore.register raises.
         """
+        from layerstore.images.changes import changed_config
+        from layerstore.images.importing import imported_config, imported_layer
+
         tags = [parse_tag(name)] if name is not None else []
         wanted = parse_platform(platform) if platform is not None else host_platform()
         changed_config(b"{}", changes)  # a bad one is told before anything is read
@@ -223,7 +229,7 @@ class ImageStore:
         if removed.deleted is None or not prune:
             return removed
         gone = list(self._remove_nameless(image.parent))
-        return replace(
+        return msgspec.structs.replace(
             removed,
             parents=tuple(parent.deleted for parent in gone if parent.deleted is not None),
             layers=tuple(layer for part in (removed, *gone) for layer in part.layers),
@@ -248,9 +254,8 @@ class ImageStore:
             removed: m.RemovedImage | None = self._ask(message)
             if removed is not None:
                 return removed
-            used_by = tuple(
-                self._origins.users_of(image)
-            )  # looked for only where the image would go
+            # Looked for only where the image would go.
+            used_by = tuple(self._origins.users_of(image))
 
     # Read-write layers and the images they are made from
 
@@ -271,11 +276,7 @@ class ImageStore:
         if found.missing is not None:
             raise LayerDoesNotExist(found.missing)
         rw = self._store.create_rw_layer(
-            name,
-            found.chain_id,
-            mount_label=mount_label,
-            storage_opt=storage_opt,
-            init=init,
+            name, found.chain_id, mount_label=mount_label, storage_opt=storage_opt, init=init
         )
         try:
             self._origins.record(rw, ContainerRecord(image_id=found.id, image=image, created=now()))
@@ -320,6 +321,8 @@ class ImageStore:
         Raises InvalidName, InvalidImage where the layer has a parent but no image to go on from,
         and what LayerStore.register raises.
         """
+        from layerstore.images.commit import Commit
+
         tags = [parse_tag(name)] if name is not None else []
         base = self.image_of(rw.mount_id, rw.parent)
         if base is None and rw.parent is not None:

@@ -17,13 +17,22 @@ from pathlib import Path
 import pytest
 
 from layerstore import DriverError, LayerDoesNotExist, LayerStore, TraceRecord
+from layerstore.actors import messages as m
 from layerstore.drivers.system.syscalls import umount
+from layerstore.drivers.work import TarSource
 from tests.conftest import OpenStore
 from tests.support.tars import layer_tar
 
 
 def caused_by(records: list[TraceRecord], cause: TraceRecord) -> list[TraceRecord]:
     return [record for record in records if record.cause == cause.sequence]
+
+
+def test_a_message_is_shown_by_ids_and_never_by_its_contents() -> None:
+    message = m.Register(
+        reference=1, parent=None, descriptor='{"secret": 1}', source=TarSource(), descriptors=()
+    )
+    assert repr(message) == "Register(base)"
 
 
 def test_the_causal_chain_of_a_removal_can_be_read(open_store: OpenStore) -> None:

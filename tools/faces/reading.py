@@ -113,9 +113,18 @@ def imports(paths: Iterable[Path]) -> str:
     found = [
         ast.unparse(node)
         for path in paths
-        for node in ast.parse(path.read_text()).body
+        for node in _at_the_top(ast.parse(path.read_text()).body)
         if isinstance(node, ast.ImportFrom | ast.Import)
         and "declared" not in ast.unparse(node)
         and "__future__" not in ast.unparse(node)
     ]
     return "\n".join(dict.fromkeys(found)) + "\n"
+
+
+def _at_the_top(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Give a module's statements, with those that type checkers alone see."""
+    for statement in statements:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            yield from statement.body
+        else:
+            yield statement

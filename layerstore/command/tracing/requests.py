@@ -8,7 +8,6 @@ shape that a request has, and the store checks it as any caller's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, get_args
 
 import msgspec
@@ -78,7 +77,7 @@ class RequestMaker:
     @property
     def _plain(self) -> dict[str, tuple[type[m.Message], list[str]]]:
         """The messages with nothing in them but arguments that are recorded, and those."""
-        known = {name: [field.name for field in fields(kind)] for name, kind in _RECORDED.items()}
+        known = {name: list(kind.__struct_fields__) for name, kind in _RECORDED.items()}
         return {
             name: (_RECORDED[name], names)
             for name, names in known.items()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from layerstore.operations.handles import LayerHandle, RWLayerHandle
 
@@ -16,8 +17,7 @@ Made = TypeVar("Made")
 Asking = TypeVar("Asking", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True)
-class New(Generic[Made]):
+class New(Struct, Generic[Made], frozen=True):
     """A reference that is to be held, and how a face makes an object of what it gets."""
 
     reference: int
