@@ -6,21 +6,29 @@ and descriptors 0 to 2 are taken, so that no file of the store's becomes standar
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import sys
 
+_MANY_OBJECTS = 100_000
+"""More than a short command makes: it ends before anybody looks for garbage."""
+
 
 def main() -> int:
     """Run the command; returns its exit status."""
+    gc.set_threshold(_MANY_OBJECTS)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _take_standard_descriptors()
     from layerstore.command import main as command  # noqa: PLC0415 - see above
 
     logging.basicConfig(format="layerstore: %(message)s", level=logging.WARNING)
-    return command()
+    try:
+        return command()
+    finally:
+        gc.freeze()  # an interpreter that ends would look for garbage among all there is, for 20 ms
 
 
 def _take_standard_descriptors() -> None:

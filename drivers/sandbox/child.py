@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -32,6 +33,7 @@ def main(spec_fd: int, result_fd: int, alive_fd: int) -> None:
 
     Once `alive_fd` is readable, nobody wants the command any more.
     """
+    gc.enable()
     with os.fdopen(spec_fd, "rb") as file:
         spec = RunSpec.decode(file.read())
     with socket.socket(fileno=result_fd) as result:

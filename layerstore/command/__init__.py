@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import cast
 
 from layerstore.command.interrupts import Interrupted, interrupts
-from layerstore.command.opening import opened
 from layerstore.command.parsing.arguments import parse_arguments
 from layerstore.drivers.errors import DriverError, LayerStoreError
 
@@ -42,6 +41,8 @@ def _main(arguments: Sequence[str] | None) -> int:
             status = cast("int", options.run(options))
             sys.stdout.flush()
             return status
+        from layerstore.command.opening import opened  # noqa: PLC0415 - a help opens nothing
+
         with opened(options) as store:
             status = cast("int", options.run(store, options))
             sys.stdout.flush()

@@ -39,15 +39,19 @@ __all__ = ["Finished", "Running", "Volume", "mount_points", "run", "start"]
 Stream = int | IO[bytes] | None
 
 _ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH")
-# Like a worker's child, it gets a package of the same name without running its __init__.
+# Like a worker's child, it gets a package of the same name without running its __init__, and looks
+# for no garbage while it imports, nor at its end, where it has told everything.
 _BOOTSTRAP = """
-import sys, types
+import gc
+gc.disable()
+import os, sys, types
 spec, result, alive, *places = sys.argv[1:]
 package = types.ModuleType("layerstore")
 package.__path__ = places
 sys.modules["layerstore"] = package
 from layerstore.drivers.sandbox.child import main
 main(int(spec), int(result), int(alive))
+os._exit(0)
 """
 
 

@@ -10,11 +10,13 @@ import argparse
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from layerstore.api.store import LayerStore
 from layerstore.drivers.model.reference import normal, repository_of
-from layerstore.images.image import Image
+
+if TYPE_CHECKING:
+    from layerstore.api.store import LayerStore
+    from layerstore.images.image import Image
 
 IMAGE_FILTERS = ("before", "dangling", "label", "reference", "since")
 MOUNT_FILTERS = ("ancestor", "id", "name", "status")

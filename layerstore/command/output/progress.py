@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from layerstore.asking.progress import Progress
+if TYPE_CHECKING:
+    from layerstore.asking.progress import Progress
 
 
 @contextlib.contextmanager

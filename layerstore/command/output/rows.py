@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.command.output.tables import table
 from layerstore.command.output.templates import Template
@@ -17,8 +18,7 @@ from layerstore.command.output.templates import Template
 Row = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """What one kind of listing can tell: the title of each field, and which are shown usually."""
 
     titles: Mapping[str, str]

@@ -1,6 +1,7 @@
 """The arguments of the command: what is said before the verb; the verbs are beside this.
 
-Owns the parser as a whole. A parsed namespace has the verb's function as `run`.
+Owns the parser as a whole, and that only the verb that was typed is made and imported. A parsed
+namespace has the verb's function as `run`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from dataclasses import fields
 from typing import Any
 
 from layerstore.command.parsing.dockers.answers import meant
-from layerstore.command.parsing.grammar import Commands, seconds
-from layerstore.command.parsing.images import add_images
-from layerstore.command.parsing.mounts import add_mounts
-from layerstore.command.parsing.run import add_run
-from layerstore.command.parsing.shell import add_shell
-from layerstore.command.parsing.store import add_store
-from layerstore.command.parsing.trace import add_trace
+from layerstore.command.parsing.grammar import Verbs, seconds
+from layerstore.command.parsing.images import IMAGE_VERBS
+from layerstore.command.parsing.mounts import MOUNT_VERBS
+from layerstore.command.parsing.run import RUN_VERB
+from layerstore.command.parsing.shell import SHELL_VERB, adding_help
+from layerstore.command.parsing.store import STORE_VERBS
+from layerstore.command.parsing.trace import TRACE_VERB
 from layerstore.drivers.graph.choose import PREFERENCE
 from layerstore.drivers.model.limits import Limits
 
@@ -29,24 +30,88 @@ _WAIT_SECONDS = 5.0
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse arguments, by default the process's; ends the process for --help and wrong usage."""
-    parser, verbs = _parser()
     if "_ARGCOMPLETE" in os.environ:
-        # Only here: a shell asks for what may come next, and nothing is run.
-        from layerstore.command.parsing.completing import complete  # noqa: PLC0415
-
-        complete(parser)
+        _complete()
+    parser = _OneVerb()
     words = sys.argv[1:] if arguments is None else arguments
-    return parser.parse_args(meant(parser, verbs, words))
+    return parser.parse_args(meant(parser, parser.verb, words))
 
 
-def _parser() -> tuple[argparse.ArgumentParser, Commands]:
-    parser = argparse.ArgumentParser(
-        prog="layerstore",
-        description="Images, layers and throw-away root file systems, without a daemon.",
-        epilog="exit status: 0; 1 and a line on standard error where something failed, or where "
-        "check found something; 2 for wrong usage; 128 + n where signal n ended it; run has its "
-        "command's, or docker's 125, 126 and 127. 'layerstore help COMMAND' tells more.",
-    )
+def _complete() -> None:
+    from layerstore.command.parsing.completing import complete
+
+    parser = _OneVerb()
+    for name in _VERBS:
+        parser.verb(name)
+    complete(parser)
+
+
+class _Parser(argparse.ArgumentParser):
+    """The parser of what is said before the verb; the verbs are added to `commands`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            prog="layerstore",
+            description="Images, layers and throw-away root file systems, without a daemon.",
+            epilog="exit status: 0; 1 and a line on standard error where something failed, or "
+            "where check found something; 2 for wrong usage; 128 + n where signal n ended it; run "
+            "has its command's, or docker's 125, 126 and 127. 'layerstore help COMMAND' tells "
+            "more.",
+        )
+        _add_options(self)
+        self.commands = self.add_subparsers(
+            title="commands",
+            metavar="COMMAND",
+            required=True,
+            parser_class=argparse.ArgumentParser,
+        )
+
+    def name_all(self) -> None:
+        """Add every verb by its name alone, for those that are looking for one."""
+        for name, (about, _) in _VERBS.items():
+            self.commands.add_parser(name, help=about)
+
+
+class _OneVerb(_Parser):
+    """The parser with the verb that is typed and no other: to make all takes longer than most do.
+
+    Its help is that of all.
+    """
+
+    def verb(self, name: str) -> argparse.ArgumentParser | None:
+        """Return a verb's parser; None where there is none, and then it knows all names."""
+        if name not in _VERBS:
+            self.name_all()
+            return None
+        about, add = _VERBS[name]
+        add(self.commands, about)
+        return self.commands.choices[name]
+
+    def format_help(self) -> str:
+        """Return the help of the whole command."""
+        whole = _Parser()
+        whole.name_all()
+        return whole.format_help()
+
+
+def _tell(name: str | None) -> None:
+    parser = _OneVerb()
+    (parser if name is None else parser.verb(name) or parser).print_help()
+
+
+_VERBS: Verbs = {
+    **IMAGE_VERBS,
+    **MOUNT_VERBS,
+    **RUN_VERB,
+    **STORE_VERBS,
+    **TRACE_VERB,
+    **SHELL_VERB,
+}
+"""In the order of the help."""
+_VERBS["help"] = ("Tell about a command", adding_help([*_VERBS, "help"], _tell))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--version", action=_Version, nargs=0, help="print the version")
     parser.add_argument(
         "--root",
@@ -90,20 +155,11 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         metavar="FILE",
         help="write a journal of what is done (default: $LAYERSTORE_TRACE, if set), for trace",
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add_images(commands)
-    add_mounts(commands)
-    add_run(commands)
-    add_store(commands)
-    add_trace(commands)
-    add_shell(commands, parser)
-    return parser, commands
 
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        # Only here: it takes longer to import than the rest of the grammar.
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import version
 
         print(f"{parser.prog} {version('layerstore')}")
         parser.exit()

@@ -10,10 +10,12 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from layerstore.command.output.filters import filter_of
-
 Verb = Callable[..., int]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Adder: TypeAlias = Callable[[Commands, str], None]
+"""Adds one verb, whose own module is imported only then: a command needs no other's."""
+Verbs: TypeAlias = dict[str, tuple[str, Adder]]
+"""What each is about, in a line, and what adds it."""
 EXAMPLES = "examples:\n"
 _WIDTH = 78
 _MOST_SECONDS = 1e9
@@ -100,6 +102,8 @@ def add_forms(parser: argparse.ArgumentParser, fields: Iterable[str]) -> None:
 
 def add_filter(parser: argparse.ArgumentParser, known: Sequence[str]) -> None:
     """Add --filter with these keys."""
+    from layerstore.command.output.filters import filter_of
+
     parser.add_argument(
         "-f",
         "--filter",

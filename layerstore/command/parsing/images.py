@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from layerstore.command.output.filters import IMAGE_FILTERS
 from layerstore.command.parsing import grammar
-from layerstore.command.parsing.grammar import Commands, add_verb
-from layerstore.command.verbs import changing, history, listings, pruning, transport
+from layerstore.command.parsing.grammar import Commands, Verbs, add_verb
 
 
-def add_images(commands: Commands) -> None:
-    """Add every verb about images."""
-    _add_load(commands)
-    _add_save(commands)
-    _add_import(commands)
-    _add_export(commands)
-    _add_images(commands)
-    _add_history(commands)
-    _add_tag(commands)
-    _add_rmi(commands)
-    _add_prune(commands)
+def _add_load(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
 
-
-def _add_load(commands: Commands) -> None:
     load = add_verb(
         commands,
         "load",
         changing.load,
-        "Load images from a docker archive or an OCI layout",
+        about,
         details="""
         The archive is what any docker save writes, or an OCI image layout: a tar, which may be
         compressed, or a directory. Every blob is checked against its digest. Layers that are in
@@ -59,12 +46,14 @@ def _add_load(commands: Commands) -> None:
     grammar.add_quiet(load)
 
 
-def _add_save(commands: Commands) -> None:
+def _add_save(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
     save = add_verb(
         commands,
         "save",
         changing.save,
-        "Write images to a tar, for docker and OCI tools",
+        about,
         details="""
         The tar is an OCI image layout and a docker archive in one. An image that is asked for by
         its ID is written without a name. Equal images give equal bytes.
@@ -78,12 +67,14 @@ def _add_save(commands: Commands) -> None:
     grammar.add_output(save)
 
 
-def _add_import(commands: Commands) -> None:
+def _add_import(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import transport
+
     parser = add_verb(
         commands,
         "import",
         transport.import_tar,
-        "Make an image of one layer from a root file system's tar",
+        about,
         details="The tar may be compressed. Prints the image's ID.",
         examples="""
         layerstore import rootfs.tar base:1
@@ -108,12 +99,14 @@ def _no_address(text: str) -> str:
     return text
 
 
-def _add_export(commands: Commands) -> None:
+def _add_export(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import transport
+
     export = add_verb(
         commands,
         "export",
         transport.export,
-        "Write a whole root file system as a plain tar",
+        about,
         details="""
         Of a read-write layer (by name, or start of its ID), or of an image with its layers put
         together. Unlike save it keeps no layers, history or configuration.
@@ -128,12 +121,15 @@ def _add_export(commands: Commands) -> None:
     grammar.add_sparse(export)
 
 
-def _add_images(commands: Commands) -> None:
+def _add_images(commands: Commands, about: str) -> None:
+    from layerstore.command.output.filters import IMAGE_FILTERS
+    from layerstore.command.verbs import listings
+
     images = add_verb(
         commands,
         "images",
         listings.images,
-        "List images",
+        about,
         details="A line for each name; the newest image comes first.",
         examples="""
         layerstore images
@@ -151,12 +147,14 @@ def _add_images(commands: Commands) -> None:
     grammar.add_forms(images, listings.IMAGES.titles)
 
 
-def _add_history(commands: Commands) -> None:
+def _add_history(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import history
+
     parser = add_verb(
         commands,
         "history",
         history.history,
-        "List the steps that made an image",
+        about,
         details="The newest step comes first, with what it was made by and its layer's size.",
         examples="""
         layerstore history app:1
@@ -175,12 +173,14 @@ def _add_history(commands: Commands) -> None:
     grammar.add_forms(parser, history.HISTORY.titles)
 
 
-def _add_tag(commands: Commands) -> None:
+def _add_tag(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
     tag = add_verb(
         commands,
         "tag",
         changing.tag,
-        "Give an image one more name",
+        about,
         details="An image that had the name loses it.",
         examples="layerstore tag app:1 app:stable",
     )
@@ -188,12 +188,14 @@ def _add_tag(commands: Commands) -> None:
     tag.add_argument("name", metavar="NAME")
 
 
-def _add_rmi(commands: Commands) -> None:
+def _add_rmi(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
     rmi = add_verb(
         commands,
         "rmi",
         changing.remove_images,
-        "Remove images",
+        about,
         details="""
         Takes a name away; the last one takes the image, and the layers that nothing else keeps. By
         ID an image goes with all its names.
@@ -213,12 +215,14 @@ def _add_rmi(commands: Commands) -> None:
     grammar.add_wait(rmi)
 
 
-def _add_prune(commands: Commands) -> None:
+def _add_prune(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import pruning
+
     prune = add_verb(
         commands,
         "prune",
         pruning.prune,
-        "Remove what nobody needs",
+        about,
         details="""
         Images without a name that no read-write layer is made from, and layers that no image,
         read-write layer or build keeps, as a supervisor that was killed may leave them. Asks first;
@@ -234,3 +238,17 @@ def _add_prune(commands: Commands) -> None:
     prune.add_argument("-f", "--force", action="store_true", help="don't ask")
     grammar.add_wait(prune)
     grammar.add_nothing(prune, "--volumes", why="there are no volumes to be removed")
+
+
+IMAGE_VERBS: Verbs = {
+    "load": ("Load images from a docker archive or an OCI layout", _add_load),
+    "save": ("Write images to a tar, for docker and OCI tools", _add_save),
+    "import": ("Make an image of one layer from a root file system's tar", _add_import),
+    "export": ("Write a whole root file system as a plain tar", _add_export),
+    "images": ("List images", _add_images),
+    "history": ("List the steps that made an image", _add_history),
+    "tag": ("Give an image one more name", _add_tag),
+    "rmi": ("Remove images", _add_rmi),
+    "prune": ("Remove what nobody needs", _add_prune),
+}
+"""Those about images."""

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from layerstore.command.output.filters import MOUNT_FILTERS
 from layerstore.command.parsing import grammar
-from layerstore.command.parsing.grammar import Commands, add_verb
-from layerstore.command.verbs import changing, inspecting, listings, transport
+from layerstore.command.parsing.grammar import Commands, Verb, Verbs, add_verb
 
 
-def add_mounts(commands: Commands) -> None:
-    """Add every verb about read-write layers."""
-    _add_create(commands)
-    _add_mount(commands)
-    _add_remove(commands)
-    _add_diff(commands)
-    _add_commit(commands)
-    _add_copy(commands)
-    _add_list(commands)
-    _add_inspect(commands)
+def _add_create(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
 
-
-def _add_create(commands: Commands) -> None:
     create = add_verb(
         commands,
         "create",
         changing.create,
-        "Make a read-write layer and print its ID",
+        about,
         details="It takes a moment, however large the image is: nothing is copied.",
         examples="""
         layerstore create job-1 --image app:1
@@ -52,12 +40,14 @@ def _no_command(text: str) -> str:
     )
 
 
-def _add_mount(commands: Commands) -> None:
+def _add_mount(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
     mount = add_verb(
         commands,
         "mount",
         changing.mount,
-        "Mount a read-write layer and print the path",
+        about,
         details="""
         The mount stays until umount or rm, whichever command is run. One that is there already is
         only shown.
@@ -72,34 +62,44 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mount-label", default="", help="SELinux context")
 
 
-def _add_remove(commands: Commands) -> None:
-    for name, run, about in (
-        ("umount", changing.unmount, "Unmount read-write layers"),
-        ("rm", changing.remove, "Remove read-write layers, unmounting them first"),
-    ):
-        parser = add_verb(
-            commands,
-            name,
-            run,
-            about,
-            details="NAME may be the start of an ID. Bad names don't keep the others.",
-            examples=f"layerstore {name} web",
-        )
-        parser.add_argument("names", nargs="+", metavar="NAME")
-        if name == "rm":
-            grammar.add_wait(parser)
-            parser.add_argument(
-                "-f", "--force", action="store_true", help="no failure where one isn't there"
-            )
-            grammar.add_nothing(parser, "-v", "--volumes", why="no volume belongs to a layer")
+def _add_unmount(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
+    _add_of_many(commands, "umount", changing.unmount, about)
 
 
-def _add_diff(commands: Commands) -> None:
+def _add_remove(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
+    parser = _add_of_many(commands, "rm", changing.remove, about)
+    grammar.add_wait(parser)
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="no failure where one isn't there"
+    )
+    grammar.add_nothing(parser, "-v", "--volumes", why="no volume belongs to a layer")
+
+
+def _add_of_many(commands: Commands, name: str, run: Verb, about: str) -> argparse.ArgumentParser:
+    parser = add_verb(
+        commands,
+        name,
+        run,
+        about,
+        details="NAME may be the start of an ID. Bad names don't keep the others.",
+        examples=f"layerstore {name} web",
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    return parser
+
+
+def _add_diff(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import listings
+
     diff = add_verb(
         commands,
         "diff",
         listings.diff,
-        "List what is changed: Added, Changed, Deleted",
+        about,
         details="A line for each path that differs from the image, as docker diff.",
         examples="""
         layerstore diff web
@@ -110,12 +110,14 @@ def _add_diff(commands: Commands) -> None:
     grammar.add_forms(diff, listings.CHANGES.titles)
 
 
-def _add_commit(commands: Commands) -> None:
+def _add_commit(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
     commit = add_verb(
         commands,
         "commit",
         changing.commit,
-        "Make an image of a read-write layer's changes",
+        about,
         details="On the image it was made from, whose configuration it gets. Prints the image ID.",
         examples="""
         layerstore commit web app:2 -m "what changed"
@@ -138,12 +140,14 @@ def _add_commit(commands: Commands) -> None:
     )
 
 
-def _add_copy(commands: Commands) -> None:
+def _add_copy(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import transport
+
     copy = add_verb(
         commands,
         "cp",
         transport.copy_files,
-        "Copy files into or out of a read-write layer",
+        about,
         details="""
         One of the two is NAME:PATH. Into a directory that is there a file or directory goes under
         its own name; SOURCE/. stands for what is in a directory. With - for the other one, a tar
@@ -168,12 +172,15 @@ def _add_copy(commands: Commands) -> None:
     grammar.add_nothing(copy, "-q", "--quiet", why="no progress is drawn anyway")
 
 
-def _add_list(commands: Commands) -> None:
+def _add_list(commands: Commands, about: str) -> None:
+    from layerstore.command.output.filters import MOUNT_FILTERS
+    from layerstore.command.verbs import listings
+
     ls = add_verb(
         commands,
         "ls",
         listings.mounts,
-        "List read-write layers",
+        about,
         details="With the image each was made from and, where it is mounted, the path.",
         examples="""
         layerstore ls
@@ -194,12 +201,14 @@ def _add_list(commands: Commands) -> None:
     grammar.add_forms(ls, listings.MOUNTS.titles)
 
 
-def _add_inspect(commands: Commands) -> None:
+def _add_inspect(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import inspecting
+
     inspect = add_verb(
         commands,
         "inspect",
         inspecting.inspect,
-        "Print all that is known of read-write layers, images and layers",
+        about,
         details="""
         A JSON array, with docker's keys where docker has the fact. A name is looked for among
         read-write layers, then images, then layers (by chain ID, or its start).
@@ -223,3 +232,17 @@ def _add_inspect(commands: Commands) -> None:
         help="text with {{.Key}}, {{.Key.Key}} and {{json .Key}}",
     )
     grammar.add_nothing(inspect, "-s", "--size", why="sizes are told anyway")
+
+
+MOUNT_VERBS: Verbs = {
+    "create": ("Make a read-write layer and print its ID", _add_create),
+    "mount": ("Mount a read-write layer and print the path", _add_mount),
+    "umount": ("Unmount read-write layers", _add_unmount),
+    "rm": ("Remove read-write layers, unmounting them first", _add_remove),
+    "diff": ("List what is changed: Added, Changed, Deleted", _add_diff),
+    "commit": ("Make an image of a read-write layer's changes", _add_commit),
+    "cp": ("Copy files into or out of a read-write layer", _add_copy),
+    "ls": ("List read-write layers", _add_list),
+    "inspect": ("Print all that is known of read-write layers, images and layers", _add_inspect),
+}
+"""Those about read-write layers."""

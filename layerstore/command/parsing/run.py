@@ -5,19 +5,18 @@ from __future__ import annotations
 import argparse
 
 from layerstore.command.parsing import grammar
-from layerstore.command.parsing.grammar import Commands, add_verb
-from layerstore.command.verbs import run
+from layerstore.command.parsing.grammar import Commands, Verbs, add_verb
 from layerstore.drivers.errors import InvalidArgument
-from layerstore.sandbox.runnable import checked_time_limit
 
 
-def add_run(commands: Commands) -> None:
-    """Add the verb."""
+def _add_run(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import run
+
     parser = add_verb(
         commands,
         "run",
         run.run,
-        "Run a command in a new root file system, and remove that",
+        about,
         details="""
         Makes a read-write layer from the image, mounts it, runs the command in it apart from this
         machine, and removes it, whatever happens. Command, entrypoint, environment, working
@@ -124,9 +123,14 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
+    from layerstore.sandbox.runnable import checked_time_limit
+
     try:
         return checked_time_limit(float(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from error
     except InvalidArgument as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error.grammar}") from error
+
+
+RUN_VERB: Verbs = {"run": ("Run a command in a new root file system, and remove that", _add_run)}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 
-from layerstore.command.parsing.grammar import Commands, add_verb
+from layerstore.command.parsing.grammar import Adder, Commands, Verbs, add_verb
 
 SHELLS = ("bash", "fish", "zsh")
 
 
-def add_shell(commands: Commands, whole: argparse.ArgumentParser) -> None:
-    """Add both verbs; `whole` is the parser of everything."""
+def _add_completion(commands: Commands, about: str) -> None:
     completion = add_verb(
         commands,
         "completion",
         _print_completion,
-        "Print what makes a shell complete this command",
+        about,
         details="Commands, options, and the names of images and read-write layers.",
         examples="""
         source <(layerstore completion bash)
@@ -26,25 +26,36 @@ def add_shell(commands: Commands, whole: argparse.ArgumentParser) -> None:
     )
     completion.add_argument("shell", choices=SHELLS)
 
-    def show(options: argparse.Namespace) -> int:
-        (commands.choices[options.about] if options.about else whole).print_help()
-        return 0
-
-    about = add_verb(
-        commands,
-        "help",
-        show,
-        "Tell about a command",
-        details="The same as COMMAND --help.",
-        examples="layerstore help run",
-        opens=False,
-    )
-    about.add_argument("about", nargs="?", metavar="COMMAND", choices=list(commands.choices))
-
 
 def _print_completion(options: argparse.Namespace) -> int:
-    # Only here: nothing else needs it.
-    from argcomplete.shell_integration import shellcode  # noqa: PLC0415
+    from argcomplete.shell_integration import shellcode
 
     sys.stdout.write(shellcode(["layerstore"], shell=options.shell))
     return 0
+
+
+def adding_help(known: Sequence[str], tell: Callable[[str | None], None]) -> Adder:
+    """Return what adds the verb help; `tell` prints the help of a known verb, or of all."""
+
+    def show(options: argparse.Namespace) -> int:
+        tell(options.about)
+        return 0
+
+    def add_help(commands: Commands, about: str) -> None:
+        parser = add_verb(
+            commands,
+            "help",
+            show,
+            about,
+            details="The same as COMMAND --help.",
+            examples="layerstore help run",
+            opens=False,
+        )
+        parser.add_argument("about", nargs="?", metavar="COMMAND", choices=known)
+
+    return add_help
+
+
+SHELL_VERB: Verbs = {
+    "completion": ("Print what makes a shell complete this command", _add_completion)
+}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 
 from layerstore.command.parsing import grammar
-from layerstore.command.parsing.grammar import Commands, add_verb
-from layerstore.command.verbs import upkeep, usage
+from layerstore.command.parsing.grammar import Commands, Verbs, add_verb
 
 
-def add_store(commands: Commands) -> None:
-    """Add every verb about the store."""
+def _add_du(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import usage
+
     du = add_verb(
         commands,
         "du",
         usage.disk_usage,
-        "Tell what takes how much disk",
+        about,
         details="""
         Layers are counted once, however many images and read-write layers share them. The trash is
         what was removed and isn't deleted yet.
@@ -27,11 +27,16 @@ def add_store(commands: Commands) -> None:
     )
     du.add_argument("-v", "--verbose", action="store_true", help="list every layer and mount")
     grammar.add_forms(du, usage.USAGE.titles)
+
+
+def _add_info(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import usage
+
     info = add_verb(
         commands,
         "info",
         usage.info,
-        "Tell about the store and its driver",
+        about,
         details="""
         And how far processes that unpack tars are confined. In a template the name of a fact has
         no spaces.
@@ -43,16 +48,16 @@ def add_store(commands: Commands) -> None:
     )
     info.add_argument("-f", "--format", metavar="TEMPLATE", help="'json', or text with {{.Fact}}")
     grammar.add_json(info)
-    _add_check(commands)
-    _add_repair(commands)
 
 
-def _add_check(commands: Commands) -> None:
+def _add_check(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import upkeep
+
     check = add_verb(
         commands,
         "check",
         upkeep.check,
-        "Compare the disk with the metadata",
+        about,
         details="""
         Prints a line for each fault and exits with 1 where there is one. Changes nothing: what a
         crash left is told, not tidied up.
@@ -67,12 +72,14 @@ def _add_check(commands: Commands) -> None:
     _complete(check)
 
 
-def _add_repair(commands: Commands) -> None:
+def _add_repair(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import upkeep
+
     repair = add_verb(
         commands,
         "repair",
         upkeep.repair,
-        "Repair what check finds, losing nothing",
+        about,
         details="""
         Prints the plan, then does it. Exits with 1 where something is left that needs --force:
         layers that aren't whole, with the read-write layers and images on them.
@@ -96,3 +103,12 @@ def _complete(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(recover=False)
     grammar.add_quiet(parser)
     grammar.add_json(parser)
+
+
+STORE_VERBS: Verbs = {
+    "du": ("Tell what takes how much disk", _add_du),
+    "info": ("Tell about the store and its driver", _add_info),
+    "check": ("Compare the disk with the metadata", _add_check),
+    "repair": ("Repair what check finds, losing nothing", _add_repair),
+}
+"""Those about the store."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-
-from layerstore.command.parsing.grammar import Commands, add_verb, seconds, whole_number
+from layerstore.command.parsing.grammar import Commands, Verbs, add_verb, seconds, whole_number
 
 _WHAT = ("list", "stats", "sessions", "replay")
 _ANSWER_SECONDS = 30.0
 
 
-def add_trace(commands: Commands) -> None:
-    """Add the verb."""
+def _add_trace(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs.trace import trace
+
     parser = add_verb(
         commands,
         "trace",
-        _trace,
-        "Look at what the actors of a store said",
+        trace,
+        about,
         details="""
         FILE is a journal that --trace, LAYERSTORE_TRACE or LayerStore(trace_file=...) has written,
         or a directory of such.
@@ -46,7 +45,7 @@ def add_trace(commands: Commands) -> None:
         help="how long to wait for an answer (default: %(default)g)",
     )
     chosen = parser.add_argument_group("which records")
-    for name, about in (
+    for name, chosen_by in (
         ("kind", "class of the message or job"),
         ("actor", "sender or receiver"),
         ("outcome", "ok, pending or an error's class"),
@@ -57,7 +56,7 @@ def add_trace(commands: Commands) -> None:
             action="append",
             default=[],
             metavar="PATTERN",
-            help=f"{about}, as a shell pattern; may be repeated",
+            help=f"{chosen_by}, as a shell pattern; may be repeated",
         )
     chosen.add_argument("--since", metavar="TIME", help="RFC 3339, or seconds from the beginning")
     chosen.add_argument("--last", type=seconds, metavar="SECONDS", help="only the end of it")
@@ -78,8 +77,4 @@ def add_trace(commands: Commands) -> None:
     )
 
 
-def _trace(options: argparse.Namespace) -> int:
-    # Only here: no other verb needs the views.
-    from layerstore.command.verbs.trace import trace  # noqa: PLC0415
-
-    return trace(options)
+TRACE_VERB: Verbs = {"trace": ("Look at what the actors of a store said", _add_trace)}

@@ -9,8 +9,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from layerstore.api.store import LayerStore
 from layerstore.command.output.progress import progress
 from layerstore.drivers.errors import (
     ImageDoesNotExist,
@@ -21,7 +21,10 @@ from layerstore.drivers.errors import (
     NotMounted,
 )
 from layerstore.drivers.system.printable import escaped
-from layerstore.operations.blocking import RWLayer
+
+if TYPE_CHECKING:
+    from layerstore.api.store import LayerStore
+    from layerstore.operations.blocking import RWLayer
 
 _MIN_ID = 4
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from layerstore.api.store import LayerStore
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_age, human_size, short
 from layerstore.command.verbs.listings import print_json
 from layerstore.drivers.errors import ImageDoesNotExist
-from layerstore.images.image import Image
+
+if TYPE_CHECKING:
+    from layerstore.api.store import LayerStore
+    from layerstore.images.image import Image
 
 _MISSING = "<missing>"
 _WIDTH = 45

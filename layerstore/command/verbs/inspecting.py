@@ -9,10 +9,8 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from layerstore.actors.messages import LayerMetadata
-from layerstore.api.store import LayerStore
 from layerstore.command.output.templates import Template
 from layerstore.command.verbs.changing import find
 from layerstore.command.verbs.listings import mount_facts, print_json, sizes
@@ -24,7 +22,11 @@ from layerstore.drivers.errors import (
     MountDoesNotExist,
 )
 from layerstore.drivers.model.docker_config import process_of
-from layerstore.drivers.model.ids import ChainID
+
+if TYPE_CHECKING:
+    from layerstore.actors.messages import LayerMetadata
+    from layerstore.api.store import LayerStore
+    from layerstore.drivers.model.ids import ChainID
 
 Facts = dict[str, Any]
 _MIN_ID = 4

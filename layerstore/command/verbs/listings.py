@@ -12,20 +12,22 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from layerstore.actors.messages import LayerMetadata, MountMetadata
-from layerstore.api.store import LayerStore
 from layerstore.command.output.filters import chosen, filtered_images, fits, truths
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_age, human_size, printable, short
 from layerstore.command.verbs.changing import find
-from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.reference import parse_reference
 from layerstore.drivers.model.times import parse_time
-from layerstore.drivers.model.tree import Change
-from layerstore.images.image import Image
-from layerstore.operations.blocking import RWLayer
+
+if TYPE_CHECKING:
+    from layerstore.actors.messages import LayerMetadata, MountMetadata
+    from layerstore.api.store import LayerStore
+    from layerstore.drivers.model.ids import ChainID
+    from layerstore.drivers.model.tree import Change
+    from layerstore.images.image import Image
+    from layerstore.operations.blocking import RWLayer
 
 _NONE = "<none>"
 _KINDS = {"MODIFY": "C", "ADD": "A", "DELETE": "D"}

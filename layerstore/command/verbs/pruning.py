@@ -9,12 +9,15 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from layerstore.api.store import LayerStore
 from layerstore.command.output.tables import human_size
 from layerstore.command.verbs.changing import find, remove_image
 from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, LayerDoesNotExist
-from layerstore.images.image import Image
+
+if TYPE_CHECKING:
+    from layerstore.api.store import LayerStore
+    from layerstore.images.image import Image
 
 
 def prune(store: LayerStore, options: argparse.Namespace) -> int:

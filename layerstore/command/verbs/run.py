@@ -16,8 +16,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from layerstore.api.store import LayerStore
 from layerstore.command.interrupts import handled
 from layerstore.command.opening import opened
 from layerstore.command.output.apart import apart_from_terminal
@@ -28,11 +28,14 @@ from layerstore.drivers.errors import (
     LayerStoreError,
     MountDoesNotExist,
 )
-from layerstore.drivers.sandbox.spec import RunSpec
 from layerstore.sandbox.process import ImageProcess, image_process
 from layerstore.sandbox.runnable import hostname_of, run_spec
 from layerstore.sandbox.running import Finished, Running, Volume, mount_points
 from layerstore.sandbox.volumes import image_volumes
+
+if TYPE_CHECKING:
+    from layerstore.api.store import LayerStore
+    from layerstore.drivers.sandbox.spec import RunSpec
 
 FAILED = 125
 _PATIENCE = 60.0

@@ -10,9 +10,8 @@ import contextlib
 import os
 import re
 import sys
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from layerstore.api.store import LayerStore
 from layerstore.command.output.progress import progress
 from layerstore.command.verbs.changing import find
 from layerstore.drivers.errors import InvalidArgument, MountDoesNotExist
@@ -21,6 +20,9 @@ from layerstore.drivers.tar.source import open_source
 from layerstore.drivers.work import OwnedDescriptor, TarSource
 from layerstore.images.export import export as export_tar
 from layerstore.sandbox.copying import Place, copy, copy_in, copy_out
+
+if TYPE_CHECKING:
+    from layerstore.api.store import LayerStore
 
 _IN_LAYER = re.compile(r"([^/:.][^/:]*):(.*)", re.DOTALL)
 _STREAM = "-"

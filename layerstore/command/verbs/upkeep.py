@@ -9,13 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
-from layerstore.api.store import LayerStore
 from layerstore.command.output.progress import progress
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import printable
-from layerstore.drivers.model.faults import Fault
-from layerstore.drivers.model.repair_step import RepairStep
+
+if TYPE_CHECKING:
+    from layerstore.api.store import LayerStore
+    from layerstore.drivers.model.faults import Fault
+    from layerstore.drivers.model.repair_step import RepairStep
 
 FAULTS = Listing(
     {"Kind": "KIND", "Path": "PATH", "Reason": "REASON", "Repairable": "REPAIRABLE"},

@@ -10,9 +10,8 @@ import argparse
 import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from layerstore.api.store import LayerStore
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_size, short, table
 from layerstore.command.output.templates import Template
@@ -20,6 +19,9 @@ from layerstore.command.verbs.listings import print_json
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.root.trash import trash_path
 from layerstore.drivers.tree.size import tree_size
+
+if TYPE_CHECKING:
+    from layerstore.api.store import LayerStore
 
 USAGE = Listing(
     {

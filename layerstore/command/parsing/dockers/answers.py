@@ -7,11 +7,10 @@ are in no help and in no completion; those of a verb are added when that is what
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from layerstore.command.parsing.dockers.table import GROUPS, OPTIONS, OTHER_NAMES, VERBS
-from layerstore.command.parsing.grammar import Commands
 
 _WRONG_USAGE = 2
 _TRUTHS = {
@@ -21,14 +20,21 @@ _TRUTHS = {
 """Go: strconv.ParseBool."""
 
 
-def meant(parser: argparse.ArgumentParser, verbs: Commands, words: Sequence[str]) -> list[str]:
-    """Return the words as the grammar has them; ends the process where docker's verb isn't here."""
+def meant(
+    parser: argparse.ArgumentParser,
+    verb_of: Callable[[str], argparse.ArgumentParser | None],
+    words: Sequence[str],
+) -> list[str]:
+    """Return the words as the grammar has them; ends the process where docker's verb isn't here.
+
+    `verb_of` is asked once at most: for the parser of the verb that was typed.
+    """
     _answer_options(parser, OPTIONS[""])
     at = _first_of_no_option(parser, words)
     before, given = list(words[:at]), _in_our_words(parser, list(words[at:]))
-    if not given or given[0] not in verbs.choices:
+    verb = verb_of(given[0]) if given else None
+    if verb is None:
         return [*before, *given]
-    verb = verbs.choices[given[0]]
     _answer_options(verb, OPTIONS.get(given[0], {}))
     return [*before, given[0], *_without_truths(verb, given[1:])]
 
