@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import images, latency, mounts, reopen, tars
+from benchmarks import commands, images, latency, mounts, reopen, tars
 from benchmarks.bench import Bench, Storage
 from benchmarks.curves import growth, scaling
 from benchmarks.curves.plot import lines_of, plot
@@ -31,6 +31,7 @@ _BENCHMARKS: dict[str, Callable[[Bench], object]] = {
     "latency": latency.measure,
     "workers": scaling.measure_workers,
     "reopen": reopen.measure,
+    "commands": commands.measure,
 }
 _CURVE = "curve"
 

@@ -1,0 +1,97 @@
+"""How long a command takes from its start to its end, beside bwrap and runc.
+
+Each is called as from a shell. The CPU time, of its children too, is a table of its own: on a
+machine that does other work as well it is the steadier one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.bench import Bench
+from benchmarks.timing import OURS, Table
+from tests.support.busybox import NAME, image_tar, rootfs_tar
+
+_CALLS = 5
+"""Of each in a round."""
+_MAIN = (
+    sys.executable,
+    "-c",
+    "import sys, layerstore_command; sys.exit(layerstore_command.main())",
+)
+_ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+"""Bytecode is kept, as by an installation."""
+
+
+def measure(bench: Bench) -> None:
+    """Commands that only look, then one that runs another."""
+    root = bench.directory()
+    ours = (*_MAIN, "--root", str(root))
+    _call((*ours, "load"), image_tar())
+    looking = {
+        f"{OURS} ls": (*ours, "ls"),
+        f"{OURS} images": (*ours, "images"),
+        f"{OURS} --help": (*ours, "--help"),
+        f"{OURS} --version": (*ours, "--version"),
+        "python -c pass": (sys.executable, "-c", "pass"),
+    }
+    _measure(bench, "a command that looks", looking)
+    running: dict[str, Sequence[str]] = {f"{OURS} run IMAGE true": (*ours, "run", NAME, "true")}
+    rootfs = bench.directory()
+    with tarfile.open(fileobj=io.BytesIO(rootfs_tar())) as archive:
+        archive.extractall(rootfs, filter="tar")
+    for program, command in (("bwrap", _bwrap(rootfs)), ("runc", _runc(bench, rootfs))):
+        if shutil.which(program) is None:
+            print(f"{program} is not installed")
+        else:
+            running[f"{program}, in a directory that is there"] = command
+    _measure(bench, "a command that runs `true`", running)
+
+
+def _measure(bench: Bench, title: str, commands: Mapping[str, Sequence[str]]) -> None:
+    for command in commands.values():
+        _call(command)  # its files are read, its bytecode is written
+    wall, cpu = bench.table(title), bench.table(f"{title}: CPU time")
+    for _ in range(bench.rounds * _CALLS):
+        for name, command in commands.items():
+            _time(wall, cpu, name, command)
+    wall.print()
+    cpu.print()
+
+
+def _time(wall: Table, cpu: Table, name: str, command: Sequence[str]) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with wall.timed(name):
+        _call(command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu.times[name].append(spent)
+
+
+def _call(command: Sequence[str], given: bytes = b"") -> None:
+    subprocess.run(command, input=given, stdout=subprocess.DEVNULL, env=_ENVIRONMENT, check=True)
+
+
+def _bwrap(rootfs: Path) -> Sequence[str]:
+    apart = ("--unshare-all", "--die-with-parent", "--proc", "/proc", "--dev", "/dev")
+    return ("bwrap", "--bind", str(rootfs), "/", *apart, "/bin/true")
+
+
+def _runc(bench: Bench, rootfs: Path) -> Sequence[str]:
+    bundle = bench.directory()
+    if shutil.which("runc"):
+        subprocess.run(("runc", "spec", "--bundle", bundle), check=True)
+        config = json.loads((bundle / "config.json").read_bytes())
+        config["process"].update(terminal=False, args=["/bin/true"])
+        config["root"]["path"] = str(rootfs)
+        (bundle / "config.json").write_text(json.dumps(config))
+    return ("runc", "run", "--bundle", str(bundle), "layerstore-benchmark")
