@@ -23,11 +23,11 @@ def plot(lines: Lines, against: str, target: Path) -> None:
     """Draw lines against what grows."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - only whoever draws needs it
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots()
     for label, points in lines.items():
         axes.plot(*zip(*points, strict=True), marker="o", label=label)
     axes.set(xscale="log", yscale="log", xlabel=against, ylabel="seconds")
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="x-small")
     axes.grid(visible=True, which="major", alpha=0.3)
     figure.savefig(target)
