@@ -160,12 +160,15 @@ class LayerBooks:
         self._retained.held.pop(reference, None)
         self._retained.made.pop(reference, None)
 
-    def undo(self, entry: LayerEntry, reference: int) -> None:
-        """Strike a reference out for good, as if it had never been; what was there before stays."""
+    def undo(self, entry: LayerEntry, reference: int, *, stays: bool) -> None:
+        """Strike a reference out for good, as if it had never been; what was there before stays.
+
+        So does what it has made, where that `stays`.
+        """
         entry.held.discard(reference)
         self._holding.pop(reference, None)
         self.drop(reference)
-        if entry.made_by == reference and not entry.forsaken:
+        if entry.made_by == reference and not entry.forsaken and not stays:
             entry.undone = True
             self.forsake(entry)
 

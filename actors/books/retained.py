@@ -55,10 +55,13 @@ class Retained(Struct):
     layers: LayersRetained = field(default_factory=LayersRetained)
     mounts: MountsRetained = field(default_factory=MountsRetained)
 
-    def forget(self, reference: int) -> None:
-        """Strike out a reference that its caller never got; what was made for it is to go."""
+    def forget(self, reference: int, *, stays: bool = False) -> None:
+        """Strike out a reference that its caller never got; what was made for it is to go.
+
+        Or it `stays`, where the caller got it, and is gone now.
+        """
         for part in (self.layers, self.mounts):
             part.held.pop(reference, None)
             made = part.made.pop(reference, None)
-            if made is not None:
+            if made is not None and not stays:
                 part.unanswered.add(made)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from layerstore.actors.runtime.message import Message
+from layerstore.actors.messages.metadata import ImageMetadata, RemovedImage
+from layerstore.actors.runtime.message import Message, Shared
 from layerstore.actors.watching.facts import plain
 from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.ids import ChainID
@@ -57,6 +58,7 @@ class AddImage(Message, frozen=True, kw_only=True):
     """Keep an image whose layers are in the store, and give it names; ImageMetadata."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(ImageMetadata, ("images",))
     recorded: ClassVar[tuple[str, ...] | None] = ("names", "parent", "annotations")
 
     facts: ImageFacts
@@ -84,6 +86,7 @@ class FindImage(AboutImage, frozen=True, kw_only=True):
     """Answered with ImageMetadata."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(ImageMetadata, ("images",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
@@ -92,6 +95,7 @@ class ListTags(AboutImage, frozen=True, kw_only=True):
     """Answered with a list of the tags that are meant, of a repository without one all it has."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(list[str], ("images",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
@@ -103,6 +107,7 @@ class FindOrigin(Message, frozen=True, kw_only=True):
     """
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(ImageMetadata | None, ("images",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ("recorded_image", "on_layer")
 
@@ -118,6 +123,7 @@ class ListImages(Message, frozen=True, kw_only=True):
     """Answered with a list of ImageMetadata, ordered by image ID."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(list[ImageMetadata], ("images",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
@@ -126,6 +132,7 @@ class TagImage(AboutImage, frozen=True, kw_only=True):
     """Give an image one more name, taking it from another that has it; ImageMetadata."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(ImageMetadata, ("images",))
     recorded: ClassVar[tuple[str, ...] | None] = ("name", "repository")
 
     name: str
@@ -144,6 +151,7 @@ class RemoveImage(AboutImage, frozen=True, kw_only=True):
     """
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(RemovedImage | None, ("images",))
     recorded: ClassVar[tuple[str, ...] | None] = ("force", "used_by", "nameless")
 
     force: bool
@@ -157,6 +165,7 @@ class ReadImageConfig(Message, frozen=True, kw_only=True):
     """Answered with the verified configuration of an image, as a string."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(str, ("images",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ("image_id",)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from layerstore.actors.runtime.message import Message
+from layerstore.actors.messages.metadata import LayerMetadata
+from layerstore.actors.runtime.message import Message, Shared
 from layerstore.actors.runtime.ref import Ref
+from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.work import CheckJob, Descriptors, TarSource
 
@@ -32,6 +34,7 @@ class Register(Message, frozen=True, kw_only=True):
     """Make a layer from a tar; answered with LayerMetadata, retained by `reference`."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(LayerMetadata, ("layers",))
     recorded: ClassVar[tuple[str, ...] | None] = ("reference", "parent")
     abandoned_by: ClassVar[str | None] = "reference"
 
@@ -50,6 +53,7 @@ class GetLayer(AboutHeldLayer, frozen=True, kw_only=True):
     """Retain a layer by a new reference; answered with LayerMetadata."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(LayerMetadata, ("layers",))
     repeatable: ClassVar[bool] = True
     abandoned_by: ClassVar[str | None] = "reference"
 
@@ -58,6 +62,7 @@ class ReleaseLayer(AboutHeldLayer, frozen=True, kw_only=True):
     """Give a reference back; answered with a list of LayerMetadata of what went, top first."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(list[LayerMetadata], ("layers",))
     repeatable: ClassVar[bool] = True
 
 
@@ -65,6 +70,7 @@ class MapLayers(Message, frozen=True, kw_only=True):
     """Answered with a dictionary of chain ID -> LayerMetadata."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(dict[ChainID, LayerMetadata], ("layers",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
@@ -73,6 +79,7 @@ class ReadLayer(AboutHeldLayer, frozen=True, kw_only=True):
     """Write a retained layer's tar to the descriptor: as registered, or as diff against another."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(None, ("layers",))
     recorded: ClassVar[tuple[str, ...] | None] = (
         "reference",
         "chain_id",
@@ -94,6 +101,7 @@ class InspectLayer(AboutHeldLayer, frozen=True, kw_only=True):
     """Answered with the driver's metadata of a retained layer, a dictionary of strings."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(dict[str, str], ("layers",))
     repeatable: ClassVar[bool] = True
 
 
@@ -117,6 +125,7 @@ class CheckDisk(Message, frozen=True, kw_only=True):
     """Have a worker compare the disk with the metadata, or plan a repair; the job's outcome."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(list[Fault], ("layers",))
     repeatable: ClassVar[bool] = True
 
     job: CheckJob
@@ -130,5 +139,6 @@ class CheckLayer(AboutLayer, frozen=True, kw_only=True):
     """Have a worker read a layer back, which stays meanwhile; answered with a list of Fault."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(list[Fault], ("layers",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ("chain_id",)

@@ -7,10 +7,15 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
-from layerstore.actors.runtime.message import Message
+from layerstore.actors.messages.metadata import LayerMetadata, MountMetadata, MountsByOrigin
+from layerstore.actors.runtime.message import Message, Shared
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import ImageID
+from layerstore.drivers.model.tree import Change
 from layerstore.drivers.work import Descriptors, Init, MountWork, TarSource
+
+Worked = list[Change] | dict[str, str] | int | None
+"""What comes of work on a read-write layer."""
 
 
 class AboutMount(Message, frozen=True, kw_only=True):
@@ -35,6 +40,7 @@ class CreateRWLayer(AboutHeldMount, frozen=True, kw_only=True):
     """Make a read-write layer; answered with MountMetadata, held by `reference`."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(MountMetadata, ("mounts",))
     recorded: ClassVar[tuple[str, ...] | None] = (
         "reference",
         "name",
@@ -58,6 +64,7 @@ class GetRWLayer(AboutHeldMount, frozen=True, kw_only=True):
     """Hold a read-write layer by a new reference; answered with MountMetadata."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(MountMetadata, ("mounts",))
     repeatable: ClassVar[bool] = True
     abandoned_by: ClassVar[str | None] = "reference"
 
@@ -66,6 +73,7 @@ class ReleaseRWLayer(AboutHeldMount, frozen=True, kw_only=True):
     """Give a reference back; the last one removes the layer. Answered as ReleaseLayer is."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(list[LayerMetadata], ("mounts",))
     repeatable: ClassVar[bool] = True
 
 
@@ -73,6 +81,7 @@ class GetMountID(AboutMount, frozen=True, kw_only=True):
     """Answered with the mount ID of a read-write layer."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(str, ("mounts",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ("name",)
 
@@ -81,6 +90,7 @@ class ListMounts(Message, frozen=True, kw_only=True):
     """Answered with a list of MountMetadata, ordered by name, those in between included."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(list[MountMetadata], ("mounts",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ()
 
@@ -89,6 +99,7 @@ class NoteOrigin(AboutHeldMount, frozen=True, kw_only=True):
     """Note which image a read-write layer was made from, as its record on the disk says."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(None, ("mounts",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ("reference", "name", "image_id")
 
@@ -99,6 +110,7 @@ class MountsOf(Message, frozen=True, kw_only=True):
     """Answered with MountsByOrigin: the names of the read-write layers made from an image."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(MountsByOrigin, ("mounts",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ("image_id", "on_layer")
 
@@ -115,6 +127,7 @@ class Mount(AboutHeldMount, frozen=True, kw_only=True):
     """Mount a read-write layer once more; answered with its path."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(str, ("mounts",))
     recorded: ClassVar[tuple[str, ...] | None] = ("reference", "name", "mount_label")
 
     mount_label: str = ""
@@ -124,12 +137,16 @@ class Unmount(AboutHeldMount, frozen=True, kw_only=True):
     """Undo one Mount; the last one unmounts."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(None, ("mounts",))
 
 
 class WorkOnMount(AboutHeldMount, frozen=True, kw_only=True):
     """Have a worker read or change a read-write layer; answered with the job's outcome."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(
+        list[Change] | dict[str, str] | int | None, ("mounts",)
+    )
     recorded: ClassVar[tuple[str, ...] | None] = (
         "reference",
         "request",

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from layerstore.actors.runtime.message import Message
+from layerstore.actors.runtime.message import Message, Shared
 
 
 class Abandon(Message, frozen=True, kw_only=True):
@@ -15,9 +15,11 @@ class Abandon(Message, frozen=True, kw_only=True):
     What was made or held by it is undone; a job is stopped, wherever it has got to.
     """
 
-    recorded: ClassVar[tuple[str, ...] | None] = ("reference",)
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "stays")
 
     reference: int
+    stays: bool = False
+    """Whoever held it is gone, having had the answer: the reference goes, what was made stays."""
 
 
 class CloseBooks(Message, frozen=True, kw_only=True):
@@ -49,4 +51,11 @@ class Underway(Message, frozen=True, kw_only=True):
     """
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(
+        Standing,
+        (
+            "layers",
+            "mounts",
+        ),
+    )
     repeatable: ClassVar[bool] = True

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
-from layerstore.actors.runtime.message import Message
+from layerstore.actors.runtime.message import Message, Shared
 from layerstore.actors.runtime.ref import Ref
 from layerstore.actors.watching.trace import Envelope
 from layerstore.drivers.work import Descriptors, Job
@@ -74,12 +74,6 @@ class WarmUp(Message, frozen=True, kw_only=True):
     """A worker is to spawn its child, if it has none."""
 
 
-class PoolStatus(Message, frozen=True, kw_only=True):
-    """Answered with PoolFacts."""
-
-    public: ClassVar[bool] = True
-
-
 class JobTally(Struct, frozen=True, kw_only=True):
     """What all jobs of one kind and outcome took together; times in seconds."""
 
@@ -101,6 +95,13 @@ class PoolFacts(Struct, frozen=True, kw_only=True):
     running: int
     queued: int
     jobs: tuple[JobTally, ...] = ()
+
+
+class PoolStatus(Message, frozen=True, kw_only=True):
+    """Answered with PoolFacts."""
+
+    public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(PoolFacts, ("pool",))
 
 
 class CutOff(Message, frozen=True, kw_only=True):
@@ -136,5 +137,6 @@ class Drain(Message, frozen=True, kw_only=True):
     """Asked: empty the trash; answered when what lay in it is deleted."""
 
     public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(int | None, ("reaper",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ()

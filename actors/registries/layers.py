@@ -75,7 +75,7 @@ class LayerRegistry(Retaining):
             case m.DropLayer():
                 self.drop_for_mount(message)
             case m.Abandon():
-                self._abandon(message.reference)
+                self._abandon(message.reference, stays=message.stays)
             case _:
                 super().told(message)
 
@@ -201,7 +201,7 @@ class LayerRegistry(Retaining):
         if registration.abandoned:
             self._give_up(outcome, registration.reference)
 
-    def _abandon(self, reference: int) -> None:
+    def _abandon(self, reference: int, *, stays: bool) -> None:
         registration = self._registrations.get(reference)
         if registration is not None:
             registration.abandoned = True
@@ -211,11 +211,11 @@ class LayerRegistry(Retaining):
             return
         entry = self.books.holding(reference)
         if entry is not None:
-            self._give_up(entry, reference)
+            self._give_up(entry, reference, stays=stays)
 
-    def _give_up(self, entry: LayerEntry, reference: int) -> None:
-        """Strike out the reference of a caller that is gone; what it has made goes too."""
-        self.books.undo(entry, reference)
+    def _give_up(self, entry: LayerEntry, reference: int, *, stays: bool = False) -> None:
+        """Strike out a caller's reference who is gone; what it has made goes too, or `stays`."""
+        self.books.undo(entry, reference, stays=stays)
         if entry.forsaken and not entry.references and entry.state is LayerState.READY:
             self.remove(entry, [], self.log_removal)
 

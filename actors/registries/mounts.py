@@ -83,7 +83,7 @@ class MountRegistry(Creating):
             case m.Done():
                 self.proceed(message)
             case m.Abandon():
-                self._abandon(message.reference)
+                self._abandon(message.reference, stays=message.stays)
             case _:
                 super().told(message)
 
@@ -136,7 +136,7 @@ class MountRegistry(Creating):
 
     # Giving up
 
-    def _abandon(self, reference: int) -> None:
+    def _abandon(self, reference: int, *, stays: bool) -> None:
         """Undo what a caller asked for who is gone, and so can't try again."""
         creation = self.creations.get(reference)
         entry = self.books.holding(reference)
@@ -148,7 +148,8 @@ class MountRegistry(Creating):
             self.cancel(self._requests[reference])
         elif entry is not None:
             self.books.drop(entry, reference)
-            if not entry.references and (entry.forsaken or entry.made_by == reference):
+            made = entry.made_by == reference and not stays
+            if not entry.references and (entry.forsaken or made):
                 self.undo(entry)
 
     def undo(self, entry: MountEntry) -> None:

@@ -14,7 +14,7 @@ import pykka
 from layerstore.actors.runtime.base import Refused
 from layerstore.actors.runtime.futures import Latch, Notifying
 from layerstore.actors.runtime.message import Message
-from layerstore.actors.runtime.ref import Ref
+from layerstore.actors.runtime.ref import Address
 from layerstore.drivers.errors import CallTimeout, InternalError, InvalidArgument
 
 # An ask that races with an actor's stop may never be answered (measured with Pykka 4.5), so a
@@ -51,7 +51,7 @@ class Call:
 
     def __init__(
         self,
-        ref: Ref,
+        ref: Address,
         message: Message,
         timeout: float | None = None,
         deadline: float | None = None,
@@ -123,6 +123,6 @@ class Call:
             stopped = not self._ref.alive
 
 
-def call(ref: Ref, message: Message, timeout: float | None = None) -> Any:
+def call(ref: Address, message: Message, timeout: float | None = None) -> Any:
     """Ask, wait for the answer or for what it promises, and return it; see Call."""
     return Call(ref, message, timeout).result()

@@ -16,6 +16,15 @@ from layerstore.drivers.errors import LayerStoreError
 T = TypeVar("T")
 
 
+class Shared(Struct, frozen=True):
+    """How other processes ask a message; what has none is for this process alone."""
+
+    brings: Any
+    """The type that the answer is checked against."""
+    actors: tuple[str, ...]
+    """Names of those it may be asked of."""
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """The root of all messages; `public` ones are asked, the others are told.
 
@@ -32,6 +41,9 @@ class Message(Struct, frozen=True, kw_only=True):
 
     abandoned_by: ClassVar[str | None] = None
     """Field with the number by which it is undone where its caller gives up, if it can be."""
+
+    shared: ClassVar[Shared | None] = None
+    """How processes ask it that are attached to the store."""
 
     def summary(self) -> str:
         """IDs and names only, for traces; never contents."""

@@ -71,6 +71,28 @@ class Identity(Struct):
     """The actor itself, to be looked at."""
 
 
+class Address(Protocol):
+    """An actor to be asked, wherever it lives."""
+
+    @property
+    def name(self) -> str:
+        """The actor's name."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the actor has not stopped."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing that it was asked for goes on any more."""
+
+    def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
+        """Send a public request; the future holds the answer, or a promise of it."""
+
+    def lost(self) -> LayerStoreError:
+        """Return the error to raise where the actor has stopped."""
+
+
 class Ref:
     """Where to send messages for one actor, under the name that traces show."""
 

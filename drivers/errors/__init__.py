@@ -38,10 +38,12 @@ from layerstore.drivers.errors.wire import Wire, from_wire, to_wire
 from layerstore.drivers.errors.work import (
     CallerError,
     CallTimeout,
+    CannotAttach,
     CommandNotRun,
     InternalError,
     JobCancelled,
     NotConfined,
+    OwnersAlone,
     StoreBusy,
     StoreClosed,
     StoreLocked,
@@ -52,6 +54,7 @@ from layerstore.drivers.errors.work import (
 __all__ = [
     "CallTimeout",
     "CallerError",
+    "CannotAttach",
     "CommandNotRun",
     "DriverError",
     "DriverNotSupported",
@@ -76,6 +79,7 @@ __all__ = [
     "NotConfined",
     "NotMounted",
     "NotPermitted",
+    "OwnersAlone",
     "ReadOnlyStorage",
     "StorageFull",
     "StoreBusy",

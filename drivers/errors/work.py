@@ -12,7 +12,10 @@ from layerstore.drivers.errors.base import LayerStoreError, NamedError
 
 
 class StoreLocked(LayerStoreError):
-    """Another process has this root open; `pid` is its process ID, or 0 if it isn't known."""
+    """Another process has this root open; `pid` is its process ID, or 0 if it isn't known.
+
+    `LayerStore.attach` works with a store that another process has open.
+    """
 
     def __init__(self, root: str, pid: int) -> None:
         super().__init__(root, pid)
@@ -21,7 +24,34 @@ class StoreLocked(LayerStoreError):
 
     def __str__(self) -> str:
         owner = f"process {self.pid}" if self.pid else "another process"
-        return f"store {self.root} is in use by {owner}"
+        return (
+            f"store {self.root} is in use by {owner}; where that listens, LayerStore.attach works"
+        )
+
+
+class CannotAttach(LayerStoreError):
+    """There is nobody to attach to who has the root open, listens and speaks the same protocol."""
+
+    def __init__(self, root: str, reason: str) -> None:
+        super().__init__(root, reason)
+        self.root = root
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot attach to the store {self.root}: {self.reason}"
+
+
+class OwnersAlone(LayerStoreError):
+    """Asked of an attached store is what only the process can do that has the root open (`pid`)."""
+
+    def __init__(self, what: str, root: str, pid: int) -> None:
+        super().__init__(what, root, pid)
+        self.what = what
+        self.root = root
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return f"{self.what}: only process {self.pid} can, which has the store {self.root} open"
 
 
 class StoreClosed(NamedError):

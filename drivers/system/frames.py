@@ -34,17 +34,65 @@ class EndOfFrames(Exception):
     """The peer closed its end, between frames or in the middle of one."""
 
 
+def pack_frame(value: object, most: int = MAX_FRAME) -> bytes:
+    """Return the bytes of one frame; BadFrame where its value takes more than `most`."""
+    body: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
+    if len(body) > most:
+        raise BadFrame(f"a frame of {len(body)} bytes is too long")
+    return _LENGTH.pack(len(body)) + body
+
+
+def unpack_frames(received: bytearray, most: int = MAX_FRAME) -> list[object]:
+    """Take every whole frame out of what was received, and return their values.
+
+    Raises BadFrame, as soon as a frame claims to have more than `most` bytes.
+    """
+    values: list[object] = []
+    at = 0
+    while len(received) - at >= _LENGTH.size:
+        (length,) = _LENGTH.unpack_from(received, at)
+        if length > most:
+            raise BadFrame(f"a frame claims {length} bytes")
+        begin, end = at + _LENGTH.size, at + _LENGTH.size + length
+        if len(received) < end:
+            break
+        values.append(_unpack(received[begin:end]))
+        at = end
+    del received[:at]
+    return values
+
+
+def receive_some(
+    sock: socket.socket, received: bytearray, descriptors: list[int], size: int = _CHUNK
+) -> None:
+    """Add what is there, at most `size` bytes, and the descriptors that came beside (CLOEXEC).
+
+    Raises EndOfFrames, BadFrame, and what recvmsg raises.
+    """
+    # socket.recv_fds drops its flags before Python 3.12, and with them close-on-exec.
+    part, ancillary, flags, _ = sock.recvmsg(size, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.extend(array.array("i", data[: len(data) - len(data) % _INT]))
+    if flags & socket.MSG_CTRUNC:
+        raise BadFrame("a frame brought too many descriptors")
+    if not part:
+        raise EndOfFrames
+    received += part
+
+
+def send_some(sock: socket.socket, data: memoryview, descriptors: Sequence[int] = ()) -> int:
+    """Send what the kernel takes now, and the descriptors beside it; returns how many bytes."""
+    if not descriptors:
+        return sock.send(data)
+    rights = array.array("i", descriptors)
+    return sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
 def send_frame(sock: socket.socket, value: object, descriptors: Sequence[int] = ()) -> None:
     """Send one frame, blocking until the kernel has all of it."""
-    body = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
-    if len(body) > MAX_FRAME:
-        raise BadFrame(f"a frame of {len(body)} bytes is too long")
-    data = memoryview(_LENGTH.pack(len(body)) + body)
-    ancillary = []
-    if descriptors:
-        rights = array.array("i", descriptors)
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-    sent = sock.sendmsg([data], ancillary)
+    data = memoryview(pack_frame(value))
+    sent = send_some(sock, data, descriptors)
     if sent < len(data):
         sock.sendall(data[sent:])
 
@@ -76,22 +124,11 @@ def receive_frame(
 
 
 def _receive_first(sock: socket.socket, descriptors: list[int], wait: Callable[[], None]) -> bytes:
-    header = b""
+    header = bytearray()
     while len(header) < _LENGTH.size:
         wait()
-        # socket.recv_fds drops its flags before Python 3.12, and with them close-on-exec.
-        part, ancillary, flags, _ = sock.recvmsg(
-            _LENGTH.size - len(header), _ANCILLARY, socket.MSG_CMSG_CLOEXEC
-        )
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                descriptors.extend(array.array("i", data[: len(data) - len(data) % _INT]))
-        if flags & socket.MSG_CTRUNC:
-            raise BadFrame("a frame brought too many descriptors")
-        if not part:
-            raise EndOfFrames
-        header += part
-    return header
+        receive_some(sock, header, descriptors, _LENGTH.size - len(header))
+    return bytes(header)
 
 
 def _receive_exactly(sock: socket.socket, length: int, wait: Callable[[], None]) -> bytearray:

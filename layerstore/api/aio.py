@@ -9,7 +9,9 @@ thread.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +19,7 @@ from layerstore.actors.watching.trace import TraceRecord
 from layerstore.api.steps import AsyncImageStore, AsyncSteps
 from layerstore.api.store import LayerStore
 from layerstore.api.threads import undo_done
-from layerstore.engine.core import Core
+from layerstore.asking.core import Core
 from layerstore.operations.asynchronous import AsyncStore
 
 
@@ -31,13 +33,20 @@ class AsyncLayerStore(AsyncStore, AsyncSteps):
         """Take what LayerStore takes; the root is opened by `open`, or by `async with`."""
         super().__init__()
         self._root = root
-        self._options = options
+        self._open: Callable[[], LayerStore] = partial(LayerStore, root, **options)
         self._opened: LayerStore | None = None
         self._closing: Future[None] | None = None
 
+    @classmethod
+    def attach(cls, root: str, *, timeout: float = 10.0) -> Self:
+        """Take what LayerStore.attach takes; `open`, or `async with`, attaches to the owner."""
+        store = cls(root)
+        store._open = partial(LayerStore.attach, root, timeout=timeout)
+        return store
+
     async def open(self) -> Self:
         """Open the root; raises what LayerStore raises. Returns itself."""
-        opening = self._threads.submit(LayerStore, self._root, **self._options)
+        opening = self._threads.submit(self._open)
         try:
             self._opened = await asyncio.wrap_future(opening)
         except asyncio.CancelledError:

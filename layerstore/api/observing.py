@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 
 from layerstore.actors.watching.trace import TraceRecord
@@ -21,7 +22,10 @@ from layerstore.operations.face import Face
 class Observing(Face):
     """The part of LayerStore that only looks."""
 
-    _recording: Recording
+    @property
+    @abstractmethod
+    def _recording(self) -> Recording:
+        """Return what goes on in this process. Raises OwnersAlone for an attached store."""
 
     @property
     def faults(self) -> list[InvalidMetadata]:
@@ -46,7 +50,7 @@ class Observing(Face):
 
     def trace(self) -> list[TraceRecord]:
         """Return the newest messages between the actors, in the order they were sent."""
-        return self.core.tracer.records()
+        return list(self.core.records())
 
     def waiting(self) -> Waiting:
         """Return every call without an answer and what it waits for, and what each actor is at.

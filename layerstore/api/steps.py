@@ -69,6 +69,7 @@ class AsyncSteps(InThread):
         references, as closing does, keeps mounts (found again by get_rw_layer, and no longer
         unmounted by `close`), and opens the store anew. Waits until what was removed is deleted.
         Raises DriverError where a step fails; those before it are done, and it may be tried again.
+        Raises OwnersAlone for an attached store.
         """
         owner = self.blocking
         return await self.in_thread(

@@ -5,29 +5,21 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
 from layerstore.api.observing import Observing
 from layerstore.api.options import Durability, check_options
+from layerstore.api.owned import Opening, Owned
+from layerstore.asking.core import Core
 from layerstore.asking.progress import Progress
 from layerstore.drivers.confine.confine import Confine
-from layerstore.drivers.errors import (
-    DriverError,
-    NotConfined,
-)
-from layerstore.drivers.graph.choose import find_driver, open_driver
-from layerstore.drivers.graph.overlay2_probe import remove_trials
+from layerstore.drivers.errors import NotConfined
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.repair_step import RepairStep
-from layerstore.drivers.root.disk import DiskConfig, make_disk
-from layerstore.drivers.root.lock import RootLock
-from layerstore.drivers.upkeep.recovery import prepare_root
 from layerstore.engine import checking
-from layerstore.engine.core import Core
-from layerstore.engine.crew import Staff
-from layerstore.engine.repairing import Announce, repair
-from layerstore.engine.startup import start
+from layerstore.engine.core import Engine
+from layerstore.engine.repairing import Announce
 from layerstore.images.store import ImageStore
 from layerstore.observe.recording import Recording
 from layerstore.operations.blocking import BlockingStore
@@ -36,14 +28,15 @@ from layerstore.operations.deferred import LaterStore
 if TYPE_CHECKING:
     from types import TracebackType
 
-Finalizer: TypeAlias = "weakref.finalize[..., LayerStore]"
+    from layerstore.engine.sharing.attached import Attached
+    from layerstore.engine.sharing.wire import Owner
 
 
 class LayerStore(BlockingStore, Observing):
     """Content-addressed read-only layers and named read-write layers beneath one root.
 
-    A root is laid out as a Docker data root. One process has it open at a time; any of its threads
-    may use the store. Use it as a context manager, or close it.
+    A root is laid out as a Docker data root. One process has it open at a time, to whose store
+    others `attach`; any of its threads may use the store. Use it as a context manager, or close it.
     """
 
     def __init__(
@@ -63,6 +56,7 @@ class LayerStore(BlockingStore, Observing):
         trace_file: str | os.PathLike[str] | None = None,
         stall_after: float = 60.0,
         recover: bool = True,
+        listen: bool = True,
     ) -> None:
         """Open a root, making what is missing.
 
@@ -80,7 +74,8 @@ class LayerStore(BlockingStore, Observing):
         set). A call that has no answer after `stall_after` seconds is told of in the log, with
         who waits for whom (0: never).
         Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
-        crash left stays where it is, to be told by `check`.
+        crash left stays where it is, to be told by `check`. With `listen` other processes of the
+        same user (and root's) may `attach` to the store.
 
         Raises InvalidArgument, StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage,
         DriverError, NotConfined.
@@ -97,50 +92,64 @@ class LayerStore(BlockingStore, Observing):
             limits=limits,
         )
         self.root = os.path.realpath(root)
-        durable = durability == "durable"
-        prepare_root(self.root, durable=durable, create=recover)
-        lock = RootLock(self.root)
-        try:
-            if recover:
-                remove_trials(self.root)
-                graph_driver, self.driver_reason = open_driver(
-                    driver, self.root, durable=durable, options=driver_options
-                )
-            else:
-                graph_driver, self.driver_reason = find_driver(driver, self.root, durable=durable)
-            config = DiskConfig(
-                root=self.root,
-                driver=graph_driver.name,
-                durable=durable,
-                limits=limits or Limits(),
-                confine=confine,
-            )
-            self._recording = Recording(trace_size, root=self.root, driver=graph_driver.name)
-            staff = Staff(
-                workers=workers if workers is not None else os.cpu_count() or 1,
-                max_heavy=max_streams,
-                max_queued=max_queued,
-                prespawn=prespawn,
-                tracer=self._recording.tracer,
-                stall_after=stall_after,
-            )
-            disk = make_disk(config, graph_driver)
-            self._recording.begin(trace_file)
-            try:
-                self._core = start(disk, config, staff, recovering=recover)
-            except BaseException:
-                self._recording.close()
-                raise
-        except OSError as error:
-            lock.release()
-            raise DriverError.from_os_error_in("open the store", self.root, error) from error
-        except BaseException:
-            lock.release()
-            raise
-        self._lock = lock
-        self._finalizer = self._close_in_the_end()
+        opening = Opening(
+            root=self.root,
+            driver=driver,
+            driver_options=driver_options,
+            durable=durability == "durable",
+            workers=workers if workers is not None else os.cpu_count() or 1,
+            max_streams=max_streams,
+            max_queued=max_queued,
+            prespawn=prespawn,
+            limits=limits or Limits(),
+            confine=confine,
+            trace_size=trace_size,
+            trace_file=trace_file,
+            stall_after=stall_after,
+            recover=recover,
+            listen=listen,
+        )
+        self._stand_on(Owned(opening))
         if confine == "required":
             self._require_confinement()
+
+    @classmethod
+    def attach(cls, root: str | os.PathLike[str], *, timeout: float = 10.0) -> Self:
+        """Work with a store that another process has open, which must be the same user's or root's.
+
+        It has the same methods, and what is asked of it is done by that process, the owner, with
+        its options. References are its own, and are given back when it is closed or this process
+        ends; read-write layers, their changes and mounts stay then as with any other store. What
+        only the owner can do (`repair`, `trace_to`, `trace_into`, an `init` function other than
+        `mount_points`) raises OwnersAlone, as `mount` does where this process doesn't see what the
+        owner mounts. Where the owner closes the store or is gone, every call raises StoreClosed.
+        `timeout` is how many seconds the owner has to answer.
+
+        Raises CannotAttach where no process has the root open, or none that listens; DriverError.
+        """
+        # Only here: most who open stores never do it.
+        from layerstore.engine.sharing.attached import Attached  # noqa: PLC0415
+
+        check_options(root=root)
+        store = cls.__new__(cls)
+        store.root = os.path.realpath(root)
+        store._stand_on(Attached(store.root, timeout))
+        return store
+
+    def _stand_on(self, basis: Owned | Attached) -> None:
+        """Have whoever forgets to close leave no child, no mount and no thread at exit."""
+        self._basis = basis
+        self.driver_reason = basis.driver_reason
+        self._finalizer = weakref.finalize(self, basis.close, keep_mounts=False, timeout=10.0)
+
+    @property
+    def owner(self) -> Owner | None:
+        """Who has the root open, and how, where that is another process."""
+        return None if isinstance(self._basis, Owned) else self._basis.core.owner
+
+    def _owned(self, what: str) -> Owned:
+        """Return what only the owner has. Raises OwnersAlone for `what` is wanted of it."""
+        return self._basis if isinstance(self._basis, Owned) else self._basis.refuse(what)
 
     def _require_confinement(self) -> None:
         try:
@@ -165,7 +174,16 @@ class LayerStore(BlockingStore, Observing):
     @property
     def core(self) -> Core:
         """The actors behind the store, for its other faces."""
-        return self._core
+        return self._basis.core
+
+    @property
+    def _core(self) -> Engine:
+        """The actors, where this process has them."""
+        return self._owned("looking into the store").core
+
+    @property
+    def _recording(self) -> Recording:
+        return self._owned("tracing the store").recording
 
     # Images
 
@@ -184,7 +202,7 @@ class LayerStore(BlockingStore, Observing):
         what is just being made or removed is no fault. Raises CallTimeout, WorkerDied, DriverError
         where the disk can't be looked at.
         """
-        return checking.check(self._core, full=full, progress=progress)
+        return checking.check(self.core, full=full, progress=progress)
 
     def repair(
         self,
@@ -205,49 +223,18 @@ class LayerStore(BlockingStore, Observing):
         references, as closing does, keeps mounts (found again by get_rw_layer, and no longer
         unmounted by `close`), and opens the store anew. Waits until what was removed is deleted.
         Raises DriverError where a step fails; those before it are done, and it may be tried again.
+        Raises OwnersAlone for an attached store.
         """
+        owned = self._owned("repairing the store")
         faults = self.check(full=force, progress=progress)
-        steps = checking.plan(self._core, faults) if faults else []
+        steps = checking.plan(self.core, faults) if faults else []
         if not dry_run and any(force or not step.force for step in steps):
-            steps = self._repair(faults, force=force, announce=announce)
+            steps = owned.repair(faults, force=force, announce=announce)
         elif announce is not None:
             announce(steps)
         if not dry_run:
             self.drain()
         return steps
-
-    def _repair(
-        self, faults: list[Fault], *, force: bool, announce: Announce | None
-    ) -> list[RepairStep]:
-        core = self._core
-        core.check_open()
-        self._finalizer.detach()
-        try:
-            core.close(keep_mounts=True, timeout=10.0)
-            children = core.staff.workers > 0
-            return repair(
-                core.disk, core.config, faults, force=force, children=children, announce=announce
-            )
-        finally:
-            try:
-                self._core = start(core.disk, core.config, core.staff, recovering=True)
-            except BaseException:
-                self._recording.close()
-                self._lock.release()
-                raise
-            self._finalizer = self._close_in_the_end()
-
-    def _close_in_the_end(self) -> Finalizer:
-        """Have whoever forgets to close leave no child, no mount and no thread at exit."""
-        return weakref.finalize(
-            self,
-            _close,
-            self._core,
-            self._recording,
-            self._lock,
-            keep_mounts=False,
-            timeout=10.0,
-        )
 
     def close(
         self, *, keep_mounts: bool = False, keep_trash: bool = False, timeout: float = 10.0
@@ -263,15 +250,7 @@ class LayerStore(BlockingStore, Observing):
         Idempotent.
         """
         if self._finalizer.detach() is not None:
-            recording = self._recording
-            _close(
-                self._core,
-                recording,
-                self._lock,
-                keep_mounts=keep_mounts,
-                keep_trash=keep_trash,
-                timeout=timeout,
-            )
+            self._basis.close(keep_mounts=keep_mounts, keep_trash=keep_trash, timeout=timeout)
 
     def cleanup(self) -> None:
         """Close the store under moby's name for it. moby: Store.Cleanup."""
@@ -290,19 +269,3 @@ class LayerStore(BlockingStore, Observing):
 
     def __repr__(self) -> str:
         return f"<LayerStore {self.root} {self.driver_name}>"
-
-
-def _close(
-    core: Core,
-    recording: Recording,
-    lock: RootLock,
-    *,
-    keep_mounts: bool,
-    timeout: float,
-    keep_trash: bool = False,
-) -> None:
-    try:
-        core.close(keep_mounts=keep_mounts, keep_trash=keep_trash, timeout=timeout)
-    finally:
-        recording.close()
-        lock.release()

@@ -15,7 +15,7 @@ import pykka
 from layerstore.actors.runtime.base import Refused
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.message import Message
-from layerstore.actors.runtime.ref import Ref, close_descriptors
+from layerstore.actors.runtime.ref import Address, close_descriptors
 from layerstore.asking.outcome import Outcome
 from layerstore.asking.requests import Request
 from layerstore.drivers.errors import JobCancelled, LayerStoreError, StoreRestarted
@@ -31,13 +31,13 @@ class Answering(Protocol):
     def check_open(self) -> None:
         """Raise StoreClosed where the store can't be used."""
 
-    def actor(self, name: str) -> Ref:
+    def actor(self, name: str) -> Address:
         """Return the actor of now that has a name."""
 
     def restoring(self) -> Notifying[Any] | None:
         """Return a future of when actors that have died are made anew, if some have."""
 
-    def abandon(self, ref: Ref, message: Message) -> None:
+    def abandon(self, ref: Address, message: Message) -> None:
         """Have undone what `ref` was asked for."""
 
     def forget(self, later: Later[Any]) -> None:
@@ -57,7 +57,7 @@ class Later(Notifying[T]):
         self._store = store
         self._request = request
         self._attempts = _ATTEMPTS if request.message.repeatable else 1
-        self._ref: Ref | None = None
+        self._ref: Address | None = None
         self._right_to_answer = deque((None,))
 
     def tell(self, actor: pykka.ActorRef[Any], tag: object = None) -> Self:
@@ -101,6 +101,9 @@ class Later(Notifying[T]):
         if self._ref is not None and self._ref.ended:
             self._failed(self._ref.lost())
 
+    def promised(self) -> None:
+        """Take note that the actor has taken the request, and answers later."""
+
     def _ask(self) -> None:
         if self.over:
             return
@@ -123,6 +126,7 @@ class Later(Notifying[T]):
             self._failed(error)
         else:
             if isinstance(answer, Notifying):
+                self.promised()
                 answer.when_set(self._heard)
             elif isinstance(answer, Refused):
                 self._failed(answer.error)

@@ -14,13 +14,13 @@ from collections.abc import Iterable
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.calls import Call
+from layerstore.asking.core import Core
 from layerstore.asking.progress import Progress
 from layerstore.drivers.errors import LayerDoesNotExist
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.system.mountinfo import mount_paths
 from layerstore.drivers.work import InspectRoot, PlanRepair
-from layerstore.engine.core import Core
 
 _VERIFYING = "Verifying layers"
 
@@ -72,7 +72,7 @@ def _verify(core: Core, known: Iterable[Fault], progress: Progress | None) -> li
     found: list[Fault] = []
     done = 0
     while waiting or running:
-        while waiting and len(running) < (core.staff.workers or os.cpu_count() or 1):
+        while waiting and len(running) < (core.workers or os.cpu_count() or 1):
             layer = waiting.popleft()
             core.check_open()
             running.append((layer, Call(core.actors.layers, m.CheckLayer(chain_id=layer.chain_id))))

@@ -1,4 +1,4 @@
-"""The inside of an open store: its disk, its actors, and the ways to ask them.
+"""The inside of a store that this process has open: its disk and its actors.
 
 Owns their start, their replacement when one of them has died, and their end. It decides nothing
 about layers and mounts; that is the actors'.
@@ -6,50 +6,24 @@ about layers and mounts; that is the actors'.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import os
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
 
-from msgspec import structs
-
-from layerstore.actors import messages as m
-from layerstore.actors.runtime.calls import Call, deadline_of
-from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.logs import number_lines
-from layerstore.actors.runtime.ref import Ref
+from layerstore.actors.watching.trace import TraceRecord
 from layerstore.actors.watching.waiting import Waiting
-from layerstore.asking.later import Later
-from layerstore.asking.requests import HandIn, Reading, Request
-from layerstore.asking.source import Pump, hand_over, in_file, make_pipe
-from layerstore.asking.stream import TarStream
-from layerstore.drivers.confine.confine import Confinement
-from layerstore.drivers.errors import (
-    CallerError,
-    CallTimeout,
-    InvalidMetadata,
-    LayerStoreError,
-    StoreClosed,
-    StoreRestarted,
-)
+from layerstore.asking.core import Core
+from layerstore.drivers.errors import InvalidMetadata, LayerStoreError
 from layerstore.drivers.root.disk import Disk, DiskConfig
-from layerstore.drivers.work import Descriptors, OwnedDescriptor
-from layerstore.drivers.worker.process import ChildProcess
 from layerstore.engine.closing import unmount_by_hand, wind_up
 from layerstore.engine.crew import Found, Staff
 from layerstore.engine.generations import Generations
 from layerstore.engine.watchdog import Watchdog
 
-T = TypeVar("T")
 
-_ATTEMPTS = 3
-"""How often a question is asked whose actor dies each time."""
-
-
-class Core:
-    """The actors of one open store and how to ask them."""
+class Engine(Core):
+    """The actors of one store that this process has open."""
 
     def __init__(
         self, disk: Disk, config: DiskConfig, staff: Staff, find: Callable[[], Found]
@@ -59,17 +33,25 @@ class Core:
         `find` is called again when an actor has died. Raises what it raises.
         """
         number_lines()
-        self.disk = disk
-        self.config = config
+        super().__init__(disk, config)
         self.staff = staff
         self.tracer = staff.tracer
-        self._references = itertools.count(1)
-        self._pid = os.getpid()
-        self._later: dict[Later[Any], None] = {}
-        self._closing = False
-        self._confinement: Confinement | None = None
-        self.actors = Generations(disk, config, staff, find, self._look_after)
+        self._generations = Generations(disk, config, staff, find, self._look_after)
         self._watchdog = Watchdog(self.waiting, staff.stall_after)
+
+    @property
+    def actors(self) -> Generations:
+        """The actors of now."""
+        return self._generations
+
+    @property
+    def workers(self) -> int:
+        """See Core."""
+        return self.staff.workers
+
+    def records(self) -> Sequence[TraceRecord]:
+        """See Core."""
+        return self.tracer.records()
 
     def waiting(self) -> Waiting:
         """Return what is under way; from any thread, whatever the actors are at."""
@@ -89,169 +71,6 @@ class Core:
     def staff_count(self) -> int:
         """How many workers, the reaper among them, could have a child now."""
         return self.actors.crew.hands_count
-
-    # Asking
-
-    def new_reference(self) -> int:
-        """Return a number that no reference and no request of this store has had."""
-        return next(self._references)
-
-    def check_open(self) -> None:
-        """Raise StoreClosed where the store can't be used (any more, or in a forked child)."""
-        if self._closing or os.getpid() != self._pid:
-            raise StoreClosed(self.disk.root)
-
-    def confinement(self) -> Confinement:
-        """Return how worker processes are confined, asking one that is spawned for it once."""
-        self.check_open()
-        if not self.staff.workers:
-            return Confinement((), ("everything (jobs run in threads of this process)",))
-        if self._confinement is None:
-            child = ChildProcess(self.config)
-            try:
-                self._confinement = child.confinement()
-            finally:
-                child.close()
-        return self._confinement
-
-    def call(self, ref: Ref, message: m.Message, timeout: float | None = None) -> Any:
-        """Ask an actor, or the one that came after it, and wait for the answer.
-
-        Where the caller gives up (CallTimeout, an interrupt), or never hears what became of it
-        (StoreRestarted), what was asked for is undone.
-        """
-        deadline = deadline_of(timeout)
-        attempts = _ATTEMPTS if message.repeatable else 1
-        while True:
-            self.check_open()
-            attempts -= 1
-            try:
-                left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-                return Call(self.actors.current(ref, left), message, timeout, deadline).result()
-            except StoreRestarted:
-                if not attempts:
-                    self.abandon(ref, message)
-                    raise
-            except LayerStoreError as error:
-                if isinstance(error, CallTimeout):
-                    self.abandon(ref, message)
-                raise
-            except BaseException:
-                self.abandon(ref, message)
-                raise
-
-    def ask(self, request: Request[T], timeout: float | None = None) -> T:
-        """Ask what a request says, as `call`, and return what it makes of the answer."""
-        return request.take(self.call(self.actor(request.actor), request.message, timeout))
-
-    def actor(self, name: str) -> Ref:
-        """Return the actor of now that has a name."""
-        return self.actors.named(name)
-
-    def abandon(self, ref: Ref, message: m.Message) -> None:
-        """Have undone what `ref` was asked for by somebody who has given up."""
-        self.actors.abandon(ref, message)
-
-    def hand_in(self, request: HandIn[T], timeout: float | None = None) -> T:
-        """Ask an actor to have a tar read, pumping it meanwhile where a worker can't read it.
-
-        Where the source fails, what was begun is undone before its error is raised.
-        """
-        self.check_open()
-        deadline = deadline_of(timeout)
-        ref = self.actors.current(self.actor(request.actor), timeout)
-        given = hand_over(request.source, request.how)
-        message = request.make_message(given)
-        try:
-            call_of_it = Call(ref, message, timeout, deadline)
-            self._accepted(call_of_it, given.descriptors)
-            if given.pump is not None:
-                self._pump(given.pump, call_of_it)
-            return request.take(call_of_it.result())
-        except BaseException:
-            self.abandon(ref, message)
-            raise
-        finally:
-            if given.pump is not None:
-                given.pump.close()
-
-    def _accepted(self, request: Call, descriptors: Descriptors) -> None:
-        """Wait until the actor has taken a request; nobody reads what is pumped for it before."""
-        try:
-            request.accepted()
-        except (StoreClosed, StoreRestarted):
-            for descriptor in descriptors:
-                descriptor.close()
-            raise
-
-    def _pump(self, pump: Pump, request: Call) -> None:
-        try:
-            pump.run(lambda: request.seconds_left)
-        except CallerError:
-            with contextlib.suppress(LayerStoreError):  # it says that the source has failed
-                request.result()
-            raise
-
-    def stream(self, request: Reading) -> TarStream:
-        """Ask an actor to have a tar written, and return the end to read it from."""
-        self.check_open()
-        reader, writer = make_pipe()
-        stream, sink = OwnedDescriptor(reader), OwnedDescriptor(writer)
-        try:
-            ref = self.actors.current(self.actor(request.actor))
-            call_of_it = Call(ref, request.make_message((sink,)))
-            self._accepted(call_of_it, (sink,))
-        except BaseException:
-            stream.close()
-            raise
-        return TarStream(call_of_it, stream)
-
-    # Asking without waiting
-
-    def begin(self, request: Request[T]) -> Later[T]:
-        """Ask what a request says, and return the future of what it makes of the answer."""
-        self.check_open()
-        later = Later(self, request)
-        self._later[later] = None
-        return later.begin()
-
-    def begin_handing_in(self, request: HandIn[T]) -> Later[T]:
-        """Ask an actor to have a tar read that workers can read, or that is in memory.
-
-        Raises TypeError for any other, which somebody would have to pump.
-        """
-        if callable(getattr(request.source, "read", None)):
-            raise TypeError("a file object is read by whoever has it: hand in its path or number")
-        with in_file(request.source) as source:
-            later, _ = self.begin_pumping(structs.replace(request, source=source))
-        return later
-
-    def begin_pumping(self, request: HandIn[T]) -> tuple[Later[T], Pump | None]:
-        """Ask an actor to have a tar read; the caller runs the pump, if there is one."""
-        self.check_open()
-        given = hand_over(request.source, request.how)
-        message = request.make_message(given)
-        return self.begin(Request(request.actor, message, request.take)), given.pump
-
-    def begin_reading(self, request: Reading) -> tuple[Later[None], OwnedDescriptor]:
-        """Ask an actor to have a tar written; returns its verdict and the end to read from."""
-        self.check_open()
-        reader, writer = make_pipe()
-        message = request.make_message((OwnedDescriptor(writer),))
-        return self.begin(Request(request.actor, message)), OwnedDescriptor(reader)
-
-    def restoring(self) -> Notifying[Any] | None:
-        """Return a future of when actors that have died are made anew, if some have."""
-        return self.actors.restoring()
-
-    def forget(self, later: Later[Any]) -> None:
-        """Take note that a request is over."""
-        self._later.pop(later, None)
-
-    def _look_after(self) -> None:
-        """Answer those whose request was lost with its actor."""
-        for later in list(self._later):
-            later.look_up()
 
     # Closing
 

@@ -14,7 +14,7 @@ from layerstore.actors import messages as m
 from layerstore.actors.books.retained import Retained
 from layerstore.actors.runtime.calls import call
 from layerstore.actors.runtime.futures import Notifying
-from layerstore.actors.runtime.ref import Ref, Unwatched
+from layerstore.actors.runtime.ref import Address, Ref, Unwatched
 from layerstore.actors.watching.waiting import Waiting, look_around
 from layerstore.actors.workers.supervisor import Supervisor
 from layerstore.drivers.errors import (
@@ -104,7 +104,7 @@ class Generations:
         found: Ref = getattr(self.crew, name)
         return found
 
-    def current(self, ref: Ref, timeout: float | None = None) -> Ref:
+    def current(self, ref: Address, timeout: float | None = None) -> Ref:
         """Return the actor to ask for one that may have died; waits until it is made anew."""
         if self.crew.dead is not None:
             call(self._supervisor, m.Restore(), timeout)
@@ -157,19 +157,23 @@ class Generations:
 
     # Undoing
 
-    def abandon(self, ref: Ref, message: m.Message) -> None:
+    def abandon(self, ref: Address, message: m.Message) -> None:
         """Have undone what `ref` was asked for by somebody who has given up."""
-        number = message.number
-        if number is None:
-            return
-        abandoned = m.Abandon(reference=number)
-        ref.tell(abandoned, None, "caller")
+        if message.number is not None:
+            self._tell_of(ref, m.Abandon(reference=message.number))
+
+    def let_go(self, ref: Address, reference: int) -> None:
+        """Have a reference given back whose holder is gone; what was made for it stays."""
+        self._tell_of(ref, m.Abandon(reference=reference, stays=True))
+
+    def _tell_of(self, ref: Address, abandoned: m.Abandon) -> None:
+        self.named(ref.name).tell(abandoned, None, "caller")
         # If that actor dies, or has died, it is for the next, which the supervisor will have.
         self._supervisor.tell(abandoned, None, "on behalf of it")
 
     def _undo(self, abandoned: m.Abandon) -> None:
         """Undo what a caller asked for, whichever actor knows of it; the supervisor's."""
-        self.retained.forget(abandoned.reference)
+        self.retained.forget(abandoned.reference, stays=abandoned.stays)
         for registry in (self.layers, self.mounts):
             registry.tell(abandoned, None, "supervisor")
 

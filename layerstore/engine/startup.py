@@ -14,11 +14,11 @@ from layerstore.drivers.records.imagedb import ImageDatabase
 from layerstore.drivers.root.disk import Disk, DiskConfig
 from layerstore.drivers.root.trash import prepare_trash
 from layerstore.drivers.upkeep.recovery import recover
-from layerstore.engine.core import Core
+from layerstore.engine.core import Engine
 from layerstore.engine.crew import Found, Staff
 
 
-def start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> Core:
+def start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> Engine:
     """Start the actors.
 
     Without `recovering` nothing on the disk is made, moved or removed. Raises DriverError.
@@ -29,7 +29,7 @@ def start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> 
         raise DriverError.from_os_error_in("open the store", disk.root, error) from error
 
 
-def _start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> Core:
+def _start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> Engine:
     database = ImageDatabase(disk.root, disk.driver.name, durable=disk.durable)
     if recovering:
         disk.driver.prepare()
@@ -43,4 +43,4 @@ def _start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) ->
         to_sweep = recovering and bool(recovered.reaped or os.listdir(disk.trash))
         return Found(recovered=recovered, images=database.recover(), to_sweep=to_sweep)
 
-    return Core(disk, config, staff, find)
+    return Engine(disk, config, staff, find)

@@ -17,7 +17,7 @@ from layerstore.drivers.errors import DriverError
 from layerstore.operations.declared import store as requests
 
 if TYPE_CHECKING:
-    from layerstore.engine.core import Core
+    from layerstore.asking.core import Core
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

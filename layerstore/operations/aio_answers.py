@@ -10,11 +10,11 @@ import contextlib
 from typing import TypeVar
 
 from layerstore.actors.runtime.calls import deadline_of
+from layerstore.asking.core import Core
 from layerstore.asking.later import Later
 from layerstore.asking.requests import HandIn
 from layerstore.asking.source import Pump
 from layerstore.drivers.errors import CallerError, CallTimeout, LayerStoreError
-from layerstore.engine.core import Core
 
 T = TypeVar("T")
 

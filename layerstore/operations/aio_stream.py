@@ -7,9 +7,9 @@ import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Self
 
+from layerstore.asking.core import Core
 from layerstore.asking.later import Later
 from layerstore.asking.requests import Reading
-from layerstore.engine.core import Core
 from layerstore.operations.aio_answers import answer_of
 
 if TYPE_CHECKING:

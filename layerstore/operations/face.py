@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from layerstore.asking.core import Core
 from layerstore.drivers.errors import LayerNotRetained
-from layerstore.engine.core import Core
 from layerstore.operations.declared.terms import New
 from layerstore.operations.handles import LayerHandle, RWLayerHandle
 

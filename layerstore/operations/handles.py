@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from layerstore.actors import messages as m
+from layerstore.asking.core import Core
 from layerstore.asking.requests import Number
 from layerstore.drivers.model.ids import ChainID, DiffID
-from layerstore.engine.core import Core
 
 F = TypeVar("F")
 H = TypeVar("H", bound="RWLayerHandle")

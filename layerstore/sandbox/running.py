@@ -24,7 +24,7 @@ from layerstore.drivers.errors import (
     WorkerDied,
     from_wire,
 )
-from layerstore.drivers.sandbox.root import make_mount_points
+from layerstore.drivers.sandbox.init import mount_points
 from layerstore.drivers.sandbox.spec import PASSED_ON, RunSpec, Volume
 from layerstore.drivers.system.held_signals import signals_held
 from layerstore.sandbox.runnable import Network, hostname_of, run_spec
@@ -301,19 +301,6 @@ def run(
         ) as running,
     ):
         return running.wait(given=given)
-
-
-def mount_points(path: str) -> None:
-    """Make what `run` mounts on, as the `init` of a new read-write layer.
-
-    Then no change of the layer tells of them. Links in the place of /etc/hosts, /etc/hostname and
-    /etc/resolv.conf become files; /etc/mtab becomes a link to /proc/mounts. moby: initlayer.Setup.
-    """
-    try:
-        make_mount_points(path)
-    except OSError as error:
-        where = f"at {os.fsdecode(error.filename)}" if error.filename else ""
-        raise DriverError.from_os_error("make mount points in", path, error, where) from error
 
 
 def _in_memory(content: bytes) -> IO[bytes]:

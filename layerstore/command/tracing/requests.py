@@ -51,6 +51,7 @@ class RequestMaker:
         self._standing: dict[int, str] = {}
         self._arguments: dict[str, _Argument] = {
             "reference": lambda record, _: _reference(record),
+            "stays": lambda record, _: record.facts.get("stays") is True,
             "name": lambda record, _: _name(record),
             "mount_label": lambda record, _: _fact(record, "mount_label", str),
             "chain_id": lambda record, outcome: self._chain(record, "chain_id", outcome),

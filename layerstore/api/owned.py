@@ -1,0 +1,152 @@
+"""A root that this process has open: its lock, its actors, its journal and who else may use them.
+
+Owns the order in which all that is taken and given back. What can be asked of it is LayerStore's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerstore.drivers.confine.confine import Confine
+from layerstore.drivers.errors import DriverError
+from layerstore.drivers.graph.choose import find_driver, open_driver
+from layerstore.drivers.graph.overlay2_probe import remove_trials
+from layerstore.drivers.graph.protocol import GraphDriver
+from layerstore.drivers.model.faults import Fault
+from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.root.disk import DiskConfig, make_disk
+from layerstore.drivers.root.lock import RootLock
+from layerstore.drivers.upkeep.recovery import prepare_root
+from layerstore.engine.crew import Staff
+from layerstore.engine.repairing import Announce, repair
+from layerstore.engine.startup import start
+from layerstore.observe.recording import Recording
+
+if TYPE_CHECKING:
+    from layerstore.engine.sharing.listening import Listener
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How a root is opened; see LayerStore."""
+
+    root: str
+    driver: str | None
+    driver_options: Mapping[str, str] | None
+    durable: bool
+    workers: int
+    max_streams: int
+    max_queued: int
+    prespawn: bool
+    limits: Limits
+    confine: Confine
+    trace_size: int
+    trace_file: str | os.PathLike[str] | None
+    stall_after: float
+    recover: bool
+    listen: bool
+
+
+class Owned:
+    """What a LayerStore stands on whose root this process has open."""
+
+    def __init__(self, how: Opening) -> None:
+        """Take the lock and start the actors; raises what LayerStore does."""
+        self._how = how
+        prepare_root(how.root, durable=how.durable, create=how.recover)
+        self._lock = RootLock(how.root)
+        try:
+            driver, self.driver_reason = self._open_driver()
+            self.recording = Recording(how.trace_size, root=how.root, driver=driver.name)
+            self._start(driver)
+        except OSError as error:
+            self._lock.release()
+            raise DriverError.from_os_error_in("open the store", how.root, error) from error
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open_driver(self) -> tuple[GraphDriver, str]:
+        how = self._how
+        if not how.recover:
+            return find_driver(how.driver, how.root, durable=how.durable)
+        remove_trials(how.root)
+        return open_driver(how.driver, how.root, durable=how.durable, options=how.driver_options)
+
+    def _start(self, driver: GraphDriver) -> None:
+        how = self._how
+        config = DiskConfig(
+            root=how.root,
+            driver=driver.name,
+            durable=how.durable,
+            limits=how.limits,
+            confine=how.confine,
+        )
+        staff = Staff(
+            workers=how.workers,
+            max_heavy=how.max_streams,
+            max_queued=how.max_queued,
+            prespawn=how.prespawn,
+            tracer=self.recording.tracer,
+            stall_after=how.stall_after,
+        )
+        disk = make_disk(config, driver)
+        self.recording.begin(how.trace_file)
+        try:
+            self.core = start(disk, config, staff, recovering=how.recover)
+        except BaseException:
+            self.recording.close()
+            raise
+        # Without recovering nothing is made on the disk, a socket neither.
+        self._listener = self._listen() if how.recover else None
+
+    def _listen(self) -> Listener | None:
+        if not self._how.listen:
+            return None
+        # Only here: commands, which nobody attaches to, are quicker without.
+        from layerstore.engine.sharing.listening import listen  # noqa: PLC0415
+
+        return listen(self.core, self.driver_reason)
+
+    def repair(
+        self, faults: list[Fault], *, force: bool, announce: Announce | None
+    ) -> list[RepairStep]:
+        """Close the store, keeping its mounts, repair its root, and open it anew.
+
+        Raises what a step of it fails with, and what opening does; only then it stays closed.
+        """
+        core = self.core
+        core.check_open()
+        try:
+            self._stop_listening()
+            core.close(keep_mounts=True, timeout=10.0)
+            children = core.workers > 0
+            return repair(
+                core.disk, core.config, faults, force=force, children=children, announce=announce
+            )
+        finally:
+            try:
+                self.core = start(core.disk, core.config, core.staff, recovering=True)
+            except BaseException:
+                self.recording.close()
+                self._lock.release()
+                raise
+            self._listener = self._listen()
+
+    def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+
+    def close(self, *, keep_mounts: bool, timeout: float, keep_trash: bool = False) -> None:
+        """End all of it; see LayerStore.close. Idempotent."""
+        try:
+            self._stop_listening()
+            self.core.close(keep_mounts=keep_mounts, keep_trash=keep_trash, timeout=timeout)
+        finally:
+            self.recording.close()
+            self._lock.release()

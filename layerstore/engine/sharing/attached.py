@@ -1,0 +1,221 @@
+"""A store that another process has open, with the same ways to ask it.
+
+Owns what stands for the owner's actors here. Requests, time-outs, tars and futures are asking's, as
+in the owner itself: only where a message goes to is another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from layerstore.actors import messages as m
+from layerstore.actors.runtime.calls import call
+from layerstore.actors.runtime.futures import Notifying
+from layerstore.actors.runtime.ref import Address
+from layerstore.actors.watching.trace import TraceRecord
+from layerstore.actors.watching.waiting import Waiting
+from layerstore.asking.core import Core
+from layerstore.drivers.errors import (
+    DriverError,
+    InvalidMetadata,
+    LayerNotRetained,
+    LayerStoreError,
+    MountDoesNotExist,
+    NotMounted,
+    OwnersAlone,
+    StoreClosed,
+    Wire,
+    from_wire,
+)
+from layerstore.drivers.root.disk import DiskConfig, make_disk
+from layerstore.engine.sharing.link import Link
+from layerstore.engine.sharing.wire import Owner
+
+_NOT_MOUNTED = (LayerNotRetained, MountDoesNotExist, NotMounted, StoreClosed)
+_LOOKS_FOR = 10.0
+"""Seconds for the owner to look at itself, which it does whatever its actors are at."""
+
+
+class Far:
+    """One of the owner's actors; see Address."""
+
+    __slots__ = ("_link", "_name", "_root")
+
+    def __init__(self, link: Link, name: str, root: str) -> None:
+        self._link = link
+        self._name = name
+        self._root = root
+
+    @property
+    def name(self) -> str:
+        """The actor's name."""
+        return self._name
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is an owner to ask."""
+        return not self._link.ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is none any more."""
+        return self._link.ended
+
+    def ask(self, message: m.Message, sender: str = "caller") -> Notifying[Any]:  # noqa: ARG002
+        """Send a request to the owner."""
+        return self._link.ask(self._name, message)
+
+    def lost(self) -> LayerStoreError:
+        """Return what is raised where there is no owner any more."""
+        return StoreClosed(self._root)
+
+
+class _Sight(Far):
+    """The owner itself, to be looked at by what `message` says of that."""
+
+    __slots__ = ()
+
+    def ask(self, message: m.Message, sender: str = "caller") -> Notifying[Any]:  # noqa: ARG002
+        return self._link.look(self._name)
+
+
+class FarActors:
+    """The owner's actors; it has those that die made anew by itself."""
+
+    def __init__(self, link: Link, root: str) -> None:
+        self._link = link
+        self.layers = Far(link, "layers", root)
+        self.mounts = Far(link, "mounts", root)
+        self.images = Far(link, "images", root)
+        self.pool = Far(link, "pool", root)
+        self.reaper = Far(link, "reaper", root)
+
+    def named(self, name: str) -> Far:
+        """Return the actor that has a name."""
+        found: Far = getattr(self, name)
+        return found
+
+    def current(self, ref: Address, timeout: float | None = None) -> Far:  # noqa: ARG002
+        """Return the actor to ask."""
+        return self.named(ref.name)
+
+    def restoring(self) -> None:
+        """Return None: the owner waits for its actors, not those who ask it."""
+
+    def abandon(self, ref: Address, message: m.Message) -> None:  # noqa: ARG002
+        """Have undone what was asked for by somebody who has given up."""
+        if message.number is not None and not self._link.ended:
+            self._link.abandon(message.number)
+
+
+class AttachedCore(Core):
+    """The actors of a store that another process has open."""
+
+    def __init__(self, root: str, link: Link) -> None:
+        self.link = link
+        self.owner: Owner = link.owner
+        """Who has the store open, and how."""
+        config = DiskConfig(
+            root=root,
+            driver=self.owner.driver,
+            durable=self.owner.durable,
+            limits=self.owner.limits,
+            confine=self.owner.confine,
+        )
+        super().__init__(make_disk(config), config)
+        self._actors = FarActors(link, root)
+
+    @property
+    def actors(self) -> FarActors:
+        """The owner's actors."""
+        return self._actors
+
+    @property
+    def workers(self) -> int:
+        """See Core; of the owner."""
+        return self.owner.workers
+
+    @property
+    def faults(self) -> list[InvalidMetadata]:
+        """See Core."""
+        wires: list[Wire] = self._look("faults")
+        found = [from_wire(wire) for wire in wires]
+        return [fault for fault in found if isinstance(fault, InvalidMetadata)]
+
+    @property
+    def generation(self) -> int:
+        """See Core."""
+        number: int = self._look("generation")
+        return number
+
+    def waiting(self) -> Waiting:
+        """See Core."""
+        waiting: Waiting = self._look("waiting")
+        return waiting
+
+    def records(self) -> Sequence[TraceRecord]:
+        """See Core."""
+        records: list[TraceRecord] = self._look("trace")
+        return records
+
+    def check_open(self) -> None:
+        """See Core."""
+        super().check_open()
+        if self.link.ended:
+            raise StoreClosed(self.disk.root)
+
+    def _look(self, what: str) -> Any:
+        self.check_open()
+        return call(_Sight(self.link, what, self.disk.root), m.PoolStatus(), _LOOKS_FOR)
+
+    def close(self, *, keep_mounts: bool, timeout: float) -> None:
+        """Unmount what was mounted through it, and end the connection. Idempotent."""
+        if self._closing or os.getpid() != self._pid:
+            return
+        self._closing = True
+        try:
+            if not keep_mounts:
+                self._unmount(time.monotonic() + timeout)
+        finally:
+            self.link.close()
+            self._look_after()
+
+    def _unmount(self, deadline: float) -> None:
+        failures: list[DriverError] = []
+        for (reference, name), count in list(self.link.mounts.items()):
+            for _ in range(count):
+                left = max(deadline - time.monotonic(), 0.0)
+                message = m.Unmount(reference=reference, name=name)
+                try:
+                    # What is gone isn't mounted either, nor can a dead owner unmount.
+                    with contextlib.suppress(*_NOT_MOUNTED):
+                        call(self.actors.mounts, message, left)
+                except DriverError as error:
+                    failures.append(error)
+        for failure in failures:
+            raise failure
+
+
+class Attached:
+    """What an attached LayerStore stands on."""
+
+    def __init__(self, root: str, timeout: float) -> None:
+        """Attach to whoever has `root` open. Raises CannotAttach, DriverError."""
+        self.core = AttachedCore(root, Link(root, timeout))
+
+    @property
+    def driver_reason(self) -> str:
+        """Why the owner uses its driver."""
+        return self.core.owner.driver_reason
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise OwnersAlone."""
+        raise OwnersAlone(what, self.core.disk.root, self.core.link.pid)
+
+    def close(self, *, keep_mounts: bool, timeout: float, keep_trash: bool = False) -> None:  # noqa: ARG002
+        """See LayerStore.close; what was removed is the owner's to delete."""
+        self.core.close(keep_mounts=keep_mounts, timeout=timeout)

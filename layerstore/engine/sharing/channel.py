@@ -1,0 +1,113 @@
+"""One end of a connection: frames in, frames out, and never a wait.
+
+Owns what has been received and isn't whole yet, what has not been sent yet, and the descriptors
+that go with both. One thread uses it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+
+from layerstore.drivers.system.frames import (
+    MAX_DESCRIPTORS,
+    BadFrame,
+    pack_frame,
+    receive_some,
+    send_some,
+    unpack_frames,
+)
+from layerstore.drivers.work import Descriptors, OwnedDescriptor
+
+_AT_ONCE = 1 << 18
+_MOST_DESCRIPTORS = 64
+"""That came with frames which aren't whole yet."""
+
+
+class Channel:
+    """A connected socket."""
+
+    def __init__(self, sock: socket.socket, *, most_in: int) -> None:
+        """Take the socket over; `most_in` is how many bytes a frame that comes in may have."""
+        sock.setblocking(False)
+        self._sock = sock
+        self._most_in = most_in
+        self._received = bytearray()
+        self._came: list[int] = []
+        self._to_send: deque[tuple[memoryview, Descriptors]] = deque()
+        self.unsent = 0
+        """Bytes that the other end hasn't made room for."""
+
+    def fileno(self) -> int:
+        """Return the socket's number, for select and poll."""
+        return self._sock.fileno()
+
+    def receive(self) -> list[object]:
+        """Return the frames that are whole by now; raises EndOfFrames, BadFrame, OSError."""
+        try:
+            receive_some(self._sock, self._received, self._came, _AT_ONCE)
+        except BlockingIOError:
+            return []
+        found = unpack_frames(self._received, self._most_in)
+        if len(self._came) > _MOST_DESCRIPTORS:
+            raise BadFrame("descriptors came that belong to no frame")
+        return found
+
+    def take(self, count: int) -> Descriptors:
+        """Take the descriptors that came beside a frame, in order. Raises BadFrame."""
+        if not 0 <= count <= min(MAX_DESCRIPTORS, len(self._came)):
+            raise BadFrame(f"{count} descriptors were announced, and {len(self._came)} came")
+        taken, self._came[:count] = self._came[:count], []
+        return tuple(OwnedDescriptor(fd) for fd in taken)
+
+    def queue(self, frame: bytes, descriptors: Descriptors = ()) -> None:
+        """Have a packed frame sent next, closing the descriptors that go beside it."""
+        self._to_send.append((memoryview(frame), descriptors))
+        self.unsent += len(frame)
+
+    def put(self, value: object) -> None:
+        """Have a frame sent next."""
+        self.queue(pack_frame(value))
+
+    def flush(self) -> bool:
+        """Send what there is room for; whether that was all. Raises OSError."""
+        while self._to_send:
+            data, descriptors = self._to_send[0]
+            try:
+                sent = send_some(self._sock, data, [each.fileno() for each in descriptors])
+            except BlockingIOError:
+                return False
+            for descriptor in descriptors:
+                descriptor.close()
+            self.unsent -= sent
+            if sent < len(data):
+                self._to_send[0] = (data[sent:], ())
+            else:
+                self._to_send.popleft()
+        return True
+
+    def send_whole(self, frame: bytes, descriptors: Descriptors) -> bool:
+        """Send a small frame if there is room for it; whether there was. Raises OSError.
+
+        Its descriptors are closed then.
+        """
+        try:
+            sent = send_some(self._sock, memoryview(frame), [each.fileno() for each in descriptors])
+        except BlockingIOError:
+            return False
+        for descriptor in descriptors:
+            descriptor.close()
+        if sent < len(frame):
+            raise BadFrame("the system cut a small frame in two")
+        return True
+
+    def close(self) -> None:
+        """End the connection, and close what came or was to go beside frames. Idempotent."""
+        self._sock.close()
+        self._came, left = [], self._came
+        for fd in left:
+            OwnedDescriptor(fd).close()
+        while self._to_send:
+            for descriptor in self._to_send.popleft()[1]:
+                descriptor.close()
+        self.unsent = 0

@@ -1,0 +1,221 @@
+"""One attached process, as the owner sees it.
+
+Owns the order of a conversation: who it is first, then questions, each with an answer. One thread
+uses it; answers are put down in any thread, and looked at in that one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from layerstore.actors import messages as m
+from layerstore.actors.runtime.futures import Notifying
+from layerstore.asking.later import Later
+from layerstore.drivers.errors import LayerStoreError, LimitExceeded, to_wire
+from layerstore.drivers.system.frames import BadFrame, convert, pack_frame, unpack_frames
+from layerstore.engine.core import Engine
+from layerstore.engine.sharing.channel import Channel
+from layerstore.engine.sharing.serving import Served
+from layerstore.engine.sharing.wire import LOOKS, MAX_ANSWER, MAX_QUESTION, PROTOCOL, Owner, plain
+
+_MOST_AT_ONCE = 1 << 20
+"""Bytes of a frame; longer questions come in pieces."""
+_MOST_PILED = 2 * MAX_QUESTION
+_MOST_UNREAD = 8 << 20
+"""Bytes of answers that wait for a process to read them; it is cut off at the next one."""
+
+
+class _Hello(NamedTuple):
+    word: Literal["hello"]
+    protocol: int
+
+
+class _Ask(NamedTuple):
+    word: Literal["ask"]
+    number: int
+    actor: str
+    name: str
+    fields: dict[str, Any]
+    descriptors: int
+
+
+class _Look(NamedTuple):
+    word: Literal["look"]
+    number: int
+    what: str
+
+
+class _Piece(NamedTuple):
+    word: Literal["part", "last"]
+    number: int
+    content: bytes
+
+
+class _Abandon(NamedTuple):
+    word: Literal["abandon"]
+    number: int
+
+
+class Connection:
+    """A connection to an attached process."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        engine: Engine,
+        describe: Callable[[], Owner],
+        ring: Callable[[Connection], None],
+    ) -> None:
+        """Take the socket over; `ring` is called with itself, in any thread, to be looked at."""
+        self._channel = Channel(sock, most_in=_MOST_AT_ONCE)
+        self.number = self._channel.fileno()
+        """Of the socket."""
+        self.blocked = False
+        """There is something to send, and no room for it."""
+        self._engine = engine
+        self._describe = describe
+        self._ring = ring
+        self._served = Served(engine)
+        self._greeted = False
+        self._pieces: dict[int, bytearray] = {}
+        self._piled = 0
+        """Bytes in all of these."""
+        self._news: deque[tuple[int, Later[Any] | None]] = deque()
+        """Requests that are taken (None) or answered."""
+        self.over = False
+        """Nothing more is heard of it: it is closed once what there is room for is sent."""
+
+    # Questions
+
+    def receive(self) -> None:
+        """Do what has come. Raises BadFrame, EndOfFrames, OSError."""
+        for frame in self._channel.receive():
+            if self.over:
+                return
+            self._heard(frame)
+
+    def _heard(self, frame: object) -> None:
+        word = frame[0] if isinstance(frame, list) and frame else None
+        if not self._greeted:
+            protocol = convert(frame, _Hello).protocol
+            if protocol != PROTOCOL:
+                raise BadFrame(f"its owner speaks protocol {PROTOCOL}, not {protocol}")
+            self._greeted = True
+            self._channel.put(["owner", plain(self._describe())])
+        elif word == "ask":
+            self._ask(convert(frame, _Ask))
+        elif word in ("part", "last"):
+            self._add(convert(frame, _Piece))
+        elif word == "abandon":
+            self._served.abandon(convert(frame, _Abandon).number)
+        else:
+            look = convert(frame, _Look)
+            self._look(look.number, look.what)
+
+    def _add(self, piece: _Piece) -> None:
+        """Put a long question together."""
+        before = self._pieces.setdefault(piece.number, bytearray())
+        before += piece.content
+        self._piled += len(piece.content)
+        if self._piled > _MOST_PILED:
+            raise BadFrame("its questions are too long")
+        if piece.word == "last":
+            del self._pieces[piece.number]
+            self._piled -= len(before)
+            (question,) = unpack_frames(before, MAX_QUESTION) or [None]
+            self._ask(convert(question, _Ask))
+
+    def _ask(self, frame: _Ask) -> None:
+        _, number, actor, name, fields, count = frame
+        descriptors = self._channel.take(count)
+        try:
+            asked = self._served.ask(
+                number, actor, name, fields, descriptors, lambda: self._note(number, None)
+            )
+            asked.when_set(lambda future: self._note(number, future))
+            self._served.begin(asked)
+        except BaseException as error:
+            for descriptor in descriptors:
+                descriptor.close()
+            if not isinstance(error, LayerStoreError):
+                raise
+            self._served.answered(number, error)
+            self._put_error(number, error)
+
+    def _look(self, number: int, what: str) -> None:
+        engine = self._engine
+        found: dict[str, Callable[[], Any]] = {
+            "faults": lambda: [to_wire(fault, "the store") for fault in engine.faults],
+            "waiting": engine.waiting,
+            "trace": engine.records,
+            "generation": lambda: engine.generation,
+        }
+        if what not in LOOKS:
+            raise BadFrame(f"there is nothing to look at that is called {what[:40]}")
+        self._put_answer(number, ["answer", number, plain(found[what]())])
+
+    # Answers
+
+    def _note(self, number: int, future: Notifying[Any] | None) -> None:
+        self._news.append((number, future if isinstance(future, Later) else None))
+        self._ring(self)
+
+    def answer(self) -> None:
+        """Queue the answers that there are by now. Raises BadFrame for one who reads none."""
+        while self._news and not self.over:
+            if self._channel.unsent > _MOST_UNREAD:
+                raise BadFrame("it doesn't read its answers")
+            number, future = self._news.popleft()
+            if future is None:
+                self._channel.put(["taken", number])
+                continue
+            try:
+                value = future.get(timeout=0)
+            except LayerStoreError as error:
+                self._served.answered(number, error)
+                self._put_error(number, error)
+            else:
+                self._put(number, self._served.answered(number, None), value)
+
+    def _put(self, number: int, message: m.Message | None, value: Any) -> None:
+        if isinstance(message, m.Mount):
+            device, inode = 0, 0
+            with contextlib.suppress(OSError):  # the other end will see that it isn't there
+                status = os.stat(value)
+                device, inode = status.st_dev, status.st_ino
+            self._channel.put(["mounted", number, value, device, inode])
+        else:
+            self._put_answer(number, ["answer", number, plain(value)])
+
+    def _put_answer(self, number: int, frame: list[Any]) -> None:
+        try:
+            self._channel.queue(pack_frame(frame, MAX_ANSWER))
+        except BadFrame:
+            self._put_error(number, LimitExceeded("an answer to another process", MAX_ANSWER))
+
+    def _put_error(self, number: int, error: BaseException) -> None:
+        self._channel.put(["error", number, to_wire(error, "the store's owner")])
+
+    # Its end
+
+    def flush(self) -> bool:
+        """Send what there is room for; whether that was all. Raises OSError."""
+        return self._channel.flush()
+
+    def cut_off(self, reason: str) -> None:
+        """Have it told why, if it reads, and hear no more of it."""
+        if not self.over:
+            self.over = True
+            self._served.end()
+            self._channel.put(["bad", reason])
+
+    def close(self) -> None:
+        """End it, and undo and give back what is its own. Idempotent."""
+        self.over = True
+        self._served.end()
+        self._channel.close()

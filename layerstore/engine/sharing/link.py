@@ -1,0 +1,342 @@
+"""The other end: how an attached process asks the owner's actors.
+
+Owns the connection, one thread that reads and writes it, and who waits for which answer. Whatever
+ends the connection answers everybody who waits: the store is closed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import select
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from layerstore.actors import messages as m
+from layerstore.actors.runtime.base import Refused
+from layerstore.actors.runtime.calls import deadline_of
+from layerstore.actors.runtime.futures import Notifying
+from layerstore.actors.runtime.ref import close_descriptors
+from layerstore.drivers.errors import (
+    CannotAttach,
+    LayerStoreError,
+    OwnersAlone,
+    StoreBusy,
+    StoreClosed,
+    Wire,
+    from_wire,
+)
+from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pack_frame
+from layerstore.drivers.work import Descriptors, OwnedDescriptor
+from layerstore.engine.sharing import place
+from layerstore.engine.sharing.channel import Channel
+from layerstore.engine.sharing.wire import (
+    INITS,
+    LOOKS,
+    MAX_ANSWER,
+    PROTOCOL,
+    Owner,
+    checked_answer,
+    fields_of,
+    pack_question,
+)
+
+log = logging.getLogger("layerstore")
+
+_MOST_UNSENT = 10_000
+"""Frames that wait for the owner to read them."""
+
+Asked = m.Message | str
+"""A message, or what is looked at."""
+
+
+class _Answer(NamedTuple):
+    word: Literal["answer"]
+    number: int
+    value: Any
+
+
+class _Mounted(NamedTuple):
+    word: Literal["mounted"]
+    number: int
+    path: str
+    device: int
+    inode: int
+
+
+class _Error(NamedTuple):
+    word: Literal["error"]
+    number: int
+    error: Wire
+
+
+class _Taken(NamedTuple):
+    word: Literal["taken"]
+    number: int
+
+
+class Link:
+    """A connection to the owner of a root."""
+
+    def __init__(self, root: str, timeout: float) -> None:
+        """Connect, and learn who it is, within `timeout` seconds.
+
+        Raises CannotAttach, DriverError, InvalidArgument.
+        """
+        deadline = deadline_of(timeout) or 0.0
+        self._root = root
+        sock, self.pid = place.connect(root, timeout)
+        """Of the owner, as the kernel knows it."""
+        self._channel = Channel(sock, most_in=MAX_ANSWER)
+        try:
+            self.owner = self._greet(deadline, timeout)
+            bell = OwnedDescriptor(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            out = OwnedDescriptor(os.dup(self._channel.fileno()))
+        except BaseException:
+            self._channel.close()
+            raise
+        self._bell: OwnedDescriptor | None = bell
+        self._out: OwnedDescriptor | None = out
+        self.mounts: Counter[tuple[int, str]] = Counter()
+        """How often this process has mounted what it holds, by reference and name."""
+        self.ended = False
+        """There is no owner any more, or nobody wants one."""
+        self._pid = os.getpid()
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, tuple[Notifying[Any], Asked]] = {}
+        self._to_send: deque[tuple[bytes, Descriptors]] = deque()
+        """What there was no room for, or has descriptors; each stays in it until it is sent."""
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self._thread.start()
+
+    def _greet(self, deadline: float, timeout: float) -> Owner:
+        self._channel.put(["hello", PROTOCOL])
+        try:
+            self._channel.flush()
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0 or not _wait(self._channel, select.POLLIN, left):
+                    raise CannotAttach(self._root, f"its owner took no call for {timeout:g} s")
+                for frame in self._channel.receive():
+                    return self._greeted(frame)
+        except (EndOfFrames, OSError) as error:
+            raise CannotAttach(self._root, "its owner has closed it") from error
+        except BadFrame as error:
+            raise CannotAttach(self._root, f"its owner doesn't make sense: {error}") from error
+
+    def _greeted(self, frame: object) -> Owner:
+        match frame:
+            case ["owner", facts]:
+                owner = convert(facts, Owner)
+                if owner.protocol == PROTOCOL:
+                    return owner
+                raise CannotAttach(
+                    self._root,
+                    f"its owner, layerstore {owner.version}, speaks protocol {owner.protocol}, "
+                    f"not {PROTOCOL}",
+                )
+            case ["bad", str(reason)]:
+                raise CannotAttach(self._root, reason)
+        raise BadFrame("it doesn't say who it is")
+
+    # Asking, from any thread
+
+    def ask(self, actor: str, message: m.Message) -> Notifying[Any]:
+        """Ask an actor of the owner's; the future holds the answer, a promise of it, or Refused."""
+        if getattr(message, "init", None) not in (None, *INITS.values()):
+            return _refused(OwnersAlone("calling an init function", self._root, self.pid))
+        descriptors: Descriptors = getattr(message, "descriptors", ())
+        name, fields = type(message).__name__, fields_of(message)
+        return self._ask(
+            message,
+            lambda number: ["ask", number, actor, name, fields, len(descriptors)],
+            descriptors,
+        )
+
+    def look(self, what: str) -> Notifying[Any]:
+        """Have the owner look at itself; see LOOKS."""
+        return self._ask(what, lambda number: ["look", number, what])
+
+    def abandon(self, number: int) -> None:
+        """Have undone what was asked for by this number."""
+        self._send([pack_frame(["abandon", number])], ())
+
+    def _ask(
+        self, asked: Asked, frame: Callable[[int], object], descriptors: Descriptors = ()
+    ) -> Notifying[Any]:
+        number = next(self._numbers)
+        future: Notifying[Any] = Notifying()
+        try:
+            packed = pack_question(number, frame(number))
+            if len(self._to_send) > _MOST_UNSENT:
+                raise StoreBusy(len(self._to_send))
+        except LayerStoreError as error:
+            close_descriptors(asked)
+            return _refused(error)
+        self._asked[number] = (future, asked)
+        self._send(packed, descriptors)
+        if self.ended:  # perhaps before it knew of this one
+            self._fail(number)
+        return future
+
+    def _send(self, frames: Sequence[bytes], descriptors: Descriptors) -> None:
+        """Send frames, at once where there is room: to wake a thread for it takes longer.
+
+        Several threads may be here. None is short of a whole frame then: the kernel takes one that
+        is so small in one piece, or none of it.
+        """
+        bell, out = self._bell, self._out  # neither is closed as long as anybody has it
+        if bell is None or out is None or os.getpid() != self._pid:
+            return
+        if len(frames) == 1 and not descriptors and not self._to_send:
+            try:
+                os.write(out.fileno(), frames[0])
+            except BlockingIOError:
+                pass
+            except OSError:
+                return  # the other thread sees it, too
+            else:
+                return
+        for frame in frames[:-1]:
+            self._to_send.append((frame, ()))
+        self._to_send.append((frames[-1], descriptors))
+        os.eventfd_write(bell.fileno(), 1)
+
+    def _fail(self, number: int) -> None:
+        future, asked = self._asked.pop(number, (None, None))
+        if future is not None:
+            close_descriptors(asked)
+            future.set(Refused(StoreClosed(self._root)))
+
+    def close(self) -> None:
+        """End the connection; whoever waits has its answer then. Idempotent."""
+        bell = self._bell
+        if bell is None or os.getpid() != self._pid:
+            return
+        self.ended = True
+        os.eventfd_write(bell.fileno(), 1)
+        self._thread.join()
+        self._bell = self._out = None
+
+    # The thread
+
+    def _run(self) -> None:
+        bell = self._bell
+        try:
+            self._carry(bell.fileno() if bell is not None else -1)
+        except (EndOfFrames, OSError) as error:
+            log.debug("the owner of the store %s is gone: %s", self._root, error)
+        except BadFrame as error:
+            log.warning("the owner of the store %s doesn't make sense: %s", self._root, error)
+        finally:
+            self.ended = True
+            self._channel.close()
+            for number in list(self._asked):
+                self._fail(number)
+            self._to_send.clear()
+
+    def _carry(self, bell: int) -> None:
+        with select.epoll() as poll:
+            poll.register(bell, select.EPOLLIN | select.EPOLLET)
+            poll.register(self._channel, select.EPOLLIN)
+            blocked = False
+            while not self.ended:
+                for fd, events in poll.poll():
+                    if fd != bell and events & ~select.EPOLLOUT:
+                        for frame in self._channel.receive():
+                            self._heard(frame)
+                was, blocked = blocked, not self._flush()
+                if blocked is not was:
+                    wanted = select.EPOLLIN | (select.EPOLLOUT if blocked else 0)
+                    poll.modify(self._channel, wanted)
+
+    def _flush(self) -> bool:
+        """Send what waits for that; whether that was all."""
+        while self._to_send:
+            if not self._channel.send_whole(*self._to_send[0]):
+                return False
+            self._to_send.popleft()
+        return True
+
+    def _heard(self, frame: object) -> None:
+        word = frame[0] if isinstance(frame, list) and frame else None
+        match word:
+            case "taken":
+                future, asked = self._asked.get(convert(frame, _Taken).number, (None, None))
+                if future is not None and future.promise is None and asked is not None:
+                    promise: Notifying[Any] = Notifying()
+                    self._asked[convert(frame, _Taken).number] = (promise, asked)
+                    future.set(promise)
+            case "answer":
+                answer = convert(frame, _Answer)
+                self._answered(answer.number, lambda asked: _checked(asked, answer.value))
+            case "mounted":
+                mounted = convert(frame, _Mounted)
+                self._answered(mounted.number, lambda asked: self._seen(asked, mounted))
+            case "error":
+                error = convert(frame, _Error)
+                self._answered(error.number, lambda _: Refused(from_wire(error.error)))
+            case "bad":
+                raise BadFrame(f"it answers {str(frame)[:400]}")
+            case _:
+                raise BadFrame("an answer has no such word")
+
+    def _answered(self, number: int, answer: Callable[[Asked], Any]) -> None:
+        future, asked = self._asked.pop(number, (None, None))
+        if future is None or asked is None:
+            raise BadFrame(f"nobody waits for an answer {number}")
+        try:
+            found = answer(asked)
+        except BadFrame:
+            future.set(Refused(StoreClosed(self._root)))
+            raise
+        if not isinstance(found, Refused):
+            self._note(asked)
+        future.set(found)
+
+    def _note(self, asked: Asked) -> None:
+        """Take note of what is mounted for this process."""
+        match asked:
+            case m.Mount():
+                self.mounts[asked.reference, asked.name] += 1
+            case m.Unmount():
+                self.mounts[asked.reference, asked.name] -= 1
+            case m.ReleaseRWLayer():
+                self.mounts.pop((asked.reference, asked.name), None)
+
+    def _seen(self, asked: Asked, mounted: _Mounted) -> object:
+        """Return a mount's path, where this process sees the same there as the owner."""
+        try:
+            status = os.stat(mounted.path)
+            here = (status.st_dev, status.st_ino) == (mounted.device, mounted.inode)
+        except OSError:
+            here = False
+        if here:
+            return mounted.path
+        if isinstance(asked, m.Mount):
+            self.ask("mounts", m.Unmount(reference=asked.reference, name=asked.name))
+        what = f"{mounted.path} is mounted where this process doesn't see it"
+        return Refused(OwnersAlone(what, self._root, self.pid))
+
+
+def _checked(asked: Asked, value: Any) -> object:
+    if isinstance(asked, str):
+        found: object = convert(value, LOOKS[asked])
+        return found
+    return checked_answer(type(asked), value)
+
+
+def _refused(error: LayerStoreError) -> Notifying[Any]:
+    future: Notifying[Any] = Notifying()
+    future.set(Refused(error))
+    return future
+
+
+def _wait(channel: Channel, events: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(channel, events)
+    return bool(poll.poll(seconds * 1000))

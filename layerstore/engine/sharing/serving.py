@@ -1,0 +1,207 @@
+"""What the owner does for one attached process.
+
+Owns which of the store's references are that process's: it knows them by numbers of its own, uses
+no others, and all are given back when it is gone. A request that it waits for then is undone; what
+it has had an answer for stays, as with a caller in this process. It never waits: all that happens
+here happens in the listener's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from layerstore.actors import messages as m
+from layerstore.actors.runtime.message import Message
+from layerstore.asking.later import Later
+from layerstore.asking.requests import Request
+from layerstore.drivers.errors import LayerStoreError, StoreBusy, StoreRestarted
+from layerstore.drivers.model.image_config import parse_config
+from layerstore.drivers.model.reference import parse_reference, repository_of
+from layerstore.drivers.system.frames import BadFrame
+from layerstore.drivers.work import Descriptors
+from layerstore.engine.core import Engine
+from layerstore.engine.sharing.wire import SHARED, checked_fields
+
+_MOST_ASKED = 10_000
+"""Requests of one process without an answer."""
+_RELEASES = (m.ReleaseLayer, m.ReleaseRWLayer)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reference of the store that an attached process has."""
+
+    number: int
+    actor: str
+    message: Message
+    """What it was got by, with the store's own number."""
+
+
+class Asked(Later[Any]):
+    """A request of an attached process."""
+
+    def __init__(self, engine: Engine, request: Request[Any], taken: Callable[[], None]) -> None:
+        super().__init__(engine, request)
+        self._taken = taken
+
+    @property
+    def message(self) -> Message:
+        """What is asked."""
+        return self._request.message
+
+    @property
+    def actor(self) -> str:
+        """Who is asked."""
+        return self._request.actor
+
+    def promised(self) -> None:
+        """Pass on that the actor will answer later, for whoever pumps a tar then."""
+        self._taken()
+
+
+class Served:
+    """The requests and the references of one attached process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._asked: dict[int, tuple[Asked, int | None]] = {}
+        """Requests without an answer, by their number; with the number that is being used up."""
+        self._being_got: dict[int, int] = {}
+        """Their number of a reference or of work to come -> the request."""
+        self._held: dict[int, Held] = {}
+        self._unsettled: dict[int, Held] = {}
+        """Those that may be held: their actor died before it answered."""
+
+    def ask(
+        self,
+        number: int,
+        actor: str,
+        name: str,
+        fields: object,
+        descriptors: Descriptors,
+        taken: Callable[[], None],
+    ) -> Asked:
+        """Ask an actor; the future's callbacks are called in any thread.
+
+        Raises BadFrame for what no peer of ours sends, LayerStoreError for what is refused.
+        """
+        kind = SHARED.get(name)
+        if kind is None or kind.shared is None or actor not in kind.shared.actors:
+            raise BadFrame(f"nobody is asked {name[:40]} of {actor[:40]}")
+        if number in self._asked:
+            raise BadFrame(f"request {number} has no answer yet")
+        values = checked_fields(kind, fields)
+        _check_descriptors(kind, values, len(descriptors))
+        if len(self._asked) >= _MOST_ASKED:
+            raise StoreBusy(len(self._asked))
+        theirs = values.get(kind.abandoned_by) if kind.abandoned_by is not None else None
+        message = self._own(kind, values, theirs, descriptors)
+        asked = Asked(self._engine, Request(_as_asked(actor), message), taken)
+        self._asked[number] = (asked, theirs)
+        if theirs is not None:
+            self._being_got[theirs] = number
+        return asked
+
+    def begin(self, asked: Asked) -> None:
+        """Send a request on its way. Raises StoreClosed."""
+        self._engine.follow(asked)
+
+    def _own(
+        self,
+        kind: type[Message],
+        values: dict[str, Any],
+        theirs: int | None,
+        descriptors: Descriptors,
+    ) -> Message:
+        """Make the message, in which every number is the store's own."""
+        if theirs is not None:
+            if theirs in self._being_got or theirs in self._held:
+                raise BadFrame(f"the number {theirs} is in use")
+            before = self._unsettled.pop(theirs, None)
+            fresh = before.number if before is not None else self._engine.new_reference()
+            values[str(kind.abandoned_by)] = fresh
+        if "reference" in values and kind.abandoned_by != "reference":
+            held = self._held.get(values["reference"])
+            # A number that nobody has is refused by the actor, in the words of its own.
+            values["reference"] = held.number if held else self._engine.new_reference()
+        if descriptors:
+            values["descriptors"] = descriptors
+        _check_names(kind, values)
+        return kind(**values)
+
+    def answered(self, number: int, error: LayerStoreError | None) -> Message | None:
+        """Take note that a request is over; returns what was asked, None if that isn't known."""
+        if number not in self._asked:
+            return None
+        asked, theirs = self._asked.pop(number)
+        message = asked.message
+        if theirs is not None:
+            del self._being_got[theirs]
+            if message.abandoned_by == "reference":
+                held = Held(message.number or 0, asked.actor, message)
+                if error is None:
+                    self._held[theirs] = held
+                elif isinstance(error, StoreRestarted):
+                    self._unsettled[theirs] = held
+        elif error is None and isinstance(message, _RELEASES):
+            gone = [key for key, held in self._held.items() if held.number == message.reference]
+            for key in gone:
+                del self._held[key]
+        return message
+
+    def abandon(self, theirs: int) -> None:
+        """Undo what was asked for by a number; one that isn't in use is of something over."""
+        if theirs in self._being_got:
+            self._asked[self._being_got[theirs]][0].abandon()
+            return
+        held = self._held.pop(theirs, None) or self._unsettled.pop(theirs, None)
+        if held is not None:
+            self._engine.abandon(self._engine.actor(held.actor), held.message)
+
+    def end(self) -> None:
+        """Undo what is under way, and give back what is held. Idempotent."""
+        asked, self._asked = self._asked, {}
+        for one, _ in asked.values():
+            one.abandon()
+        held, self._held = self._held, {}
+        for each in held.values():
+            self._engine.actors.let_go(self._engine.actor(each.actor), each.number)
+        unsettled, self._unsettled = self._unsettled, {}
+        for each in unsettled.values():
+            self._engine.abandon(self._engine.actor(each.actor), each.message)
+
+
+def _as_asked(actor: str) -> Any:
+    return actor
+
+
+def _check_descriptors(kind: type[Message], values: dict[str, Any], count: int) -> None:
+    """Raise BadFrame where another number of descriptors came than the message wants."""
+    wanted = 0
+    if kind is m.ReadLayer or values.get("what") == "read":
+        wanted = 1
+    elif kind is m.Register or values.get("what") == "apply":
+        source = values["source"]
+        if source is None:
+            raise BadFrame("nothing says how the tar is to be read")
+        wanted = 2 if source.confirmed else 1
+    if count != wanted:
+        raise BadFrame(f"{kind.__name__} has {wanted} descriptors, not {count}")
+
+
+def _check_names(kind: type[Message], values: dict[str, Any]) -> None:
+    """Check what the books believe of an image; raises LayerStoreError, BadFrame."""
+    if kind is m.AddImage:
+        if parse_config(values["config"], "the configuration") != values["facts"]:
+            raise BadFrame("an image has other facts than its configuration")
+        names = values["names"]
+    elif kind is m.TagImage:
+        names = {values["name"]: values["repository"]}
+    else:
+        return
+    for name, repository in names.items():
+        known = str(parse_reference(name).looked_up())
+        if known != name or repository_of(name) != repository:
+            raise BadFrame(f"{name[:200]!r} is no name of {repository[:200]!r}")

@@ -1,0 +1,175 @@
+"""The protocol: what travels between a store's owner and a process that is attached to it.
+
+Owns how messages and answers become plain data and are made of it again, each field checked. Which
+messages there are, their fields and what they are answered with, is said by the messages themselves
+(`shared`). A frame is a list, whose first member says what it is:
+
+    to the owner      hello, protocol
+                      ask, number, actor, message, fields, descriptors that came beside it
+                      look, number, what
+                      abandon, reference or request
+                      part, number, bytes              of a question that is longer than a frame,
+                      last, number, bytes              and how it ends
+    from the owner    owner, facts of it               the answer to hello
+                      taken, number                    the actor will answer later
+                      answer, number, value
+                      mounted, number, path, device, inode
+                      error, number, error
+                      bad, reason                      and nothing comes after it
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+import msgspec
+
+from layerstore.actors import messages as m
+from layerstore.actors.watching.trace import TraceRecord
+from layerstore.actors.watching.waiting import Waiting
+from layerstore.drivers.confine.confine import Confine
+from layerstore.drivers.errors import LimitExceeded, Wire
+from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.sandbox.init import mount_points
+from layerstore.drivers.system.frames import MAX_FRAME, BadFrame, convert, pack_frame
+from layerstore.drivers.work import CheckJob, Init, InspectRoot
+
+PROTOCOL = 1
+"""Another number for each change of what travels, messages and answers among it."""
+MAX_ANSWER = MAX_FRAME
+MAX_QUESTION = 16 << 20
+"""Bytes; the longest are configurations of images."""
+
+PIECE = 16 << 10
+"""Bytes of a question's frame, nearly; Linux takes up to 32 KiB for a Unix socket in one piece."""
+
+SHARED: dict[str, type[m.Message]] = {
+    name: message
+    for name, message in vars(m).items()
+    if isinstance(message, type) and issubclass(message, m.Message) and message.shared is not None
+}
+"""What may be asked, by name."""
+
+LOOKS: dict[str, Any] = {
+    "faults": list[Wire],
+    "waiting": Waiting,
+    "trace": list[TraceRecord],
+    "generation": int,
+}
+"""What the owner tells of itself without asking an actor, and its type."""
+
+INITS: dict[str, Init] = {mount_points.__name__: mount_points}
+"""Functions that are known at both ends, so that their names may travel for them."""
+
+_BESIDE = "descriptors"
+"""The field that travels beside a frame."""
+_INSTEAD: dict[Any, Any] = {CheckJob: InspectRoot}
+"""Narrower types of fields that may have any job within this process."""
+_DIGEST = msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """What whoever attaches is told of the owner, and needs to find its way about the root."""
+
+    protocol: int
+    version: str
+    pid: int
+    driver: str
+    driver_reason: str
+    durable: bool
+    limits: Limits = field(default_factory=Limits)
+    confine: Confine
+    workers: int
+
+
+def _checked(kind: Any) -> Any:
+    """Return a field's type as it is checked where it comes from outside."""
+    if isinstance(kind, NewType):  # DiffID, ChainID and ImageID are digests all three
+        return typing.Annotated[str, _DIGEST]
+    if kind == Init | None:
+        known: Any = tuple(INITS)
+        return typing.Optional[typing.Literal[known]]  # noqa: UP045
+    if kind in _INSTEAD:
+        return _INSTEAD[kind]
+    arguments = typing.get_args(kind)
+    if not arguments or typing.get_origin(kind) is typing.Literal:
+        return kind
+    origin = typing.get_origin(kind)
+    inner = tuple(_checked(argument) for argument in arguments)
+    return typing.Union[inner] if origin in (types.UnionType, typing.Union) else origin[inner]  # noqa: UP007
+
+
+_shapes: dict[str, type[msgspec.Struct]] = {}
+"""Made when they are first needed: all of them take as long as opening a store."""
+
+
+def _shape(message: type[m.Message]) -> type[msgspec.Struct]:
+    """Return a message's fields as they travel."""
+    known = _shapes.get(message.__name__)
+    if known is None:
+        known = _shapes[message.__name__] = _make_shape(message)
+    return known
+
+
+def _make_shape(message: type[m.Message]) -> type[msgspec.Struct]:
+    hints = typing.get_type_hints(message)
+    travelling = [
+        (name, _checked(hints[name])) for name in message.__struct_fields__ if name != _BESIDE
+    ]
+    return msgspec.defstruct(message.__name__, travelling, forbid_unknown_fields=True)
+
+
+def plain(value: object) -> Any:
+    """Return a message, an answer or a part of one as data."""
+    return msgspec.to_builtins(value, builtin_types=(bytes,))
+
+
+def fields_of(message: m.Message) -> dict[str, Any]:
+    """Return what travels of a message. An init function has to be one of INITS."""
+    names = _shape(type(message)).__struct_fields__
+    values = {name: getattr(message, name) for name in names}
+    if values.get("init") is not None:
+        values["init"] = next(name for name, init in INITS.items() if init is values["init"])
+    return {name: plain(value) for name, value in values.items()}
+
+
+def checked_fields(message: type[m.Message], received: object) -> dict[str, Any]:
+    """Return the fields of a message that came from outside. Raises BadFrame."""
+    values = msgspec.structs.asdict(convert(received, _shape(message)))
+    if values.get("init") is not None:
+        values["init"] = INITS[values["init"]]
+    return values
+
+
+def checked_answer(message: type[m.Message], received: object) -> Any:
+    """Return an answer as the message's own process would. Raises BadFrame."""
+    if message.shared is None:
+        raise BadFrame(f"nobody was asked {message.__name__}")
+    return convert(received, message.shared.brings)
+
+
+def pack_question(number: int, question: object) -> list[bytes]:
+    """Return the frames of a question, each so small that it is sent in one piece or not at all.
+
+    Raises LimitExceeded.
+    """
+    try:
+        whole = pack_frame(question, MAX_QUESTION)
+    except BadFrame as error:
+        raise LimitExceeded("a request to another process", MAX_QUESTION) from error
+    if len(whole) <= PIECE:
+        return [whole]
+    pieces = [whole[at : at + PIECE] for at in range(0, len(whole), PIECE)]
+    return [
+        pack_frame(["last" if piece is pieces[-1] else "part", number, piece]) for piece in pieces
+    ]
+
+
+def travelling() -> Mapping[str, tuple[str, ...]]:
+    """Return what may be asked, with the names of its fields, for whoever compares protocols."""
+    return {name: _shape(message).__struct_fields__ for name, message in SHARED.items()}

@@ -1,0 +1,1 @@
+"""One store and many processes: what works from elsewhere, and what nobody can do to its owner."""
