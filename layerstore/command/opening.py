@@ -1,7 +1,7 @@
 """Opening the store for the length of one command.
 
-Owns how long a command waits for another one that has the root open, and what it leaves to others:
-mounts, and what it has removed.
+Owns how a command works with a store that another process has open, or waits for it, and what it
+leaves to others: mounts, and what it has removed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from layerstore.api.store import LayerStore
-from layerstore.drivers.errors import StoreLocked
+from layerstore.drivers.errors import CannotAttach, OwnersAlone, StoreLocked
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.worker.sweeper import leave_trash
 
@@ -22,10 +23,12 @@ from layerstore.drivers.worker.sweeper import leave_trash
 def opened(options: argparse.Namespace, *, patience: float = 0.0) -> Iterator[LayerStore]:
     """Open the store that the options name, for a `with` block; mounts outlive it.
 
-    What lies in the trash then is left to a process of low priority.
+    Where another process has it open and listens, the command attaches to that. What lies in the
+    trash in the end is left to a process of low priority, or to the owner.
 
-    Raises StoreLocked where another process keeps it for longer than `options.wait` and `patience`
-    seconds, and what LayerStore raises.
+    Raises StoreLocked where another process that doesn't listen keeps it for longer than
+    `options.wait` and `patience` seconds, OwnersAlone for options that are the owner's to choose,
+    and what LayerStore raises.
     """
     patiently = Retrying(
         retry=retry_if_exception_type(StoreLocked),
@@ -33,22 +36,57 @@ def opened(options: argparse.Namespace, *, patience: float = 0.0) -> Iterator[La
         stop=stop_after_delay(max(options.wait, patience)),
         reraise=True,
     )
-    store = patiently(
-        LayerStore,
-        options.root,
-        driver=options.driver,
-        durability=options.durability,
-        limits=Limits(**dict(options.limits)),
-        confine=options.confine,
-        prespawn=False,
-        trace_size=0,
-        stall_after=0.0,
-        trace_file=options.trace,
-        recover=options.recover,
-    )
+    store = patiently(_open, options)
+    attached = store.owner is not None
     try:
         yield store
     finally:
         store.close(keep_mounts=True, keep_trash=options.recover)
-        if options.recover:
+        if options.recover and not attached:
             leave_trash(store.root)
+
+
+def _open(options: argparse.Namespace) -> LayerStore:
+    try:
+        return LayerStore(
+            options.root,
+            driver=options.driver,
+            durability=options.durability or "durable",
+            limits=Limits(**dict(options.limits)),
+            confine=options.confine or "auto",
+            prespawn=False,
+            trace_size=0,
+            stall_after=0.0,
+            trace_file=options.trace,
+            recover=options.recover,
+            # It is gone in a moment, and whoever attached would have to begin again.
+            listen=False,
+        )
+    except StoreLocked as locked:
+        try:
+            store = LayerStore.attach(options.root)
+        except CannotAttach as error:
+            raise locked from error
+    try:
+        _check(store, options)
+    except BaseException:
+        store.close(keep_mounts=True)
+        raise
+    return store
+
+
+def _check(store: LayerStore, options: argparse.Namespace) -> None:
+    """Raise OwnersAlone for an option that was given and isn't as the owner has it."""
+    owner = store.owner
+    if owner is None:
+        return
+    wanted = {
+        "--driver": (options.driver, owner.driver),
+        "--durability": (options.durability, "durable" if owner.durable else "relaxed"),
+        "--confine": (options.confine, owner.confine),
+        "--limit": (replace(owner.limits, **dict(options.limits)), owner.limits),
+        "--trace": (options.trace, None),
+    }
+    for option, (given, there) in wanted.items():
+        if given is not None and given != there:
+            raise OwnersAlone(f"choosing {option}", store.root, owner.pid)

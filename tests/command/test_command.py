@@ -157,7 +157,7 @@ def test_a_name_in_use_is_refused(loaded: Run) -> None:
 def test_another_process_that_has_the_root_is_named(
     run: Run, arguments: list[str], driver_name: str
 ) -> None:
-    with LayerStore(arguments[1], driver=driver_name):
+    with LayerStore(arguments[1], driver=driver_name, listen=False):
         message = run("--wait", "0", "images", status=1)
     assert f"in use by process {os.getpid()}" in message
     run("images")

@@ -124,15 +124,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--durability",
         choices=("durable", "relaxed"),
-        default="durable",
-        help="relaxed: leave it to the kernel when changes get to the disk",
+        help="relaxed: leave it to the kernel when changes get to the disk (default: durable)",
     )
     parser.add_argument(
         "--wait",
         type=seconds,
         default=_WAIT_SECONDS,
         metavar="SECONDS",
-        help="how long to wait for another process that has the store open (default: %(default)g)",
+        help="how long to wait for another process that has the store open and lets nobody attach "
+        "(default: %(default)g)",
     )
     parser.add_argument(
         "--limit",
@@ -147,8 +147,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--confine",
         choices=("auto", "required", "off"),
-        default="auto",
-        help="how far processes that unpack give up what they don't need; info tells",
+        help="how far processes that unpack give up what they don't need; info tells "
+        "(default: auto)",
     )
     parser.add_argument(
         "--trace",

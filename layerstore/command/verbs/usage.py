@@ -122,7 +122,8 @@ def info(store: LayerStore, options: argparse.Namespace) -> int:
         "Storage Driver": store.driver_name,
         "Chosen because": store.driver_reason,
         **dict(store.driver_status()),
-        "Durability": options.durability,
+        **_owner(store),
+        "Durability": "durable" if store.core.disk.durable else "relaxed",
         "Confinement": str(store.confinement()),
         "Images": len(store.images.list()),
         "Layers": len(store.map()),
@@ -143,6 +144,13 @@ def info(store: LayerStore, options: argparse.Namespace) -> int:
         else:
             print(f"{key}: {value}")
     return 0
+
+
+def _owner(store: LayerStore) -> dict[str, str]:
+    owner = store.owner
+    if owner is None:
+        return {}
+    return {"Owner": f"process {owner.pid}, layerstore {owner.version}"}
 
 
 def _field(key: str) -> str:
