@@ -97,6 +97,7 @@ class Connection:
         for frame in self._channel.receive():
             if self.over:
                 return
+            self._check_reads()
             self._heard(frame)
 
     def _heard(self, frame: object) -> None:
@@ -165,11 +166,14 @@ class Connection:
         self._news.append((number, future if isinstance(future, Later) else None))
         self._ring(self)
 
+    def _check_reads(self) -> None:
+        if self._channel.unsent > _MOST_UNREAD:
+            raise BadFrame("it doesn't read its answers")
+
     def answer(self) -> None:
         """Queue the answers that there are by now. Raises BadFrame for one who reads none."""
         while self._news and not self.over:
-            if self._channel.unsent > _MOST_UNREAD:
-                raise BadFrame("it doesn't read its answers")
+            self._check_reads()
             number, future = self._news.popleft()
             if future is None:
                 self._channel.put(["taken", number])

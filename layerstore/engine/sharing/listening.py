@@ -128,7 +128,11 @@ class Listener:
                 self._poll.unregister(self._sock)
                 self._full = True
                 return
-            self._take(sock)
+            try:
+                self._take(sock)
+            except OSError as error:
+                log.warning("another process can't attach: %s", error)
+                sock.close()
 
     def _take(self, sock: socket.socket) -> None:
         pid, user = place.peer_of(sock)
@@ -139,8 +143,8 @@ class Listener:
             connection.cut_off("as many processes are attached as may be")
         else:
             log.debug("process %d attaches", pid)
-        self._connections[connection.number] = connection
         self._poll.register(connection.number, select.EPOLLIN)
+        self._connections[connection.number] = connection
         self._flush(connection)
 
     def _look_at_changed(self) -> None:

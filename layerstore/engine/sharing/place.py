@@ -7,6 +7,7 @@ by somebody who is dead. It knows nothing of what is said.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -14,6 +15,8 @@ import struct
 from collections.abc import Iterator
 
 from layerstore.drivers.errors import CannotAttach, DriverError
+
+log = logging.getLogger("layerstore")
 
 _NAME = "socket"
 _BACKLOG = 1_000
@@ -54,8 +57,11 @@ def listen(root: str) -> socket.socket:
 def unlisten(root: str, sock: socket.socket) -> None:
     """Close the socket and take its name away; the root's lock must still be held."""
     sock.close()
-    with contextlib.suppress(FileNotFoundError), _place(root) as path:  # the root may be gone
-        _remove(path)
+    try:
+        with _place(root) as path:
+            _remove(path)
+    except OSError as error:  # whoever has the root next replaces it
+        log.info("the socket of %s is left: %s", root, error)
 
 
 def _remove(path: str) -> None:

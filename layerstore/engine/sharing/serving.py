@@ -20,7 +20,8 @@ from layerstore.drivers.errors import LayerStoreError, StoreBusy, StoreRestarted
 from layerstore.drivers.model.image_config import parse_config
 from layerstore.drivers.model.reference import parse_reference, repository_of
 from layerstore.drivers.system.frames import BadFrame
-from layerstore.drivers.work import Descriptors
+from layerstore.drivers.system.mountinfo import mount_paths
+from layerstore.drivers.work import Descriptors, InspectRoot
 from layerstore.engine.core import Engine
 from layerstore.engine.sharing.wire import SHARED, checked_fields
 
@@ -128,6 +129,8 @@ class Served:
             values["reference"] = held.number if held else self._engine.new_reference()
         if descriptors:
             values["descriptors"] = descriptors
+        if kind is m.CheckDisk:  # the mounts that count are those that the owner sees
+            values["job"] = InspectRoot(mounted=mount_paths())
         _check_names(kind, values)
         return kind(**values)
 

@@ -194,9 +194,11 @@ def is_cut_off_while(sock: socket.socket, frames: Iterable[object]) -> bool:
 
 def test_who_does_not_read_its_answers_is_cut_off(owned: LayerStore) -> None:
     layer = owned.register(layer_tar({"a": b"1"}), descriptor='"%s"' % ("x" * 1_000_000))
-    with connect(owned) as sock:
-        asked = (["ask", number, "layers", "MapLayers", {}, 0] for number in range(10_000))
-        assert is_cut_off_while(sock, asked)
+    for question in (["layers", "MapLayers", {}, 0], ["trace"]):
+        word = "ask" if len(question) > 1 else "look"
+        with connect(owned) as sock:
+            asked = ([word, number, *question] for number in range(100_000))
+            assert is_cut_off_while(sock, asked)
     assert owned.map().keys() == {layer.chain_id}
     layer.release()
 
