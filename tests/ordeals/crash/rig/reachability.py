@@ -15,7 +15,7 @@ from layerstore import LayerStore
 from tests.support.homes import directories_of, home_of
 
 _LAYER_FILES = {"diff", "size", "cache-id", "parent", "descriptor.json", "tar-split.json.gz"}
-_OWN = {"lock", "trash", "views", "containers", "images", "tmp"}
+_OWN = {"lock", "socket", "trash", "views", "containers", "images", "tmp"}
 
 
 def problems(store: LayerStore, *, drained: bool = True) -> list[str]:
