@@ -197,12 +197,16 @@ class Listener:
 def _described(engine: Engine, driver_reason: str) -> Owner:
     """Return what those who attach are told."""
     # Only here: it takes longer to import than opening a store does.
-    from importlib.metadata import version  # noqa: PLC0415
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
+    try:
+        known = version("layerstore")
+    except PackageNotFoundError:  # run from its source
+        known = "unknown"
     config = engine.config
     return Owner(
         protocol=PROTOCOL,
-        version=version("layerstore"),
+        version=known,
         pid=os.getpid(),
         driver=config.driver,
         driver_reason=driver_reason,
