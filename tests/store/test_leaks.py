@@ -28,8 +28,8 @@ _THREADS = 4
 _SAMPLES = 10
 _MOST_CHILDREN = 2 * (os.cpu_count() or 1) + 1
 """Twice the workers that are kept ready, and the reaper; a burst's others are let go."""
-_OTHER_THREADS = _THREADS + 5 + 1
-"""The test's, the actors beside the workers and the reaper, the watchdog."""
+_OTHER_THREADS = _THREADS + 5 + 2
+"""The test's, the actors beside the workers and the reaper, the watchdog and the listener."""
 _DESCRIPTORS_PER_CHILD = 2
 _SETTLING = 10
 """Seconds until a worker that is let go has closed its child's descriptors."""

@@ -162,6 +162,7 @@ def test_a_layer_whose_removal_failed_can_be_mounted_on(root_dir: Path) -> None:
             with pytest.raises(DriverError):
                 base.release()
         finally:
+            store.drain()  # whoever sweeps has the trash open
             umount(trash)
         with store.create_rw_layer("web", base.chain_id) as rw, rw.mounted() as path:
             assert os.listdir(path) == ["a"]
