@@ -65,7 +65,8 @@ def main() -> None:
     flags = [f"-{name}={value}" for name, value in settings.items()]
     os.environ["ASAN_OPTIONS"] = "detect_leaks=0"
     atheris.Setup([sys.argv[0], *flags, str(corpus)], target.run)
-    importlib.import_module("atheris.core_with_libfuzzer")  # it can't be seen any more afterwards
+    for needed in ("atheris.core_with_libfuzzer", "signal"):
+        importlib.import_module(needed)  # it can't be seen any more afterwards
     target.prepare(directory)
     atheris.Fuzz()
 
