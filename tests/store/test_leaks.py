@@ -33,6 +33,8 @@ _OTHER_THREADS = _THREADS + 5 + 2
 _DESCRIPTORS_PER_CHILD = 2
 _SETTLING = 10
 """Seconds until a worker that is let go has closed its child's descriptors."""
+_STEADY = 2
+"""Seconds."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SLOPE = 256
 """Bytes a cycle that the processes' memory may grow by: one small dictionary or a kept message are
@@ -78,6 +80,16 @@ def settled(store: LayerStore, others: Others, like: Sample) -> Sample:
     taken = sample(store, others)
     while taken.counts() != like.counts() and time.monotonic() < deadline:
         taken = sample(store, others)
+    return taken
+
+
+def steady(store: LayerStore, others: Others) -> Sample:
+    """Take a sample that stays as it is for some time: no worker is just being let go."""
+    taken, since = sample(store, others), time.monotonic()
+    while time.monotonic() - since < _STEADY:
+        again = sample(store, others)
+        if again.counts() != taken.counts():
+            taken, since = again, time.monotonic()
     return taken
 
 
@@ -137,7 +149,7 @@ def cycles_leave_nothing(
     samples: list[Sample] = []
     with ThreadPoolExecutor(_THREADS) as threads:
         list(threads.map(cycle, range(max(each, 300))))
-        samples.append(sample(store, others))
+        samples.append(steady(store, others))
         for number in range(_SAMPLES):
             start = cycles * (number + 1)
             list(threads.map(cycle, range(start, start + each)))

@@ -34,15 +34,15 @@ class Amount(NamedTuple):
 
 
 AMOUNTS = {
-    "--docker-rounds": Amount(2, 10, "turns of dockerd and layerstore on one root"),
+    "--docker-rounds": Amount(2, 6, "turns of dockerd and layerstore on one root"),
     "--dying-rounds": Amount(1, 3, "rounds in which parts die at random under load"),
     "--examples": Amount(30, 500, "tars that each property is tried on"),
     "--fuzz-seconds": Amount(10, 10, "seconds for which each target is fuzzed"),
     "--history-rounds": Amount(2, 10, "concurrent histories of each kind"),
-    "--history-steps": Amount(320, 5_000, "steps of random histories, all in all"),
-    "--hostile-entries": Amount(5_000, 1_000_000, "entries of a layer with very many"),
+    "--history-steps": Amount(320, 3_000, "steps of random histories, all in all"),
+    "--hostile-entries": Amount(5_000, 500_000, "entries of a layer with very many"),
     "--killed-runs": Amount(1, 6, "runs of the example supervisor that are killed"),
-    "--leak-cycles": Amount(50, 10_000, "cycles after which nothing may have grown"),
+    "--leak-cycles": Amount(50, 5_000, "cycles after which nothing may have grown"),
     "--supervised-jobs": Amount(30, 200, "jobs of the example supervisor"),
     "--stress-rounds": Amount(1, 20, "rounds of the stress test"),
 }

@@ -147,9 +147,11 @@ def test_a_call_that_fails_is_told_of_undone_and_can_be_repeated(
     plans = [
         plan for ways in calls for plan in (ways if points == "all" else [chance.choice(ways)])
     ]
+    if points == "many" and case.driver == "vfs":
+        plans = plans[::2]  # most are the store's, whatever its driver
     if points == "few":
         plans = [plans[place - 1] for place in sorted(spread(len(plans))[:FEW])]
     tried = harness.each(case, plans, _failed, math.inf)
     existing = sum(map(len, calls))
     tell(f"{case}: {len(calls)} calls failed in {tried} of {existing} ways")
-    assert tried >= min(len(calls), len(plans)) >= (FEW if points == "few" else 10)
+    assert tried == len(plans) >= (FEW if points == "few" else 10)
