@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from layerstore.actors.books.index import take_out
 from layerstore.actors.books.names import NameBook
 from layerstore.actors.messages import FindOrigin, ImageMetadata, ImageQuery, RemoveImage
 from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, InvalidName
@@ -90,10 +91,10 @@ class ImageBooks:
         del self._entries[image_id]
         del self._ids[bisect_left(self._ids, image_id)]
         if entry.parent is not None:
-            self._children[entry.parent].discard(image_id)
+            take_out(self._children, entry.parent, image_id)
         chain = entry.facts.chain_id
         if chain is not None:
-            self._on_layer[chain].discard(image_id)
+            take_out(self._on_layer, chain, image_id)
 
     def all(self) -> list[ImageMetadata]:
         """Return every image, ordered by ID."""

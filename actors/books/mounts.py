@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct, field
 
+from layerstore.actors.books.index import take_out
 from layerstore.actors.books.retained import Mounted, MountsRetained
 from layerstore.actors.messages import MountMetadata, MountsByOrigin
 from layerstore.drivers.errors import LayerNotRetained, MountDoesNotExist, MountNameConflict
@@ -215,14 +216,10 @@ class MountBooks:
         return self._unnoted.setdefault(entry.parent, set())
 
     def _take_out(self, entry: MountEntry) -> None:
-        beside = self._beside(entry)
-        beside.discard(entry.name)
-        if beside:
-            return
         if entry.image is not None:
-            del self._by_image[entry.image]
+            take_out(self._by_image, entry.image, entry.name)
         else:
-            del self._unnoted[entry.parent]
+            take_out(self._unnoted, entry.parent, entry.name)
 
     def note_origin(self, name: str, reference: int, image_id: ImageID) -> None:
         """Note which image a read-write layer was made from; raises what find_held does."""

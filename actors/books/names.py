@@ -7,10 +7,10 @@ may go is decided by the book of the images.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 from msgspec import Struct, field
 
+from layerstore.actors.books.index import take_out
 from layerstore.actors.messages import ImageQuery
 from layerstore.drivers.errors import InvalidName
 from layerstore.drivers.model.image_config import ImageID, Repositories
@@ -122,12 +122,12 @@ class NameBook:
 
     def _strike(self, name: str) -> None:
         repository, image_id = self._places.pop(name)
-        _take(self._by_image, image_id, name)
+        take_out(self._by_image, image_id, name)
         for end in _ends(name):
-            _take(self._names_ending, end, name)
+            take_out(self._names_ending, end, name)
         if repository not in self._repositories:
             for end in _ends(repository):
-                _take(self._repositories_ending, end, repository)
+                take_out(self._repositories_ending, end, repository)
 
 
 def _fitting(ending: Mapping[str, Collection[str]], asked: str, *, short: bool) -> tuple[str, ...]:
@@ -145,10 +145,3 @@ def _ends(name: str) -> Iterator[str]:
     for at, letter in enumerate(name):
         if letter == "/":
             yield name[at + 1 :]
-
-
-def _take(sets: dict[Any, set[str]], key: str, name: str) -> None:
-    members = sets.get(key, set())
-    members.discard(name)
-    if not members:
-        sets.pop(key, None)
