@@ -73,12 +73,16 @@ class Sample:
         own = self.descriptors - _DESCRIPTORS_PER_CHILD * self.children
         return (own, self.mounts, self.trash, self.inodes)
 
+    def bounded(self) -> bool:
+        """Whether there are no more workers than are kept ready, and those of a burst."""
+        return self.children <= _MOST_CHILDREN and self.threads <= _OTHER_THREADS + _MOST_CHILDREN
+
 
 def settled(store: LayerStore, others: Others, like: Sample) -> Sample:
     """Take a sample like an earlier one, within the time in which idle workers are let go."""
     deadline = time.monotonic() + _SETTLING
     taken = sample(store, others)
-    while taken.counts() != like.counts() and time.monotonic() < deadline:
+    while not (taken.counts() == like.counts() and taken.bounded()) and time.monotonic() < deadline:
         taken = sample(store, others)
     return taken
 
@@ -88,7 +92,7 @@ def steady(store: LayerStore, others: Others) -> Sample:
     taken, since = sample(store, others), time.monotonic()
     while time.monotonic() - since < _STEADY:
         again = sample(store, others)
-        if again.counts() != taken.counts():
+        if again.counts() != taken.counts() or not again.bounded():
             taken, since = again, time.monotonic()
     return taken
 
@@ -159,9 +163,7 @@ def cycles_leave_nothing(
 
 def check(samples: list[Sample], cycles: int) -> None:
     assert {taken.counts() for taken in samples} == {samples[0].counts()}
-    for taken in samples:
-        assert taken.children <= _MOST_CHILDREN, samples
-        assert taken.threads <= _OTHER_THREADS + _MOST_CHILDREN, samples
+    assert all(taken.bounded() for taken in samples), samples
     distance = cycles / _SAMPLES
     second_half = samples[len(samples) // 2 :]
     growth = slope([taken.memory for taken in second_half], distance)
