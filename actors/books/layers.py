@@ -134,7 +134,10 @@ class LayerBooks:
             entry.made_by = makers.get(entry.cache_id)
             entry.undone = entry.cache_id in retained.unanswered
             entry.forsaken = entry.undone or entry.chain_id in retained.forsaken
-        retained.forsaken = {e.chain_id for e in self._entries.values() if e.forsaken}
+        forsaken = {e.chain_id for e in self._entries.values() if e.forsaken}
+        retained.forsaken.update(forsaken)
+        for gone in retained.forsaken - forsaken:
+            retained.forsaken.discard(gone)
         retained.unanswered.clear()
 
     def hold(self, entry: LayerEntry, reference: int) -> None:

@@ -15,7 +15,7 @@ _MAX_PID_DIGITS = 32
 
 
 class RootLock:
-    """A held lock; `release` gives it back."""
+    """A held lock; `release` gives it back, once nobody shares it any more."""
 
     def __init__(self, root: str) -> None:
         """Take the lock, or raise StoreLocked with the owner's process ID."""
@@ -35,6 +35,17 @@ class RootLock:
         except OSError as error:
             os.close(self._fd)
             raise DriverError.from_os_error("lock", path, error) from error
+
+    def fileno(self) -> int:
+        """Return its descriptor's number: whoever has a copy of that holds the lock, too."""
+        return self._fd
+
+    @classmethod
+    def shared(cls, fd: int) -> RootLock:
+        """Return a lock that is held already, by a copy of its descriptor."""
+        lock = cls.__new__(cls)
+        lock._fd = fd
+        return lock
 
     def release(self) -> None:
         """Give the lock back. Idempotent."""

@@ -2,7 +2,7 @@
 
 Owns their numbers, constants and argument types; every failure is an OSError with the real errno.
 Sources: mount(2), umount2(2), pivot_root(2), unshare(2), prctl(2), capset(2), openat2(2),
-syncfs(2), inotify(7) and the kernel's include/uapi headers.
+syncfs(2), fallocate(2), inotify(7) and the kernel's include/uapi headers.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ IN_MODIFY = 0x02
 IN_MOVED_TO = 0x80
 IN_CREATE = 0x100
 
+_FALLOC_FL_KEEP_SIZE = 1
+_FALLOC_FL_PUNCH_HOLE = 2
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -60,6 +62,7 @@ _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 _libc.syncfs.argtypes = (ctypes.c_int,)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.syscall.restype = ctypes.c_long
 _openat2 = _libc.syscall
 
@@ -151,6 +154,12 @@ def syscall(number: int, first: int, second: int, structure: ctypes.Structure) -
 def syncfs(fd: int) -> None:
     """syncfs(2): put all of a file system that is written but not on the disk there."""
     if _libc.syncfs(fd):
+        raise _failure(None)
+
+
+def punch_hole(fd: int, offset: int, length: int) -> None:
+    """Give back what a stretch of a file takes; its size stays. fallocate(2)."""
+    if _libc.fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, offset, length) != 0:
         raise _failure(None)
 
 

@@ -14,7 +14,12 @@ from layerstore.drivers.errors import InvalidArgument
 from layerstore.drivers.model.limits import Limits
 
 Durability = Literal["durable", "relaxed"]
-_WORDS = {"durability": get_args(Durability), "confine": get_args(Confine)}
+EngineKind = Literal["thread", "process"]
+_WORDS = {
+    "durability": get_args(Durability),
+    "confine": get_args(Confine),
+    "engine": get_args(EngineKind),
+}
 _LEAST = {"workers": 0, "max_streams": 1, "max_queued": 1, "trace_size": 0}
 
 

@@ -5,7 +5,6 @@ Owns the order in which all that is taken and given back. What can be asked of i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.root.disk import DiskConfig, make_disk
 from layerstore.drivers.root.lock import RootLock
 from layerstore.drivers.upkeep.recovery import prepare_root
+from layerstore.engine.core import Outliving
 from layerstore.engine.crew import Staff
 from layerstore.engine.repairing import Announce, repair
 from layerstore.engine.startup import start
@@ -45,7 +45,7 @@ class Opening:
     limits: Limits
     confine: Confine
     trace_size: int
-    trace_file: str | os.PathLike[str] | None
+    trace_file: str | None
     stall_after: float
     recover: bool
     listen: bool
@@ -54,11 +54,20 @@ class Opening:
 class Owned:
     """What a LayerStore stands on whose root this process has open."""
 
-    def __init__(self, how: Opening) -> None:
-        """Take the lock and start the actors; raises what LayerStore does."""
+    owner = None
+    """Whoever has the root open, where that isn't the store itself."""
+
+    def __init__(
+        self, how: Opening, *, lock: RootLock | None = None, outliving: Outliving | None = None
+    ) -> None:
+        """Take the lock and start the actors; raises what LayerStore does.
+
+        Or take over a `lock` that is held, and what is `outliving` actors in another process.
+        """
         self._how = how
+        self._outliving = outliving
         prepare_root(how.root, durable=how.durable, create=how.recover)
-        self._lock = RootLock(how.root)
+        self._lock = lock if lock is not None else RootLock(how.root)
         try:
             driver, self.driver_reason = self._open_driver()
             self.recording = Recording(how.trace_size, root=how.root, driver=driver.name)
@@ -97,7 +106,9 @@ class Owned:
         disk = make_disk(config, driver)
         self.recording.begin(how.trace_file)
         try:
-            self.core = start(disk, config, staff, recovering=how.recover)
+            self.core = start(
+                disk, config, staff, recovering=how.recover, outliving=self._outliving
+            )
         except BaseException:
             self.recording.close()
             raise
@@ -111,6 +122,9 @@ class Owned:
         from layerstore.engine.sharing.listening import listen  # noqa: PLC0415
 
         return listen(self.core, self.driver_reason)
+
+    def check_may_repair(self) -> None:
+        """Raise OwnersAlone where only somebody else can."""
 
     def repair(
         self, faults: list[Fault], *, force: bool, announce: Announce | None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from layerstore.api.observing import Observing
-from layerstore.api.options import Durability, check_options
+from layerstore.api.options import Durability, EngineKind, check_options
 from layerstore.api.owned import Opening, Owned
 from layerstore.asking.core import Core
 from layerstore.asking.progress import Progress
@@ -28,6 +28,7 @@ from layerstore.operations.deferred import LaterStore
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from layerstore.api.embedded import Embedded
     from layerstore.engine.sharing.attached import Attached
     from layerstore.engine.sharing.wire import Owner
 
@@ -57,6 +58,7 @@ class LayerStore(BlockingStore, Observing):
         stall_after: float = 60.0,
         recover: bool = True,
         listen: bool = True,
+        engine: EngineKind = "thread",
     ) -> None:
         """Open a root, making what is missing.
 
@@ -75,7 +77,11 @@ class LayerStore(BlockingStore, Observing):
         who waits for whom (0: never).
         Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
         crash left stays where it is, to be told by `check`. With `listen` other processes of the
-        same user (and root's) may `attach` to the store.
+        same user (and root's) may `attach` to the store. `engine` says where the store's actors
+        are: in threads of this process (`thread`), or in a child of it (`process`), whose answers
+        don't wait for this process's own busy threads. It ends with this process, however that
+        ends; where it dies by itself, calls under way raise StoreRestarted, as where an actor dies,
+        and another goes on.
 
         Raises InvalidArgument, StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage,
         DriverError, NotConfined.
@@ -90,6 +96,7 @@ class LayerStore(BlockingStore, Observing):
             trace_size=trace_size,
             stall_after=stall_after,
             limits=limits,
+            engine=engine,
         )
         self.root = os.path.realpath(root)
         opening = Opening(
@@ -104,14 +111,23 @@ class LayerStore(BlockingStore, Observing):
             limits=limits or Limits(),
             confine=confine,
             trace_size=trace_size,
-            trace_file=trace_file,
+            trace_file=os.path.abspath(os.fsdecode(trace_file)) if trace_file is not None else None,
             stall_after=stall_after,
             recover=recover,
             listen=listen,
         )
-        self._stand_on(Owned(opening))
+        self._stand_on(self._own(opening, engine))
         if confine == "required":
             self._require_confinement()
+
+    @staticmethod
+    def _own(opening: Opening, engine: EngineKind) -> Owned | Embedded:
+        if engine == "thread":
+            return Owned(opening)
+        # Only here, as for `attach`.
+        from layerstore.api.embedded import Embedded  # noqa: PLC0415
+
+        return Embedded(opening)
 
     @classmethod
     def attach(cls, root: str | os.PathLike[str], *, timeout: float = 10.0) -> Self:
@@ -136,7 +152,7 @@ class LayerStore(BlockingStore, Observing):
         store._stand_on(Attached(store.root, timeout))
         return store
 
-    def _stand_on(self, basis: Owned | Attached) -> None:
+    def _stand_on(self, basis: Owned | Embedded | Attached) -> None:
         """Have whoever forgets to close leave no child, no mount and no thread at exit."""
         self._basis = basis
         self.driver_reason = basis.driver_reason
@@ -145,11 +161,12 @@ class LayerStore(BlockingStore, Observing):
     @property
     def owner(self) -> Owner | None:
         """Who has the root open, and how, where that is another process."""
-        return None if isinstance(self._basis, Owned) else self._basis.core.owner
+        return self._basis.owner
 
     def _owned(self, what: str) -> Owned:
         """Return what only the owner has. Raises OwnersAlone for `what` is wanted of it."""
-        return self._basis if isinstance(self._basis, Owned) else self._basis.refuse(what)
+        basis = self._basis
+        return basis if isinstance(basis, Owned) else basis.refuse(what)
 
     def _require_confinement(self) -> None:
         try:
@@ -225,11 +242,12 @@ class LayerStore(BlockingStore, Observing):
         Raises DriverError where a step fails; those before it are done, and it may be tried again.
         Raises OwnersAlone for an attached store.
         """
-        owned = self._owned("repairing the store")
+        basis = self._basis
+        basis.check_may_repair()
         faults = self.check(full=force, progress=progress)
         steps = checking.plan(self.core, faults) if faults else []
         if not dry_run and any(force or not step.force for step in steps):
-            steps = owned.repair(faults, force=force, announce=announce)
+            steps = basis.repair(faults, force=force, announce=announce)
         elif announce is not None:
             announce(steps)
         if not dry_run:

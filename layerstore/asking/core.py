@@ -81,11 +81,11 @@ class Actors(Protocol):
 class Core(ABC):
     """The actors of one open store, as faces ask them."""
 
-    def __init__(self, disk: Disk, config: DiskConfig) -> None:
+    def __init__(self, disk: Disk, config: DiskConfig, *, references_from: int = 1) -> None:
         self.disk = disk
         self.config = config
         self._confinement: Confinement | None = None
-        self._references = itertools.count(1)
+        self._references = itertools.count(references_from)
         self._pid = os.getpid()
         self._later: dict[Later[Any], None] = {}
         self._closing = False

@@ -10,6 +10,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct, field
+
+from layerstore.actors.books.retained import Retained
 from layerstore.actors.runtime.logs import number_lines
 from layerstore.actors.watching.trace import TraceRecord
 from layerstore.actors.watching.waiting import Waiting
@@ -22,21 +25,37 @@ from layerstore.engine.generations import Generations
 from layerstore.engine.watchdog import Watchdog
 
 
+class Outliving(Struct, frozen=True, kw_only=True):
+    """What is there before the actors are."""
+
+    retained: Retained = field(default_factory=Retained)
+    """What callers hold, from actors in a process that has died."""
+    references_from: int = 1
+    """The first number for references; those below are given out elsewhere."""
+
+
 class Engine(Core):
     """The actors of one store that this process has open."""
 
     def __init__(
-        self, disk: Disk, config: DiskConfig, staff: Staff, find: Callable[[], Found]
+        self,
+        disk: Disk,
+        config: DiskConfig,
+        staff: Staff,
+        find: Callable[[], Found],
+        outliving: Outliving,
     ) -> None:
         """Start the actors with what `find` finds on the disk; the root's lock must be held.
 
         `find` is called again when an actor has died. Raises what it raises.
         """
         number_lines()
-        super().__init__(disk, config)
+        super().__init__(disk, config, references_from=outliving.references_from)
         self.staff = staff
         self.tracer = staff.tracer
-        self._generations = Generations(disk, config, staff, find, self._look_after)
+        self._generations = Generations(
+            disk, config, staff, find, self._look_after, outliving.retained
+        )
         self._watchdog = Watchdog(self.waiting, staff.stall_after)
 
     @property

@@ -43,11 +43,12 @@ class Generations:
         staff: Staff,
         find: Callable[[], Found],
         on_anew: Callable[[], None],
+        retained: Retained,
     ) -> None:
         """Start the actors with what `find` finds on the disk; the root's lock must be held.
 
-        `find` is called again when an actor has died, and `on_anew` once others are there. Raises
-        what `find` raises.
+        `find` is called again when an actor has died, and `on_anew` once others are there.
+        `retained` is what callers hold already. Raises what `find` raises.
         """
         self._disk = disk
         self._config = config
@@ -58,7 +59,7 @@ class Generations:
         """The metadata that the newest crew couldn't use."""
         self.number = 0
         """How often the actors were made anew."""
-        self.retained = Retained()
+        self.retained = retained
         self._ended = False
         self._supervisor = Supervisor.launch(
             "supervisor",
@@ -161,6 +162,10 @@ class Generations:
         """Have undone what `ref` was asked for by somebody who has given up."""
         if message.number is not None:
             self._tell_of(ref, m.Abandon(reference=message.number))
+
+    def undo(self, reference: int) -> None:
+        """Have undone what was asked for by a number, whoever was asked."""
+        self._supervisor.tell(m.Abandon(reference=reference), None, "on behalf of it")
 
     def let_go(self, ref: Address, reference: int) -> None:
         """Have a reference given back whose holder is gone; what was made for it stays."""

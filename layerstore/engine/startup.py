@@ -14,22 +14,35 @@ from layerstore.drivers.records.imagedb import ImageDatabase
 from layerstore.drivers.root.disk import Disk, DiskConfig
 from layerstore.drivers.root.trash import prepare_trash
 from layerstore.drivers.upkeep.recovery import recover
-from layerstore.engine.core import Engine
+from layerstore.engine.core import Engine, Outliving
 from layerstore.engine.crew import Found, Staff
 
 
-def start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> Engine:
-    """Start the actors.
+def start(
+    disk: Disk,
+    config: DiskConfig,
+    staff: Staff,
+    *,
+    recovering: bool,
+    outliving: Outliving | None = None,
+) -> Engine:
+    """Start the actors, with what outlived those before them in another process.
 
     Without `recovering` nothing on the disk is made, moved or removed. Raises DriverError.
     """
     try:
-        return _start(disk, config, staff, recovering=recovering)
+        return _start(disk, config, staff, recovering, outliving or Outliving())
     except OSError as error:
         raise DriverError.from_os_error_in("open the store", disk.root, error) from error
 
 
-def _start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) -> Engine:
+def _start(
+    disk: Disk,
+    config: DiskConfig,
+    staff: Staff,
+    recovering: bool,
+    outliving: Outliving,
+) -> Engine:
     database = ImageDatabase(disk.root, disk.driver.name, durable=disk.durable)
     if recovering:
         disk.driver.prepare()
@@ -43,4 +56,4 @@ def _start(disk: Disk, config: DiskConfig, staff: Staff, *, recovering: bool) ->
         to_sweep = recovering and bool(recovered.reaped or os.listdir(disk.trash))
         return Found(recovered=recovered, images=database.recover(), to_sweep=to_sweep)
 
-    return Engine(disk, config, staff, find)
+    return Engine(disk, config, staff, find, outliving)

@@ -31,7 +31,11 @@ from layerstore.drivers.errors import (
     Wire,
     from_wire,
 )
+from layerstore.drivers.model.faults import Fault
+from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.root.disk import DiskConfig, make_disk
+from layerstore.engine.repairing import Announce
+from layerstore.engine.sharing import place
 from layerstore.engine.sharing.link import Link
 from layerstore.engine.sharing.wire import Owner
 
@@ -43,12 +47,11 @@ _LOOKS_FOR = 10.0
 class Far:
     """One of the owner's actors; see Address."""
 
-    __slots__ = ("_link", "_name", "_root")
+    __slots__ = ("_link", "_name")
 
-    def __init__(self, link: Link, name: str, root: str) -> None:
+    def __init__(self, link: Link, name: str) -> None:
         self._link = link
         self._name = name
-        self._root = root
 
     @property
     def name(self) -> str:
@@ -71,28 +74,29 @@ class Far:
 
     def lost(self) -> LayerStoreError:
         """Return what is raised where there is no owner any more."""
-        return StoreClosed(self._root)
+        return self._link.lost()
 
 
-class _Sight(Far):
+class Sight(Far):
     """The owner itself, to be looked at by what `message` says of that."""
 
     __slots__ = ()
 
     def ask(self, message: m.Message, sender: str = "caller") -> Notifying[Any]:  # noqa: ARG002
+        """Have the owner look."""
         return self._link.look(self._name)
 
 
 class FarActors:
     """The owner's actors; it has those that die made anew by itself."""
 
-    def __init__(self, link: Link, root: str) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self.layers = Far(link, "layers", root)
-        self.mounts = Far(link, "mounts", root)
-        self.images = Far(link, "images", root)
-        self.pool = Far(link, "pool", root)
-        self.reaper = Far(link, "reaper", root)
+        self.layers = Far(link, "layers")
+        self.mounts = Far(link, "mounts")
+        self.images = Far(link, "images")
+        self.pool = Far(link, "pool")
+        self.reaper = Far(link, "reaper")
 
     def named(self, name: str) -> Far:
         """Return the actor that has a name."""
@@ -103,8 +107,9 @@ class FarActors:
         """Return the actor to ask."""
         return self.named(ref.name)
 
-    def restoring(self) -> None:
+    def restoring(self) -> Notifying[Any] | None:
         """Return None: the owner waits for its actors, not those who ask it."""
+        return None
 
     def abandon(self, ref: Address, message: m.Message) -> None:  # noqa: ARG002
         """Have undone what was asked for by somebody who has given up."""
@@ -127,7 +132,10 @@ class AttachedCore(Core):
             confine=self.owner.confine,
         )
         super().__init__(make_disk(config), config)
-        self._actors = FarActors(link, root)
+        self._actors = self._make_actors()
+
+    def _make_actors(self) -> FarActors:
+        return FarActors(self.link)
 
     @property
     def actors(self) -> FarActors:
@@ -170,7 +178,7 @@ class AttachedCore(Core):
 
     def _look(self, what: str) -> Any:
         self.check_open()
-        return call(_Sight(self.link, what, self.disk.root), m.PoolStatus(), _LOOKS_FOR)
+        return call(Sight(self.link, what), m.PoolStatus(), _LOOKS_FOR)
 
     def close(self, *, keep_mounts: bool, timeout: float) -> None:
         """Unmount what was mounted through it, and end the connection. Idempotent."""
@@ -205,7 +213,10 @@ class Attached:
 
     def __init__(self, root: str, timeout: float) -> None:
         """Attach to whoever has `root` open. Raises CannotAttach, DriverError."""
-        self.core = AttachedCore(root, Link(root, timeout))
+        begun = time.monotonic()
+        sock, pid = place.connect(root, timeout)
+        left = max(timeout - (time.monotonic() - begun), 0.0)
+        self.core = AttachedCore(root, Link(root, sock, pid, left))
 
     @property
     def driver_reason(self) -> str:
@@ -215,6 +226,26 @@ class Attached:
     def refuse(self, what: str) -> NoReturn:
         """Raise OwnersAlone."""
         raise OwnersAlone(what, self.core.disk.root, self.core.link.pid)
+
+    @property
+    def owner(self) -> Owner:
+        """Whoever has the root open, and how."""
+        return self.core.owner
+
+    def check_may_repair(self) -> None:
+        """Raise OwnersAlone."""
+        self.refuse("repairing the store")
+
+    def repair(
+        self,
+        faults: list[Fault],  # noqa: ARG002
+        *,
+        force: bool,  # noqa: ARG002
+        announce: Announce | None,  # noqa: ARG002
+    ) -> list[RepairStep]:
+        """Raise OwnersAlone."""
+        self.check_may_repair()
+        return []
 
     def close(self, *, keep_mounts: bool, timeout: float, keep_trash: bool = False) -> None:  # noqa: ARG002
         """See LayerStore.close; what was removed is the owner's to delete."""

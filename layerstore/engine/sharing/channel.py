@@ -42,6 +42,11 @@ class Channel:
         """Return the socket's number, for select and poll."""
         return self._sock.fileno()
 
+    @property
+    def pending(self) -> int:
+        """How many frames haven't been sent yet."""
+        return len(self._to_send)
+
     def receive(self) -> list[object]:
         """Return the frames that are whole by now; raises EndOfFrames, BadFrame, OSError."""
         try:

@@ -26,8 +26,6 @@ from layerstore.engine.sharing.wire import LOOKS, MAX_ANSWER, MAX_QUESTION, PROT
 _MOST_AT_ONCE = 1 << 20
 """Bytes of a frame; longer questions come in pieces."""
 _MOST_PILED = 2 * MAX_QUESTION
-_MOST_UNREAD = 8 << 20
-"""Bytes of answers that wait for a process to read them; it is cut off at the next one."""
 
 
 class _Hello(NamedTuple):
@@ -64,6 +62,9 @@ class _Abandon(NamedTuple):
 class Connection:
     """A connection to an attached process."""
 
+    most_unread = 8 << 20
+    """Bytes of answers that wait for it to read them; it is cut off at the next one."""
+
     def __init__(
         self,
         sock: socket.socket,
@@ -80,15 +81,18 @@ class Connection:
         self._engine = engine
         self._describe = describe
         self._ring = ring
-        self._served = Served(engine)
+        self._served = self._make_served(engine)
         self._greeted = False
         self._pieces: dict[int, bytearray] = {}
         self._piled = 0
         """Bytes in all of these."""
-        self._news: deque[tuple[int, Later[Any] | None]] = deque()
-        """Requests that are taken (None) or answered."""
+        self._news: deque[tuple[int, Later[Any] | list[Any] | None]] = deque()
+        """Requests that are taken (None) or answered, and frames that are about none."""
         self.over = False
         """Nothing more is heard of it: it is closed once what there is room for is sent."""
+
+    def _make_served(self, engine: Engine) -> Served:
+        return Served(engine)
 
     # Questions
 
@@ -115,8 +119,11 @@ class Connection:
         elif word == "abandon":
             self._served.abandon(convert(frame, _Abandon).number)
         else:
-            look = convert(frame, _Look)
-            self._look(look.number, look.what)
+            self._heard_other(frame)
+
+    def _heard_other(self, frame: object) -> None:
+        look = convert(frame, _Look)
+        self._look(look.number, look.what)
 
     def _add(self, piece: _Piece) -> None:
         """Put a long question together."""
@@ -166,8 +173,18 @@ class Connection:
         self._news.append((number, future if isinstance(future, Later) else None))
         self._ring(self)
 
+    @property
+    def pending(self) -> int:
+        """How many frames are on their way to it, at most."""
+        return len(self._news) + self._channel.pending
+
+    def tell(self, frame: list[Any]) -> None:
+        """Have a frame sent that answers nothing; from any thread."""
+        self._news.append((0, frame))
+        self._ring(self)
+
     def _check_reads(self) -> None:
-        if self._channel.unsent > _MOST_UNREAD:
+        if self._channel.unsent > self.most_unread:
             raise BadFrame("it doesn't read its answers")
 
     def answer(self) -> None:
@@ -175,8 +192,8 @@ class Connection:
         while self._news and not self.over:
             self._check_reads()
             number, future = self._news.popleft()
-            if future is None:
-                self._channel.put(["taken", number])
+            if not isinstance(future, Later):
+                self._channel.put(["taken", number] if future is None else future)
                 continue
             try:
                 value = future.get(timeout=0)

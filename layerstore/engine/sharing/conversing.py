@@ -86,7 +86,7 @@ class Conversations:
         """Do what is to be done each time that something has come, or patience is over."""
 
     def _other(self, descriptor: int) -> None:
-        """Look at something else that is polled, or at what has just ended."""
+        """Look at something else that is polled: the bell, or what has just ended."""
 
     def _ended(self, connection: Connection) -> None:
         """Take note of a connection's end."""

@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import select
+import socket
 import threading
 import time
 from collections import Counter, deque
@@ -32,7 +33,6 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pack_frame
 from layerstore.drivers.work import Descriptors, OwnedDescriptor
-from layerstore.engine.sharing import place
 from layerstore.engine.sharing.channel import Channel
 from layerstore.engine.sharing.wire import (
     INITS,
@@ -82,15 +82,18 @@ class _Taken(NamedTuple):
 class Link:
     """A connection to the owner of a root."""
 
-    def __init__(self, root: str, timeout: float) -> None:
-        """Connect, and learn who it is, within `timeout` seconds.
+    _calls_back = False
+    """Init functions are called in this process."""
 
-        Raises CannotAttach, DriverError, InvalidArgument.
+    def __init__(self, root: str, sock: socket.socket, pid: int, timeout: float) -> None:
+        """Take a connected socket over, and learn who is there, within `timeout` seconds.
+
+        `pid` is the owner's, as the kernel knows it. Raises CannotAttach, DriverError,
+        InvalidArgument.
         """
         deadline = deadline_of(timeout) or 0.0
         self._root = root
-        sock, self.pid = place.connect(root, timeout)
-        """Of the owner, as the kernel knows it."""
+        self.pid = pid
         self._channel = Channel(sock, most_in=MAX_ANSWER)
         try:
             self.owner = self._greet(deadline, timeout)
@@ -120,15 +123,18 @@ class Link:
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0 or not _wait(self._channel, select.POLLIN, left):
-                    raise CannotAttach(self._root, f"its owner took no call for {timeout:g} s")
+                    raise CannotAttach(self._root, f"its owner took no call for {timeout:.3g} s")
                 for frame in self._channel.receive():
-                    return self._greeted(frame)
+                    owner = self._greeted(frame)
+                    if owner is not None:
+                        return owner
         except (EndOfFrames, OSError) as error:
             raise CannotAttach(self._root, "its owner has closed it") from error
         except BadFrame as error:
             raise CannotAttach(self._root, f"its owner doesn't make sense: {error}") from error
 
-    def _greeted(self, frame: object) -> Owner:
+    def _greeted(self, frame: object) -> Owner | None:
+        """Return who is there, once that is told."""
         match frame:
             case ["owner", facts]:
                 owner = convert(facts, Owner)
@@ -147,7 +153,8 @@ class Link:
 
     def ask(self, actor: str, message: m.Message) -> Notifying[Any]:
         """Ask an actor of the owner's; the future holds the answer, a promise of it, or Refused."""
-        if getattr(message, "init", None) not in (None, *INITS.values()):
+        init = getattr(message, "init", None)
+        if init is not None and init not in INITS.values() and not self._calls_back:
             return _refused(OwnersAlone("calling an init function", self._root, self.pid))
         descriptors: Descriptors = getattr(message, "descriptors", ())
         name, fields = type(message).__name__, fields_of(message)
@@ -210,7 +217,11 @@ class Link:
         future, asked = self._asked.pop(number, (None, None))
         if future is not None:
             close_descriptors(asked)
-            future.set(Refused(StoreClosed(self._root)))
+            future.set(Refused(self.lost()))
+
+    def lost(self) -> LayerStoreError:
+        """Return what is raised where there is no owner any more."""
+        return StoreClosed(self._root)
 
     def close(self) -> None:
         """End the connection; whoever waits has its answer then. Idempotent."""
@@ -233,11 +244,19 @@ class Link:
         except BadFrame as error:
             log.warning("the owner of the store %s doesn't make sense: %s", self._root, error)
         finally:
+            self._ending()
             self.ended = True
             self._channel.close()
             for number in list(self._asked):
                 self._fail(number)
             self._to_send.clear()
+            self._over()
+
+    def _ending(self) -> None:
+        """Do what must be done before anybody hears that the owner is gone; in the thread."""
+
+    def _over(self) -> None:
+        """Do what comes last in the thread."""
 
     def _carry(self, bell: int) -> None:
         with select.epoll() as poll:
@@ -279,11 +298,16 @@ class Link:
                 self._answered(mounted.number, lambda asked: self._seen(asked, mounted))
             case "error":
                 error = convert(frame, _Error)
-                self._answered(error.number, lambda _: Refused(from_wire(error.error)))
+                self._answered(
+                    error.number, lambda asked: self._refusal(asked, from_wire(error.error))
+                )
             case "bad":
                 raise BadFrame(f"it answers {str(frame)[:400]}")
             case _:
-                raise BadFrame("an answer has no such word")
+                self._heard_other(word, frame)
+
+    def _heard_other(self, word: object, frame: object) -> None:  # noqa: ARG002
+        raise BadFrame("an answer has no such word")
 
     def _answered(self, number: int, answer: Callable[[Asked], Any]) -> None:
         future, asked = self._asked.pop(number, (None, None))
@@ -297,6 +321,9 @@ class Link:
         if not isinstance(found, Refused):
             self._note(asked)
         future.set(found)
+
+    def _refusal(self, asked: Asked, error: LayerStoreError) -> Refused:  # noqa: ARG002
+        return Refused(error)
 
     def _note(self, asked: Asked) -> None:
         """Take note of what is mounted for this process."""
@@ -325,7 +352,7 @@ class Link:
 
 def _checked(asked: Asked, value: Any) -> object:
     if isinstance(asked, str):
-        found: object = convert(value, LOOKS[asked])
+        found: object = convert(value, LOOKS.get(asked, type(None)))
         return found
     return checked_answer(type(asked), value)
 

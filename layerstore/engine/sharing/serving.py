@@ -23,7 +23,7 @@ from layerstore.drivers.system.frames import BadFrame
 from layerstore.drivers.system.mountinfo import mount_paths
 from layerstore.drivers.work import Descriptors, InspectRoot
 from layerstore.engine.core import Engine
-from layerstore.engine.sharing.wire import SHARED, checked_fields
+from layerstore.engine.sharing.wire import SHARED, call_back, checked_fields
 
 _MOST_ASKED = 10_000
 """Requests of one process without an answer."""
@@ -117,6 +117,18 @@ class Served:
         descriptors: Descriptors,
     ) -> Message:
         """Make the message, in which every number is the store's own."""
+        self._number(kind, values, theirs)
+        if descriptors:
+            values["descriptors"] = descriptors
+        if kind is m.CheckDisk:  # the mounts that count are those that the owner sees
+            values["job"] = InspectRoot(mounted=mount_paths())
+        _check_names(kind, values)
+        return kind(**values)
+
+    def _number(self, kind: type[Message], values: dict[str, Any], theirs: int | None) -> None:
+        """Put the store's numbers in place of theirs."""
+        if values.get("init") is call_back:
+            raise BadFrame("functions are called back for the embedder alone")
         if theirs is not None:
             if theirs in self._being_got or theirs in self._held:
                 raise BadFrame(f"the number {theirs} is in use")
@@ -127,12 +139,6 @@ class Served:
             held = self._held.get(values["reference"])
             # A number that nobody has is refused by the actor, in the words of its own.
             values["reference"] = held.number if held else self._engine.new_reference()
-        if descriptors:
-            values["descriptors"] = descriptors
-        if kind is m.CheckDisk:  # the mounts that count are those that the owner sees
-            values["job"] = InspectRoot(mounted=mount_paths())
-        _check_names(kind, values)
-        return kind(**values)
 
     def answered(self, number: int, error: LayerStoreError | None) -> Message | None:
         """Take note that a request is over; returns what was asked, None if that isn't known."""

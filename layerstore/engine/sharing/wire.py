@@ -62,7 +62,16 @@ LOOKS: dict[str, Any] = {
 }
 """What the owner tells of itself without asking an actor, and its type."""
 
-INITS: dict[str, Init] = {mount_points.__name__: mount_points}
+
+def call_back(path: str) -> None:
+    """Stand for an init function of the embedder's, which is called there."""
+    raise NotImplementedError(f"{path} is the embedder's to look at")
+
+
+CLOSE = "close"
+"""What only an embedder asks: that its store is closed."""
+
+INITS: dict[str, Init] = {init.__name__: init for init in (mount_points, call_back)}
 """Functions that are known at both ends, so that their names may travel for them."""
 
 _BESIDE = "descriptors"
@@ -130,11 +139,12 @@ def plain(value: object) -> Any:
 
 
 def fields_of(message: m.Message) -> dict[str, Any]:
-    """Return what travels of a message. An init function has to be one of INITS."""
+    """Return what travels of a message: of an init function its name, or call_back's."""
     names = _shape(type(message)).__struct_fields__
     values = {name: getattr(message, name) for name in names}
     if values.get("init") is not None:
-        values["init"] = next(name for name, init in INITS.items() if init is values["init"])
+        known = (name for name, init in INITS.items() if init is values["init"])
+        values["init"] = next(known, call_back.__name__)
     return {name: plain(value) for name, value in values.items()}
 
 

@@ -1,0 +1,216 @@
+"""The embedder's side: a store whose actors are in a child process of this one.
+
+Owns having another engine go on when one has died. That is done by the dying link's own thread, one
+step after another; whoever asks meanwhile waits for it. What callers hold is in the notes, which
+each engine takes over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from layerstore.actors import messages as m
+from layerstore.actors.runtime.calls import call, deadline_of
+from layerstore.actors.runtime.futures import Latch, Notifying
+from layerstore.actors.runtime.ref import Address
+from layerstore.asking.core import Core
+from layerstore.drivers.errors import (
+    CallTimeout,
+    LayerStoreError,
+    StoreClosed,
+    StoreRestarted,
+)
+from layerstore.engine.own_process.link import EngineLink
+from layerstore.engine.own_process.spawning import EngineProcess
+from layerstore.engine.sharing.attached import AttachedCore, Far, FarActors
+
+log = logging.getLogger("layerstore")
+
+_ATTEMPTS = 3
+_MOST_ABANDONED = 10_000
+"""Requests that were given up lately, of which a dying engine may not have heard."""
+_GRACE = 10.0
+"""Seconds beyond those it has for closing that an engine has to answer, and to end."""
+
+
+class _Engine(Far):
+    """The engine itself, told to close its store."""
+
+    __slots__ = ("_how",)
+
+    def __init__(self, link: EngineLink, how: Callable[[], Notifying[Any]]) -> None:
+        super().__init__(link, "engine")
+        self._how = how
+
+    def ask(self, message: m.Message, sender: str = "caller") -> Notifying[Any]:  # noqa: ARG002
+        return self._how()
+
+
+class EmbeddedActors(FarActors):
+    """The actors of one engine; whoever asks for them when it has died gets those of the next."""
+
+    def __init__(self, link: EngineLink, core: EmbeddedCore) -> None:
+        super().__init__(link)
+        self._core = core
+
+    def current(self, ref: Address, timeout: float | None = None) -> Far:
+        """Return the actor to ask; waits until another engine is there for one that has died."""
+        return self._core.restored(timeout).named(ref.name)
+
+    def restoring(self) -> Notifying[Any] | None:
+        """Return a future of when another engine is there for one that has died."""
+        return self._core.restoring_engine
+
+    def abandon(self, ref: Address, message: m.Message) -> None:  # noqa: ARG002
+        """Have undone what was asked for by somebody who has given up."""
+        if message.number is not None:
+            self._core.abandon_number(message.number)
+
+
+class EmbeddedCore(AttachedCore):
+    """The actors of a store in a child process."""
+
+    def __init__(self, root: str, spawn: Callable[[], EngineProcess]) -> None:
+        """Spawn an engine, and wait until it has opened the store.
+
+        `spawn` is called again when an engine has died. Raises what opening the store raises,
+        WorkerDied, DriverError.
+        """
+        self._root = root
+        self._spawn = spawn
+        self._given_up = False
+        """There will be no engine any more."""
+        self.restoring_engine: Notifying[None] | None = None
+        self._abandoned: deque[int] = deque(maxlen=_MOST_ABANDONED)
+        self._restarts = 0
+        self._engine = self._start()
+        super().__init__(root, self._engine)
+
+    def _start(self) -> EngineLink:
+        process = self._spawn()
+        try:
+            return EngineLink(self._root, process, self)
+        except BaseException:
+            process.end()
+            raise
+
+    def _make_actors(self) -> EmbeddedActors:
+        return EmbeddedActors(self._engine, self)
+
+    @property
+    def generation(self) -> int:
+        """See Core; another engine's actors are made anew, too."""
+        return self._restarts + super().generation
+
+    def check_open(self) -> None:
+        """See Core."""
+        Core.check_open(self)
+        if self._given_up:
+            raise StoreClosed(self._root)
+
+    def _look(self, what: str) -> Any:
+        for _ in range(_ATTEMPTS - 1):
+            self.restored()
+            try:
+                return super()._look(what)
+            except StoreRestarted as error:
+                log.debug("looking at the engine: %s", error)
+        self.restored()
+        return super()._look(what)
+
+    # Another engine
+
+    def lost(self, link: EngineLink) -> None:
+        """See Keeper."""
+        if not self._given_up:
+            log.error("the engine, process %d, died; another goes on from the disk", link.pid)
+            self.restoring_engine = Notifying()
+
+    def why_lost(self) -> LayerStoreError:
+        """See Keeper."""
+        return StoreClosed(self._root) if self._given_up else StoreRestarted("the engine")
+
+    def renew(self, link: EngineLink) -> None:
+        """See Keeper."""
+        restoring = self.restoring_engine
+        if restoring is None:
+            return
+        renewed = False
+        try:
+            link.process.end()
+            self._engine = self.link = self._start()
+            renewed = True
+        except LayerStoreError as error:
+            log.error("no engine could go on: %s", error)  # noqa: TRY400 - it says why
+        finally:
+            self._given_up = not renewed  # then every call says that the store is closed
+            self._restarts += 1
+            self._actors = self._make_actors()
+            self.restoring_engine = None
+            self._abandon_again(list(self._abandoned))
+            restoring.set(None)
+            self._look_after()
+
+    def restored(self, timeout: float | None = None) -> FarActors:
+        """Return the actors of now, once there are some. Raises CallTimeout."""
+        restoring = self.restoring_engine
+        if restoring is not None:
+            there = Latch()
+            restoring.when_set(lambda _: there.open())
+            if not there.wait(timeout):
+                raise CallTimeout("Restore", timeout or 0.0)
+        return self._actors
+
+    def abandon_number(self, number: int) -> None:
+        """Have undone what was asked for by this number, by this engine or the next."""
+        self._abandoned.append(number)
+        self._abandon_again([number])
+
+    def _abandon_again(self, numbers: Iterable[int]) -> None:
+        engine = self._engine
+        for number in numbers:
+            if not engine.ended:
+                engine.abandon(number)
+
+    # Closing
+
+    def close(self, *, keep_mounts: bool, timeout: float, keep_trash: bool = False) -> None:
+        """See LayerStore.close; ends the engine. Idempotent."""
+        if self._closing or os.getpid() != self._pid:
+            return
+        self._closing = True
+        deadline = deadline_of(timeout) or 0.0
+        try:
+            self._close_store(deadline, keep_mounts=keep_mounts, keep_trash=keep_trash)
+        finally:
+            self._given_up = True
+            engine = self._engine
+            engine.close()
+            engine.process.end(_GRACE)
+            self._look_after()
+
+    def _close_store(self, deadline: float, *, keep_mounts: bool, keep_trash: bool) -> None:
+        for _ in range(_ATTEMPTS):
+            left = max(deadline - time.monotonic(), 1.0)
+            self.restored(left)
+            engine = self._engine
+
+            def end_store(engine: EngineLink = engine, left: float = left) -> Notifying[Any]:
+                return engine.end_store(
+                    keep_mounts=keep_mounts, keep_trash=keep_trash, timeout=left
+                )
+
+            try:
+                call(_Engine(engine, end_store), m.CloseBooks(), left + _GRACE)
+            except StoreRestarted as error:
+                log.warning("while the store is being closed: %s", error)
+            except StoreClosed as error:
+                log.warning("%s, and without its engine", error)
+                return
+            else:
+                return
