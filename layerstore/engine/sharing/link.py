@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.base import Refused
@@ -28,19 +28,25 @@ from layerstore.drivers.errors import (
     OwnersAlone,
     StoreBusy,
     StoreClosed,
-    Wire,
     from_wire,
 )
 from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pack_frame
 from layerstore.drivers.work import Descriptors, OwnedDescriptor
+from layerstore.engine.sharing.answers import (
+    Answer,
+    Asked,
+    Failed,
+    MountedAt,
+    Taken,
+    checked,
+    refused,
+)
 from layerstore.engine.sharing.channel import Channel
 from layerstore.engine.sharing.wire import (
     INITS,
-    LOOKS,
     MAX_ANSWER,
     PROTOCOL,
     Owner,
-    checked_answer,
     fields_of,
     pack_question,
 )
@@ -49,34 +55,6 @@ log = logging.getLogger("layerstore")
 
 _MOST_UNSENT = 10_000
 """Frames that wait for the owner to read them."""
-
-Asked = m.Message | str
-"""A message, or what is looked at."""
-
-
-class _Answer(NamedTuple):
-    word: Literal["answer"]
-    number: int
-    value: Any
-
-
-class _Mounted(NamedTuple):
-    word: Literal["mounted"]
-    number: int
-    path: str
-    device: int
-    inode: int
-
-
-class _Error(NamedTuple):
-    word: Literal["error"]
-    number: int
-    error: Wire
-
-
-class _Taken(NamedTuple):
-    word: Literal["taken"]
-    number: int
 
 
 class Link:
@@ -155,7 +133,7 @@ class Link:
         """Ask an actor of the owner's; the future holds the answer, a promise of it, or Refused."""
         init = getattr(message, "init", None)
         if init is not None and init not in INITS.values() and not self._calls_back:
-            return _refused(OwnersAlone("calling an init function", self._root, self.pid))
+            return refused(OwnersAlone("calling an init function", self._root, self.pid))
         descriptors: Descriptors = getattr(message, "descriptors", ())
         name, fields = type(message).__name__, fields_of(message)
         return self._ask(
@@ -183,7 +161,7 @@ class Link:
                 raise StoreBusy(len(self._to_send))
         except LayerStoreError as error:
             close_descriptors(asked)
-            return _refused(error)
+            return refused(error)
         self._asked[number] = (future, asked)
         self._send(packed, descriptors)
         if self.ended:  # perhaps before it knew of this one
@@ -285,19 +263,19 @@ class Link:
         word = frame[0] if isinstance(frame, list) and frame else None
         match word:
             case "taken":
-                future, asked = self._asked.get(convert(frame, _Taken).number, (None, None))
+                future, asked = self._asked.get(convert(frame, Taken).number, (None, None))
                 if future is not None and future.promise is None and asked is not None:
                     promise: Notifying[Any] = Notifying()
-                    self._asked[convert(frame, _Taken).number] = (promise, asked)
+                    self._asked[convert(frame, Taken).number] = (promise, asked)
                     future.set(promise)
             case "answer":
-                answer = convert(frame, _Answer)
-                self._answered(answer.number, lambda asked: _checked(asked, answer.value))
+                answer = convert(frame, Answer)
+                self._answered(answer.number, lambda asked: checked(asked, answer.value))
             case "mounted":
-                mounted = convert(frame, _Mounted)
+                mounted = convert(frame, MountedAt)
                 self._answered(mounted.number, lambda asked: self._seen(asked, mounted))
             case "error":
-                error = convert(frame, _Error)
+                error = convert(frame, Failed)
                 self._answered(
                     error.number, lambda asked: self._refusal(asked, from_wire(error.error))
                 )
@@ -335,7 +313,7 @@ class Link:
             case m.ReleaseRWLayer():
                 self.mounts.pop((asked.reference, asked.name), None)
 
-    def _seen(self, asked: Asked, mounted: _Mounted) -> object:
+    def _seen(self, asked: Asked, mounted: MountedAt) -> object:
         """Return a mount's path, where this process sees the same there as the owner."""
         try:
             status = os.stat(mounted.path)
@@ -348,19 +326,6 @@ class Link:
             self.ask("mounts", m.Unmount(reference=asked.reference, name=asked.name))
         what = f"{mounted.path} is mounted where this process doesn't see it"
         return Refused(OwnersAlone(what, self._root, self.pid))
-
-
-def _checked(asked: Asked, value: Any) -> object:
-    if isinstance(asked, str):
-        found: object = convert(value, LOOKS.get(asked, type(None)))
-        return found
-    return checked_answer(type(asked), value)
-
-
-def _refused(error: LayerStoreError) -> Notifying[Any]:
-    future: Notifying[Any] = Notifying()
-    future.set(Refused(error))
-    return future
 
 
 def _wait(channel: Channel, events: int, seconds: float) -> bool:
