@@ -6,6 +6,7 @@ is the kernel's (flock), so it ends with its owner however that ends.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -41,10 +42,19 @@ class RootLock:
         return self._fd
 
     @classmethod
-    def shared(cls, fd: int) -> RootLock:
-        """Return a lock that is held already, by a copy of its descriptor."""
+    def shared(cls, root: str, fd: int) -> RootLock:
+        """Return a lock that is held already, by a copy of its descriptor.
+
+        Raises DriverError where another directory has the root's path by now.
+        """
         lock = cls.__new__(cls)
         lock._fd = fd
+        path = f"{root}/layerstore/lock"
+        try:
+            if not os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd)):
+                raise DriverError("find", path, errno.ESTALE, "it is another file than was locked")
+        except OSError as error:
+            raise DriverError.from_os_error("find", path, error) from error
         return lock
 
     def release(self) -> None:

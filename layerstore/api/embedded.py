@@ -42,14 +42,12 @@ class Embedded:
             raise
 
     def _open(self) -> EmbeddedCore:
-        notes = make_notes()
-        how = asdict(self._how)
+        self._notes = make_notes()
+        return EmbeddedCore(self._how.root, self._spawn)
 
-        def spawn() -> EngineProcess:
-            request = [_log.getEffectiveLevel(), how]
-            return EngineProcess(request, lock=self._lock.fileno(), notes=notes.fileno())
-
-        return EmbeddedCore(self._how.root, spawn)
+    def _spawn(self) -> EngineProcess:
+        request = [_log.getEffectiveLevel(), asdict(self._how)]
+        return EngineProcess(request, lock=self._lock.fileno(), notes=self._notes.fileno())
 
     @property
     def driver_reason(self) -> str:
@@ -76,6 +74,7 @@ class Embedded:
                 core.disk, core.config, faults, force=force, children=children, announce=announce
             )
         finally:
+            self._notes.close()
             try:
                 self.core = self._open()
             except BaseException:
@@ -88,3 +87,4 @@ class Embedded:
             self.core.close(keep_mounts=keep_mounts, keep_trash=keep_trash, timeout=timeout)
         finally:
             self._lock.release()
+            self._notes.close()

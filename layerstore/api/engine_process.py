@@ -53,15 +53,16 @@ def main(fd: str, lock: str, notes: str, parent: str) -> None:
     log = logging.getLogger("layerstore")
     log.setLevel(level)
     log.propagate = False
-    _serve(sock, embedder, how, RootLock.shared(int(lock)), Notes(int(notes)))
+    _serve(sock, embedder, how, int(lock), Notes(int(notes)))
 
 
-def _serve(sock: socket.socket, embedder: int, how: Opening, lock: RootLock, notes: Notes) -> None:
+def _serve(sock: socket.socket, embedder: int, how: Opening, lock: int, notes: Notes) -> None:
     outliving = Outliving(retained=notes.retained, references_from=OTHERS_FROM)
     failure: LayerStoreError | None = None
     with collected() as lines:
         try:
-            owned = Owned(how, lock=lock, outliving=outliving)
+            shared = RootLock.shared(how.root, lock)
+            owned = Owned(how, lock=shared, outliving=outliving)
             notes.begun()
         except LayerStoreError as error:
             failure = error

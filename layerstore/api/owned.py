@@ -66,7 +66,8 @@ class Owned:
         """
         self._how = how
         self._outliving = outliving
-        prepare_root(how.root, durable=how.durable, create=how.recover)
+        if lock is None:
+            prepare_root(how.root, durable=how.durable, create=how.recover)
         self._lock = lock if lock is not None else RootLock(how.root)
         try:
             driver, self.driver_reason = self._open_driver()

@@ -17,7 +17,7 @@ from layerstore.drivers.errors import NotConfined
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.repair_step import RepairStep
-from layerstore.engine import checking
+from layerstore.engine import checking, repairing
 from layerstore.engine.core import Engine
 from layerstore.engine.repairing import Announce
 from layerstore.images.store import ImageStore
@@ -245,7 +245,7 @@ class LayerStore(BlockingStore, Observing):
         basis = self._basis
         basis.check_may_repair()
         faults = self.check(full=force, progress=progress)
-        steps = checking.plan(self.core, faults) if faults else []
+        steps = self._plan(faults) if faults else []
         if not dry_run and any(force or not step.force for step in steps):
             steps = basis.repair(faults, force=force, announce=announce)
         elif announce is not None:
@@ -253,6 +253,12 @@ class LayerStore(BlockingStore, Observing):
         if not dry_run:
             self.drain()
         return steps
+
+    def _plan(self, faults: list[Fault]) -> list[RepairStep]:
+        core = self.core
+        busy = checking.standing(core).busy
+        children = core.workers > 0
+        return repairing.plan(core.disk, core.config, faults, busy=busy, children=children)
 
     def close(
         self, *, keep_mounts: bool = False, keep_trash: bool = False, timeout: float = 10.0

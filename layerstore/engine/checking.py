@@ -18,9 +18,8 @@ from layerstore.asking.core import Core
 from layerstore.asking.progress import Progress
 from layerstore.drivers.errors import LayerDoesNotExist
 from layerstore.drivers.model.faults import Fault
-from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.system.mountinfo import mount_paths
-from layerstore.drivers.work import InspectRoot, PlanRepair
+from layerstore.drivers.work import InspectRoot
 
 _VERIFYING = "Verifying layers"
 
@@ -29,9 +28,9 @@ def check(core: Core, *, full: bool, progress: Progress | None = None) -> list[F
     """Return what is wrong; with `full` every layer's content is read and verified."""
     found = _inspect(core)
     if found:
-        before, first = _standing(core), set(found)
+        before, first = standing(core), set(found)
         again = _inspect(core)
-        changed = _standing(core).since(before)
+        changed = standing(core).since(before)
         found = [
             fault for fault in again if fault in first and not changed.intersection(fault.about)
         ]
@@ -40,18 +39,11 @@ def check(core: Core, *, full: bool, progress: Progress | None = None) -> list[F
     return found
 
 
-def _standing(core: Core) -> m.Standing:
+def standing(core: Core) -> m.Standing:
     """Return what the registries know."""
     layers: m.Standing = core.call(core.actors.layers, m.Underway())
     mounts: m.Standing = core.call(core.actors.mounts, m.Underway())
     return layers | mounts
-
-
-def plan(core: Core, faults: Iterable[Fault]) -> list[RepairStep]:
-    """Return what a repair would do about faults."""
-    job = PlanRepair(faults=tuple(faults), mounted=mount_paths(), busy=tuple(_standing(core).busy))
-    steps: list[RepairStep] = core.call(core.actors.layers, m.CheckDisk(job=job))
-    return steps
 
 
 def _inspect(core: Core) -> list[Fault]:

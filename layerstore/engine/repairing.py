@@ -21,6 +21,29 @@ Announce = Callable[[list[RepairStep]], None]
 """Called with all steps, those that need force among them, before the first is taken."""
 
 
+def plan(
+    disk: Disk,
+    config: DiskConfig,
+    faults: Iterable[Fault],
+    *,
+    busy: Iterable[str],
+    children: bool,
+) -> list[RepairStep]:
+    """Return what a repair would do, of all but what is `busy`."""
+    hands = WorkerHands(disk, config, children=children)
+    try:
+        return _planned(hands, faults, busy)
+    finally:
+        hands.close()
+
+
+def _planned(
+    hands: WorkerHands, faults: Iterable[Fault], busy: Iterable[str] = ()
+) -> list[RepairStep]:
+    job = PlanRepair(faults=tuple(faults), mounted=mount_paths(), busy=tuple(busy))
+    return cast("list[RepairStep]", hands.perform(job, ()))
+
+
 def repair(
     disk: Disk,
     config: DiskConfig,
@@ -36,8 +59,7 @@ def repair(
     """
     hands = WorkerHands(disk, config, children=children)
     try:
-        job = PlanRepair(faults=tuple(faults), mounted=mount_paths())
-        steps = cast("list[RepairStep]", hands.perform(job, ()))
+        steps = _planned(hands, faults)
         if announce is not None:
             announce(steps)
         prepare_trash(disk.trash)

@@ -102,6 +102,7 @@ class EngineLink(Link):
 
     def _over(self) -> None:
         self._callers.shutdown(wait=False)
+        self._let_go()
         self._keeper.renew(self)
 
     # What the engine says by itself

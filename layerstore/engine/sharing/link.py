@@ -209,14 +209,17 @@ class Link:
         self.ended = True
         os.eventfd_write(bell.fileno(), 1)
         self._thread.join()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what is left, once nobody uses it any more."""
         self._bell = self._out = None
 
     # The thread
 
     def _run(self) -> None:
-        bell = self._bell
         try:
-            self._carry(bell.fileno() if bell is not None else -1)
+            self._carry()
         except (EndOfFrames, OSError) as error:
             log.debug("the owner of the store %s is gone: %s", self._root, error)
         except BadFrame as error:
@@ -236,20 +239,21 @@ class Link:
     def _over(self) -> None:
         """Do what comes last in the thread."""
 
-    def _carry(self, bell: int) -> None:
+    def _carry(self) -> None:
+        channel, bell, blocked = self._channel.fileno(), self._bell, False
         with select.epoll() as poll:
-            poll.register(bell, select.EPOLLIN | select.EPOLLET)
-            poll.register(self._channel, select.EPOLLIN)
-            blocked = False
+            if bell is not None:
+                poll.register(bell, select.EPOLLIN | select.EPOLLET)
+            poll.register(channel, select.EPOLLIN)
             while not self.ended:
                 for fd, events in poll.poll():
-                    if fd != bell and events & ~select.EPOLLOUT:
+                    if fd == channel and events & ~select.EPOLLOUT:
                         for frame in self._channel.receive():
                             self._heard(frame)
                 was, blocked = blocked, not self._flush()
                 if blocked is not was:
                     wanted = select.EPOLLIN | (select.EPOLLOUT if blocked else 0)
-                    poll.modify(self._channel, wanted)
+                    poll.modify(channel, wanted)
 
     def _flush(self) -> bool:
         """Send what waits for that; whether that was all."""

@@ -1,0 +1,1 @@
+"""A store whose actors are in a child process of its embedder."""
