@@ -68,6 +68,7 @@ def spans(store: LayerStore, processor: SpanProcessor) -> Iterator[None]:
     """Give what a store does to a span processor, for a `with` block.
 
     The processor is called in the threads of actors: take a BatchSpanProcessor, which only queues.
+    Of an attached store it has what the owner does.
     """
     with store.trace_into(_Spans(processor, store.root).take):
         yield

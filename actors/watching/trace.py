@@ -1,7 +1,7 @@
 """Tracing: every message as an envelope that says what caused it and what became of it.
 
-Owns a bounded ring of what is finished, shared by all actors of one store, and hands the same to a
-sink where one is set: appending to a deque and drawing from a counter are single steps of the
+Owns a bounded ring of what is finished, shared by all actors of one store, and hands the same to
+sinks where there are some: appending to a deque and drawing from a counter are single steps of the
 interpreter, so no lock is needed. It writes nothing anywhere.
 """
 
@@ -81,15 +81,29 @@ class Tracer:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._sinks: dict[Sink, None] = {}
         self._sink: Sink | None = None
+        """Gives to all of them."""
         self.on = size > 0
         self._ring: deque[Envelope] = deque(maxlen=size)
         self._numbers = count(1)
 
-    def send_to(self, sink: Sink | None) -> None:
-        """Give what is finished from now on to `sink` too, which must not wait; None ends that."""
-        self._sink = sink
-        self.on = self._size > 0 or sink is not None
+    def send_to(self, sink: Sink) -> None:
+        """Give what is finished from now on to `sink` too, which must not wait; from any thread."""
+        self._sinks[sink] = None
+        self._set_sink()
+
+    def send_no_more_to(self, sink: Sink) -> None:
+        """Give nothing more to `sink`; from any thread. Idempotent."""
+        self._sinks.pop(sink, None)
+        self._set_sink()
+
+    def _set_sink(self) -> None:
+        sinks: tuple[Sink, ...] | None = None
+        # Somebody else may be here, too: whoever is last sets what holds in the end.
+        while sinks != (sinks := tuple(self._sinks)):
+            self._sink = _all_of(sinks)
+            self.on = self._size > 0 or bool(sinks)
 
     def wrap(
         self, message: Content, cause: Envelope | None, sender: str, receiver: str
@@ -160,6 +174,14 @@ class Tracer:
     def records(self) -> list[TraceRecord]:
         """Return what is remembered, ordered by sequence number."""
         return sorted(record_of(envelope) for envelope in self._ring.copy())
+
+
+def _all_of(sinks: tuple[Sink, ...]) -> Sink | None:
+    def give(envelope: Envelope) -> None:
+        for sink in sinks:
+            sink(envelope)
+
+    return (sinks[0] if len(sinks) == 1 else give) if sinks else None
 
 
 def record_of(envelope: Envelope) -> TraceRecord:

@@ -36,9 +36,23 @@ class EndOfFrames(Exception):
 
 def pack_frame(value: object, most: int = MAX_FRAME) -> bytes:
     """Return the bytes of one frame; BadFrame where its value takes more than `most`."""
-    body: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
+    body = pack_value(value)
     if len(body) > most:
         raise BadFrame(f"a frame of {len(body)} bytes is too long")
+    return _LENGTH.pack(len(body)) + body
+
+
+def pack_value(value: object) -> bytes:
+    """Return a value's own bytes, to be put into a frame with others."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
+    return packed
+
+
+def pack_frame_of(word: str, packed: Sequence[bytes]) -> bytes:
+    """Return the bytes of a frame that holds a word and a list of values packed already."""
+    packer = msgpack.Packer()
+    heads = (packer.pack_array_header(2), pack_value(word), packer.pack_array_header(len(packed)))
+    body = b"".join((*heads, *packed))
     return _LENGTH.pack(len(body)) + body
 
 

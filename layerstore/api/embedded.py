@@ -20,11 +20,12 @@ from layerstore.engine.own_process.embedder import EmbeddedCore
 from layerstore.engine.own_process.notes import make_notes
 from layerstore.engine.own_process.spawning import EngineProcess
 from layerstore.engine.repairing import Announce, repair
+from layerstore.engine.sharing.attached import TracedFar
 
 _log = logging.getLogger("layerstore")
 
 
-class Embedded:
+class Embedded(TracedFar):
     """What a LayerStore stands on whose actors are in a process of their own."""
 
     owner = None
@@ -33,6 +34,7 @@ class Embedded:
     def __init__(self, how: Opening) -> None:
         """Take the lock and spawn an engine; raises what LayerStore does."""
         self._how = how
+        self.core: EmbeddedCore
         prepare_root(how.root, durable=how.durable, create=how.recover)
         self._lock = RootLock(how.root)
         try:

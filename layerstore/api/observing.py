@@ -5,18 +5,30 @@ Owns nothing; a journal that is written meanwhile is the recording's.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from layerstore.actors.watching.trace import TraceRecord
 from layerstore.actors.watching.waiting import Waiting
 from layerstore.drivers.confine.confine import Confinement
 from layerstore.drivers.errors import InvalidMetadata
 from layerstore.observe.metrics import Metrics, measure
-from layerstore.observe.recording import Recording
 from layerstore.operations.face import Face
+
+
+class Traced(Protocol):
+    """What goes on in a store, here or in another process; see Observing."""
+
+    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
+        """Have a journal written, or none."""
+
+    def trace_into(
+        self, take: Callable[[TraceRecord], None], lost: Callable[[int], None] | None
+    ) -> AbstractContextManager[None]:
+        """Have `take` called with each record."""
 
 
 class Observing(Face):
@@ -24,8 +36,8 @@ class Observing(Face):
 
     @property
     @abstractmethod
-    def _recording(self) -> Recording:
-        """Return what goes on in this process. Raises OwnersAlone for an attached store."""
+    def _traced(self) -> Traced:
+        """Return what the store stands on."""
 
     @property
     def faults(self) -> list[InvalidMetadata]:
@@ -66,11 +78,13 @@ class Observing(Face):
 
         `path` is a file, or a directory to make one in. A file that is there is moved to `path.1`,
         what is there to `path.2`, and so on, as when it has grown to 8 MiB; at most 8 are kept. It
-        ends with the store. Where the disk is full, records are lost and nothing else. For one
-        thread at a time. Raises DriverError, StoreClosed.
+        ends with the store. Where the disk is full, records are lost and nothing else. Of several
+        calls the last one holds. For an attached store the owner writes it, until that is closed or
+        somebody calls this again; `path` is then what the owner finds there. Raises
+        InvalidArgument, DriverError, StoreClosed; attached also StoreBusy, while this process
+        has called it already, and CallTimeout.
         """
-        self.core.check_open()
-        self._recording.write_to(path)
+        self._traced.trace_to(path)
 
     def metrics(self) -> Metrics:
         """Return a snapshot of what the store holds, has done and is doing.
@@ -79,12 +93,16 @@ class Observing(Face):
         """
         return measure(self.core)
 
-    @contextlib.contextmanager
-    def trace_into(self, take: Callable[[TraceRecord], None]) -> Iterator[None]:
+    def trace_into(
+        self, take: Callable[[TraceRecord], None], *, lost: Callable[[int], None] | None = None
+    ) -> AbstractContextManager[None]:
         """Have `take` called with each message, job and answer once it is done, in a `with` block.
 
-        It is called in the actors' threads, so it must not wait, nor use the store.
-        `layerstore.otel` makes spans of them.
+        It is called in the actors' threads, so it must not wait, nor use the store. For an attached
+        store it is called in a thread of its own, a twentieth of a second later, with what any
+        process has asked of the owner; the end of the block waits for it. If it is too slow for
+        what comes, records are lost there: `lost` is called with how many, or the log tells.
+        Nothing more comes where the owner ends. `layerstore.otel` makes spans of them. Raises
+        StoreClosed; attached also StoreBusy for a thousand at once, CallTimeout.
         """
-        with self._recording.also_into(take):
-            yield
+        return self._traced.trace_into(take, lost)

@@ -5,10 +5,13 @@ Owns the order in which all that is taken and given back. What can be asked of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layerstore.actors.watching.trace import TraceRecord
 from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.graph.choose import find_driver, open_driver
@@ -102,6 +105,7 @@ class Owned:
             max_queued=how.max_queued,
             prespawn=how.prespawn,
             tracer=self.recording.tracer,
+            switch_journal=self.recording.switch,
             stall_after=how.stall_after,
         )
         disk = make_disk(config, driver)
@@ -126,6 +130,19 @@ class Owned:
 
     def check_may_repair(self) -> None:
         """Raise OwnersAlone where only somebody else can."""
+
+    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
+        """See Observing.trace_to."""
+        self.core.check_open()
+        self.recording.write_to(path)
+
+    def trace_into(
+        self,
+        take: Callable[[TraceRecord], None],
+        lost: Callable[[int], None] | None,  # noqa: ARG002 - none is: actors wait for `take`
+    ) -> AbstractContextManager[None]:
+        """See Observing.trace_into."""
+        return self.recording.also_into(take)
 
     def repair(
         self, faults: list[Fault], *, force: bool, announce: Announce | None

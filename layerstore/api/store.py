@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
-from layerstore.api.observing import Observing
+from layerstore.api.observing import Observing, Traced
 from layerstore.api.options import Durability, EngineKind, check_options
 from layerstore.api.owned import Opening, Owned
 from layerstore.asking.core import Core
@@ -136,10 +136,10 @@ class LayerStore(BlockingStore, Observing):
         It has the same methods, and what is asked of it is done by that process, the owner, with
         its options. References are its own, and are given back when it is closed or this process
         ends; read-write layers, their changes and mounts stay then as with any other store. What
-        only the owner can do (`repair`, `trace_to`, `trace_into`, an `init` function other than
-        `mount_points`) raises OwnersAlone, as `mount` does where this process doesn't see what the
-        owner mounts. Where the owner closes the store or is gone, every call raises StoreClosed.
-        `timeout` is how many seconds the owner has to answer.
+        only the owner can do (`repair`, an `init` function other than `mount_points`) raises
+        OwnersAlone, as `mount` does where this process doesn't see what the owner mounts. Where the
+        owner closes the store or is gone, every call raises StoreClosed. `timeout` is how many
+        seconds the owner has to answer.
 
         Raises CannotAttach where no process has the root open, or none that listens; DriverError.
         """
@@ -197,6 +197,10 @@ class LayerStore(BlockingStore, Observing):
     def _core(self) -> Engine:
         """The actors, where this process has them."""
         return self._owned("looking into the store").core
+
+    @property
+    def _traced(self) -> Traced:
+        return self._basis
 
     @property
     def _recording(self) -> Recording:

@@ -17,6 +17,7 @@ from layerstore.actors.registries.images import ImageRegistry
 from layerstore.actors.registries.layers import LayerRegistry
 from layerstore.actors.registries.mounts import MountRegistry
 from layerstore.actors.runtime.base import log
+from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.ref import Ref
 from layerstore.actors.watching.trace import Tracer
 from layerstore.actors.workers.pool import DriverPool
@@ -49,6 +50,8 @@ class Staff(Struct, frozen=True, kw_only=True):
     """Spawn the children when the store is opened, not at their first job."""
     tracer: Tracer
     """Takes down what the actors say; a repair goes on with it."""
+    switch_journal: Callable[[str | None], Notifying[None]]
+    """Has what is traced from now on written to a journal, or to none."""
     stall_after: float
     """Seconds after which the log tells of a request without an answer; 0: never."""
 

@@ -24,6 +24,7 @@ from layerstore.engine.core import Engine
 from layerstore.engine.sharing.connection import Connection
 from layerstore.engine.sharing.conversing import Conversations
 from layerstore.engine.sharing.serving import Served
+from layerstore.engine.sharing.watching import Watching
 from layerstore.engine.sharing.wire import Owner, call_back
 
 
@@ -82,11 +83,12 @@ class _EmbeddersConnection(Connection):
         engine: Engine,
         describe: Callable[[], Owner],
         ring: Callable[[Connection], None],
+        watching: Watching,
         close: Callable[[Close], None],
     ) -> None:
         self._called: dict[int, Notifying[Wire | None]] = {}
         self._close = close
-        super().__init__(sock, engine, describe, ring)
+        super().__init__(sock, engine, describe, ring, watching)
 
     def _make_served(self, engine: Engine) -> Served:
         return _ServedEmbedder(engine, self._call)
@@ -127,7 +129,9 @@ class Host(Conversations):
         # Its socket may live on in a process that it has forked.
         self._poll.register(embedder, select.EPOLLIN)
         self._embedder = embedder
-        self._connection = _EmbeddersConnection(sock, engine, describe, self.ring, self.orders.put)
+        self._connection = _EmbeddersConnection(
+            sock, engine, describe, self.ring, self.watching, self.orders.put
+        )
         self.add(self._connection)
         self._handler = _Forwarding(self._connection)
         logging.getLogger("layerstore").addHandler(self._handler)

@@ -26,6 +26,7 @@ from layerstore.drivers.system.collected_log import log_again
 from layerstore.drivers.system.frames import convert, pack_frame
 from layerstore.drivers.work import Init
 from layerstore.engine.own_process.spawning import EngineProcess
+from layerstore.engine.sharing.answers import Asked
 from layerstore.engine.sharing.link import Link
 from layerstore.engine.sharing.wire import CLOSE, Owner
 
@@ -142,10 +143,7 @@ class EngineLink(Link):
                 return asked.name, asked.init
         raise CallerError("an init function", "whoever wanted it has given up")
 
-    def _note(self, asked: m.Message | str) -> None:
-        """Leave the count of mounts to the engine, which closes the store."""
-
-    def _refusal(self, asked: m.Message | str, error: LayerStoreError) -> Refused:
+    def _refusal(self, asked: Asked, error: LayerStoreError) -> Refused:
         """Have an error caused by what an init function raised, as it would be in this process."""
         raised = None
         if isinstance(asked, m.CreateRWLayer):

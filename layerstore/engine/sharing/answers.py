@@ -1,62 +1,32 @@
 """What the owner answers, as an attached process takes it.
 
-Owns the frames' shapes, and how an answer is checked against what was asked.
+Owns what may be asked, and how an answer is checked against it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.base import Refused
 from layerstore.actors.runtime.futures import Notifying
-from layerstore.drivers.errors import LayerStoreError, Wire
+from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.system.frames import convert
+from layerstore.engine.sharing.following import Following
 from layerstore.engine.sharing.wire import LOOKS, checked_answer
 
-Asked = m.Message | str
-"""A message, or what is looked at."""
-
-
-class Answer(NamedTuple):
-    """A request's answer."""
-
-    word: Literal["answer"]
-    number: int
-    value: Any
-
-
-class MountedAt(NamedTuple):
-    """The answer to Mount: where, and what is there as the owner sees it."""
-
-    word: Literal["mounted"]
-    number: int
-    path: str
-    device: int
-    inode: int
-
-
-class Failed(NamedTuple):
-    """A request's error."""
-
-    word: Literal["error"]
-    number: int
-    error: Wire
-
-
-class Taken(NamedTuple):
-    """An actor has taken a request, and will answer."""
-
-    word: Literal["taken"]
-    number: int
+Asked = m.Message | str | Following
+"""A message, what is looked at or an order, or who wants to hear."""
+_NONE: Any = None
+"""What an order is answered with."""
 
 
 def checked(asked: Asked, value: Any) -> object:
     """Return an answer as the asker's own process would. Raises BadFrame."""
-    if isinstance(asked, str):
-        found: object = convert(value, LOOKS.get(asked, type(None)))
-        return found
-    return checked_answer(type(asked), value)
+    if isinstance(asked, m.Message):
+        return checked_answer(type(asked), value)
+    found: object = convert(value, LOOKS.get(asked, _NONE) if isinstance(asked, str) else _NONE)
+    return found
 
 
 def refused(error: LayerStoreError) -> Notifying[Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from layerstore.actors import messages as m
@@ -20,6 +21,7 @@ from layerstore.actors.watching.trace import TraceRecord
 from layerstore.actors.watching.waiting import Waiting
 from layerstore.asking.core import Core
 from layerstore.drivers.errors import (
+    CallTimeout,
     DriverError,
     InvalidMetadata,
     LayerNotRetained,
@@ -36,12 +38,22 @@ from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.root.disk import DiskConfig, make_disk
 from layerstore.engine.repairing import Announce
 from layerstore.engine.sharing import place
+from layerstore.engine.sharing.following import (
+    Following,
+    Lost,
+    Take,
+    answer_of,
+    handing_over,
+    path_for_owner,
+)
 from layerstore.engine.sharing.link import Link
 from layerstore.engine.sharing.wire import Owner
 
 _NOT_MOUNTED = (LayerNotRetained, MountDoesNotExist, NotMounted, StoreClosed)
 _LOOKS_FOR = 10.0
 """Seconds for the owner to look at itself, which it does whatever its actors are at."""
+_SWITCHES_FOR = 60.0
+"""Seconds for the owner to end one journal and begin another, on whatever disk."""
 
 
 class Far:
@@ -170,6 +182,35 @@ class AttachedCore(Core):
         records: list[TraceRecord] = self._look("trace")
         return records
 
+    @contextlib.contextmanager
+    def following(self) -> Iterator[Following]:
+        """Hear what the owner does, for a `with` block. Raises StoreClosed, StoreBusy, CallTimeout.
+
+        What was done before its end is heard, if no error ends it.
+        """
+        self.check_open()
+        link, following, watch = self.link, Following(), self.new_reference()
+        try:
+            answer_of("watch", link.watch(watch, following), _LOOKS_FOR)
+            yield following
+        except BaseException:
+            link.order("unwatch", watch)
+            raise
+        else:
+            # An owner that is gone or stopped tells nothing; the latter does it when it goes on.
+            with contextlib.suppress(StoreClosed, CallTimeout):
+                self.check_open()
+                answer_of("unwatch", link.order("unwatch", watch), _LOOKS_FOR)
+        finally:
+            following.end()
+            link.followers.pop(following, None)
+
+    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
+        """See Observing.trace_to; the owner writes it."""
+        self.check_open()
+        order = self.link.order("journal", None if path is None else path_for_owner(path))
+        answer_of("trace_to", order, _SWITCHES_FOR)
+
     def check_open(self) -> None:
         """See Core."""
         super().check_open()
@@ -208,7 +249,29 @@ class AttachedCore(Core):
             raise failure
 
 
-class Attached:
+class TracedFar:
+    """What a LayerStore stands on whose actors are in another process, as far as it is traced."""
+
+    core: AttachedCore
+
+    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
+        """See Observing.trace_to."""
+        self.core.trace_to(path)
+
+    @contextlib.contextmanager
+    def trace_into(self, take: Take, lost: Lost | None) -> Iterator[None]:
+        """See Observing.trace_into."""
+        threads: list[threading.Thread] = []
+        try:
+            with self.core.following() as following:
+                threads.append(handing_over(following, take, lost))
+                yield
+        finally:
+            for thread in threads:
+                thread.join()
+
+
+class Attached(TracedFar):
     """What an attached LayerStore stands on."""
 
     def __init__(self, root: str, timeout: float) -> None:

@@ -15,12 +15,12 @@ from typing import Any, Literal, NamedTuple
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.futures import Notifying
-from layerstore.asking.later import Later
 from layerstore.drivers.errors import LayerStoreError, LimitExceeded, to_wire
 from layerstore.drivers.system.frames import BadFrame, convert, pack_frame, unpack_frames
 from layerstore.engine.core import Engine
 from layerstore.engine.sharing.channel import Channel
 from layerstore.engine.sharing.serving import Served
+from layerstore.engine.sharing.watching import WORDS, Onlooker, Watching
 from layerstore.engine.sharing.wire import LOOKS, MAX_ANSWER, MAX_QUESTION, PROTOCOL, Owner, plain
 
 _MOST_AT_ONCE = 1 << 20
@@ -71,6 +71,7 @@ class Connection:
         engine: Engine,
         describe: Callable[[], Owner],
         ring: Callable[[Connection], None],
+        watching: Watching,
     ) -> None:
         """Take the socket over; `ring` is called with itself, in any thread, to be looked at."""
         self._channel = Channel(sock, most_in=_MOST_AT_ONCE)
@@ -82,11 +83,12 @@ class Connection:
         self._describe = describe
         self._ring = ring
         self._served = self._make_served(engine)
+        self._onlooker = Onlooker(engine, watching, self._channel, self._note, lambda: ring(self))
         self._greeted = False
         self._pieces: dict[int, bytearray] = {}
         self._piled = 0
         """Bytes in all of these."""
-        self._news: deque[tuple[int, Later[Any] | list[Any] | None]] = deque()
+        self._news: deque[tuple[int, Notifying[Any] | list[Any] | None]] = deque()
         """Requests that are taken (None) or answered, and frames that are about none."""
         self.over = False
         """Nothing more is heard of it: it is closed once what there is room for is sent."""
@@ -116,6 +118,8 @@ class Connection:
             self._ask(convert(frame, _Ask))
         elif word in ("part", "last"):
             self._add(convert(frame, _Piece))
+        elif word in WORDS:
+            self._onlooker.heard(word, frame)
         elif word == "abandon":
             self._served.abandon(convert(frame, _Abandon).number)
         else:
@@ -170,7 +174,7 @@ class Connection:
     # Answers
 
     def _note(self, number: int, future: Notifying[Any] | None) -> None:
-        self._news.append((number, future if isinstance(future, Later) else None))
+        self._news.append((number, future))
         self._ring(self)
 
     @property
@@ -192,7 +196,7 @@ class Connection:
         while self._news and not self.over:
             self._check_reads()
             number, future = self._news.popleft()
-            if not isinstance(future, Later):
+            if future is None or isinstance(future, list):
                 self._channel.put(["taken", number] if future is None else future)
                 continue
             try:
@@ -226,17 +230,19 @@ class Connection:
 
     def flush(self) -> bool:
         """Send what there is room for; whether that was all. Raises OSError."""
-        return self._channel.flush()
+        return self._onlooker.flush()
 
     def cut_off(self, reason: str) -> None:
         """Have it told why, if it reads, and hear no more of it."""
         if not self.over:
             self.over = True
+            self._onlooker.end()
             self._served.end()
             self._channel.put(["bad", reason])
 
     def close(self) -> None:
         """End it, and undo and give back what is its own. Idempotent."""
         self.over = True
+        self._onlooker.end()
         self._served.end()
         self._channel.close()

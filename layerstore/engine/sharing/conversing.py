@@ -18,6 +18,7 @@ from layerstore.drivers.errors import DriverError
 from layerstore.drivers.system.frames import BadFrame, EndOfFrames
 from layerstore.drivers.work import OwnedDescriptor
 from layerstore.engine.sharing.connection import Connection
+from layerstore.engine.sharing.watching import Watching
 
 log = logging.getLogger("layerstore")
 
@@ -38,6 +39,8 @@ class Conversations:
         """Seconds until the thread looks around though nothing has come; None: for ever."""
         self._connections: dict[int, Connection] = {}
         """By their descriptor's number."""
+        self.watching = Watching(self._wake)
+        """Those that are told what the store does."""
         self._changed: deque[Connection] = deque()
         """Those that have got something to send, from any thread."""
         self._poll = select.epoll()
@@ -63,6 +66,9 @@ class Conversations:
     def ring(self, connection: Connection) -> None:
         """Have a connection looked at; from any thread, also when nobody serves any more."""
         self._changed.append(connection)
+        self._wake()
+
+    def _wake(self) -> None:
         bell = self._bell  # which isn't closed as long as anybody has it
         if bell is not None:
             os.eventfd_write(bell.fileno(), 1)
@@ -71,13 +77,15 @@ class Conversations:
 
     def _run(self) -> None:
         while not self._closing:
-            found = self._poll.poll(self._patience)
+            waits = [each for each in (self._patience, self.watching.patience) if each is not None]
+            found = self._poll.poll(min(waits, default=None))
             self._look_around()
             for fd, events in found:
                 if fd in self._connections:  # not ended by what came before it
                     self._serve(self._connections[fd], events)
                 else:
                     self._other(fd)
+            self.watching.send_if_due()
             self._look_at_changed()
         for connection in list(self._connections.values()):
             self._end(connection)

@@ -12,7 +12,6 @@ import os
 import select
 import socket
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +22,6 @@ from layerstore.actors.runtime.calls import deadline_of
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.ref import close_descriptors
 from layerstore.drivers.errors import (
-    CannotAttach,
     LayerStoreError,
     OwnersAlone,
     StoreBusy,
@@ -32,21 +30,18 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pack_frame
 from layerstore.drivers.work import Descriptors, OwnedDescriptor
-from layerstore.engine.sharing.answers import (
-    Answer,
-    Asked,
-    Failed,
-    MountedAt,
-    Taken,
-    checked,
-    refused,
-)
+from layerstore.engine.sharing.answers import Asked, checked, refused
 from layerstore.engine.sharing.channel import Channel
+from layerstore.engine.sharing.following import Following, News, heard
+from layerstore.engine.sharing.greeting import greet, owner_of
 from layerstore.engine.sharing.wire import (
     INITS,
     MAX_ANSWER,
-    PROTOCOL,
+    Answer,
+    Error,
+    Mounted,
     Owner,
+    Taken,
     fields_of,
     pack_question,
 )
@@ -74,7 +69,7 @@ class Link:
         self.pid = pid
         self._channel = Channel(sock, most_in=MAX_ANSWER)
         try:
-            self.owner = self._greet(deadline, timeout)
+            self.owner = greet(self._channel, root, deadline, timeout, self._greeted)
             bell = OwnedDescriptor(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
             out = OwnedDescriptor(os.dup(self._channel.fileno()))
         except BaseException:
@@ -84,6 +79,8 @@ class Link:
         self._out: OwnedDescriptor | None = out
         self.mounts: Counter[tuple[int, str]] = Counter()
         """How often this process has mounted what it holds, by reference and name."""
+        self.followers: dict[Following, None] = {}
+        """Those who hear what the owner does."""
         self.ended = False
         """There is no owner any more, or nobody wants one."""
         self._pid = os.getpid()
@@ -94,38 +91,9 @@ class Link:
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._thread.start()
 
-    def _greet(self, deadline: float, timeout: float) -> Owner:
-        self._channel.put(["hello", PROTOCOL])
-        try:
-            self._channel.flush()
-            while True:
-                left = deadline - time.monotonic()
-                if left <= 0 or not _wait(self._channel, select.POLLIN, left):
-                    raise CannotAttach(self._root, f"its owner took no call for {timeout:.3g} s")
-                for frame in self._channel.receive():
-                    owner = self._greeted(frame)
-                    if owner is not None:
-                        return owner
-        except (EndOfFrames, OSError) as error:
-            raise CannotAttach(self._root, "its owner has closed it") from error
-        except BadFrame as error:
-            raise CannotAttach(self._root, f"its owner doesn't make sense: {error}") from error
-
     def _greeted(self, frame: object) -> Owner | None:
-        """Return who is there, once that is told."""
-        match frame:
-            case ["owner", facts]:
-                owner = convert(facts, Owner)
-                if owner.protocol == PROTOCOL:
-                    return owner
-                raise CannotAttach(
-                    self._root,
-                    f"its owner, layerstore {owner.version}, speaks protocol {owner.protocol}, "
-                    f"not {PROTOCOL}",
-                )
-            case ["bad", str(reason)]:
-                raise CannotAttach(self._root, reason)
-        raise BadFrame("it doesn't say who it is")
+        """Return who is there, once a frame tells that; other frames are taken note of."""
+        return owner_of(frame, self._root)
 
     # Asking, from any thread
 
@@ -145,6 +113,14 @@ class Link:
     def look(self, what: str) -> Notifying[Any]:
         """Have the owner look at itself; see LOOKS."""
         return self._ask(what, lambda number: ["look", number, what])
+
+    def order(self, what: str, argument: object) -> Notifying[Any]:
+        """Have the owner do something by itself (unwatch, journal)."""
+        return self._ask(what, lambda number: [what, number, argument])
+
+    def watch(self, watch: int, following: Following) -> Notifying[Any]:
+        """Have the owner tell what it does, to be heard from its answer on."""
+        return self._ask(following, lambda number: ["watch", number, watch])
 
     def abandon(self, number: int) -> None:
         """Have undone what was asked for by this number."""
@@ -230,6 +206,8 @@ class Link:
             self._channel.close()
             for number in list(self._asked):
                 self._fail(number)
+            for following in list(self.followers):
+                following.end()
             self._to_send.clear()
             self._over()
 
@@ -276,13 +254,15 @@ class Link:
                 answer = convert(frame, Answer)
                 self._answered(answer.number, lambda asked: checked(asked, answer.value))
             case "mounted":
-                mounted = convert(frame, MountedAt)
+                mounted = convert(frame, Mounted)
                 self._answered(mounted.number, lambda asked: self._seen(asked, mounted))
             case "error":
-                error = convert(frame, Failed)
+                error = convert(frame, Error)
                 self._answered(
                     error.number, lambda asked: self._refusal(asked, from_wire(error.error))
                 )
+            case "records" | "lost":
+                self._tell(heard(word, frame))
             case "bad":
                 raise BadFrame(f"it answers {str(frame)[:400]}")
             case _:
@@ -290,6 +270,13 @@ class Link:
 
     def _heard_other(self, word: object, frame: object) -> None:  # noqa: ARG002
         raise BadFrame("an answer has no such word")
+
+    def _tell(self, news: News) -> None:
+        for following in list(self.followers):
+            if following.over:
+                self.followers.pop(following, None)
+            else:
+                following.add(news)
 
     def _answered(self, number: int, answer: Callable[[Asked], Any]) -> None:
         future, asked = self._asked.pop(number, (None, None))
@@ -308,8 +295,10 @@ class Link:
         return Refused(error)
 
     def _note(self, asked: Asked) -> None:
-        """Take note of what is mounted for this process."""
+        """Take note of what is mounted for this process, and of who hears from now on."""
         match asked:
+            case Following():
+                self.followers[asked] = None
             case m.Mount():
                 self.mounts[asked.reference, asked.name] += 1
             case m.Unmount():
@@ -317,7 +306,7 @@ class Link:
             case m.ReleaseRWLayer():
                 self.mounts.pop((asked.reference, asked.name), None)
 
-    def _seen(self, asked: Asked, mounted: MountedAt) -> object:
+    def _seen(self, asked: Asked, mounted: Mounted) -> object:
         """Return a mount's path, where this process sees the same there as the owner."""
         try:
             status = os.stat(mounted.path)
@@ -330,9 +319,3 @@ class Link:
             self.ask("mounts", m.Unmount(reference=asked.reference, name=asked.name))
         what = f"{mounted.path} is mounted where this process doesn't see it"
         return Refused(OwnersAlone(what, self._root, self.pid))
-
-
-def _wait(channel: Channel, events: int, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(channel, events)
-    return bool(poll.poll(seconds * 1000))

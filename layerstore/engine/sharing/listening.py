@@ -47,11 +47,15 @@ class Listener(Conversations):
 
     def __init__(self, engine: Engine, describe: Callable[[], Owner]) -> None:
         """Begin to listen. Raises DriverError."""
-        super().__init__("listener")
         self._engine = engine
         self._describe = describe
         self._root = engine.disk.root
         self._sock = place.listen(self._root)
+        try:
+            super().__init__("listener")
+        except BaseException:
+            place.unlisten(self._root, self._sock)
+            raise
         self._poll.register(self._sock, select.EPOLLIN)
         self.begin()
 
@@ -90,7 +94,7 @@ class Listener(Conversations):
 
     def _take(self, sock: socket.socket) -> None:
         pid, user = place.peer_of(sock)
-        connection = Connection(sock, self._engine, self._describe, self.ring)
+        connection = Connection(sock, self._engine, self._describe, self.ring, self.watching)
         if not place.is_trusted(user):
             connection.cut_off(f"user {user} may not use this store")
         elif len(self._connections) >= _most_connections():

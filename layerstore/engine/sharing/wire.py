@@ -7,6 +7,9 @@ messages there are, their fields and what they are answered with, is said by the
     to the owner      hello, protocol
                       ask, number, actor, message, fields, descriptors that came beside it
                       look, number, what
+                      watch, number, watch             to be sent records; the watch is any number
+                      unwatch, number, watch           which is answered once all are sent
+                      journal, number, path or nil     the owner's, to be written from now on
                       abandon, reference or request
                       part, number, bytes              of a question that is longer than a frame,
                       last, number, bytes              and how it ends
@@ -15,6 +18,8 @@ messages there are, their fields and what they are answered with, is said by the
                       answer, number, value
                       mounted, number, path, device, inode
                       error, number, error
+                      records, records                 that are done, where they are watched
+                      lost, how many                   that were not read in time
                       bad, reason                      and nothing comes after it
 """
 
@@ -24,7 +29,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import Any, Literal, NamedTuple, NewType
 
 import msgspec
 
@@ -94,6 +99,39 @@ class Owner:
     limits: Limits = field(default_factory=Limits)
     confine: Confine
     workers: int
+
+
+class Answer(NamedTuple):
+    """What was asked for."""
+
+    word: Literal["answer"]
+    number: int
+    value: Any
+
+
+class Mounted(NamedTuple):
+    """Where something is mounted, and what the owner sees there."""
+
+    word: Literal["mounted"]
+    number: int
+    path: str
+    device: int
+    inode: int
+
+
+class Error(NamedTuple):
+    """Why something was not done."""
+
+    word: Literal["error"]
+    number: int
+    error: Wire
+
+
+class Taken(NamedTuple):
+    """The answer comes later."""
+
+    word: Literal["taken"]
+    number: int
 
 
 def _checked(kind: Any) -> Any:

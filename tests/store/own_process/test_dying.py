@@ -117,7 +117,8 @@ def test_a_hundred_removals_go_on_with_the_next_engine(own: LayerStore) -> None:
 
 def test_what_was_made_for_a_caller_that_never_heard_of_it_goes(own: LayerStore) -> None:
     base = own.register(TAR)
-    made, undone = set(), set()
+    made: set[str] = set()
+    undone: set[str] = set()
     with ThreadPoolExecutor(50) as threads:
         for turn in range(3):
             names = [f"rw-{turn}-{number}" for number in range(100)]

@@ -139,10 +139,9 @@ def test_what_it_tells_of_itself_is_the_owners(store: LayerStore, attached: Laye
     attached.drain()
 
 
-def test_what_only_the_owner_can_do_says_so(attached: LayerStore, tmp_path: Path) -> None:
+def test_what_only_the_owner_can_do_says_so(attached: LayerStore) -> None:
     for act in (
         attached.repair,
-        lambda: attached.trace_to(tmp_path / "trace"),
         lambda: attached.create_rw_layer("web", init=lambda _: None),
     ):
         with pytest.raises(OwnersAlone, match=f"only process {os.getpid()} can"):
