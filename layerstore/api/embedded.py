@@ -49,7 +49,8 @@ class Embedded(TracedFar):
 
     def _spawn(self) -> EngineProcess:
         request = [_log.getEffectiveLevel(), asdict(self._how)]
-        return EngineProcess(request, lock=self._lock.fileno(), notes=self._notes.fileno())
+        lock, notes = self._lock.fileno(), self._notes.fileno()
+        return EngineProcess(request, lock=lock, notes=notes, door=self._how.door)
 
     @property
     def driver_reason(self) -> str:

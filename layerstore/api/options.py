@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from typing import Any, Literal, get_args
 
 from layerstore.drivers.confine.confine import Confine
@@ -43,6 +44,9 @@ def _refused(name: str, value: Any) -> str | None:
     if name == "stall_after":
         good = isinstance(value, int | float) and math.isfinite(value) and value >= 0
         return None if good else f"{name} is a number of seconds, 0 or more"
+    if name == "listen":
+        good = isinstance(value, bool | socket.socket) or value == "required"
+        return None if good else "listen is True, False, 'required' or a socket"
     if value is None and name == "workers":
         return None
     least = _LEAST[name]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from layerstore.actors.watching.trace import TraceRecord
 from layerstore.drivers.confine.confine import Confine
@@ -51,7 +51,9 @@ class Opening:
     trace_file: str | None
     stall_after: float
     recover: bool
-    listen: bool
+    listen: bool | Literal["required"]
+    door: int | None
+    """Descriptor of a socket that listens already."""
 
 
 class Owned:
@@ -117,16 +119,23 @@ class Owned:
         except BaseException:
             self.recording.close()
             raise
-        # Without recovering nothing is made on the disk, a socket neither.
-        self._listener = self._listen() if how.recover else None
+        self._listener = None
+        try:
+            # Without recovering nothing is made on the disk, a socket neither.
+            self._listener = self._listen() if how.recover else None
+        except BaseException:
+            self.close(keep_mounts=True, timeout=10.0)
+            raise
 
     def _listen(self) -> Listener | None:
-        if not self._how.listen:
+        how = self._how
+        if not how.listen:
             return None
         # Only here: commands, which nobody attaches to, are quicker without.
         from layerstore.engine.sharing.listening import listen  # noqa: PLC0415
 
-        return listen(self.core, self.driver_reason)
+        required = how.listen == "required"
+        return listen(self.core, self.driver_reason, door=how.door, required=required)
 
     def check_may_repair(self) -> None:
         """Raise OwnersAlone where only somebody else can."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from layerstore.api.observing import Observing, Traced
 from layerstore.api.options import Durability, EngineKind, check_options
@@ -57,7 +58,7 @@ class LayerStore(BlockingStore, Observing):
         trace_file: str | os.PathLike[str] | None = None,
         stall_after: float = 60.0,
         recover: bool = True,
-        listen: bool = True,
+        listen: bool | Literal["required"] | socket.socket = True,
         engine: EngineKind = "thread",
     ) -> None:
         """Open a root, making what is missing.
@@ -77,11 +78,14 @@ class LayerStore(BlockingStore, Observing):
         who waits for whom (0: never).
         Without `recover` opening makes, moves and removes nothing (its lock file aside): what a
         crash left stays where it is, to be told by `check`. With `listen` other processes of the
-        same user (and root's) may `attach` to the store. `engine` says where the store's actors
-        are: in threads of this process (`thread`), or in a child of it (`process`), whose answers
-        don't wait for this process's own busy threads. It ends with this process, however that
-        ends; where it dies by itself, calls under way raise StoreRestarted, as where an actor dies,
-        and another goes on.
+        same user (and root's) may `attach` to the store, where there can be a socket for that; if
+        it is `required`, the store isn't opened otherwise. It may be a socket that listens at
+        `<root>/layerstore/socket` already, as one that systemd has passed: it stays the caller's,
+        who keeps it open as long as the store, and is left there. `engine` says where the store's
+        actors are: in threads of this process (`thread`), or in a child of it (`process`), whose
+        answers don't wait for this process's own busy threads. It ends with this process, however
+        that ends; where it dies by itself, calls under way raise StoreRestarted, as where an actor
+        dies, and another goes on.
 
         Raises InvalidArgument, StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage,
         DriverError, NotConfined.
@@ -97,6 +101,7 @@ class LayerStore(BlockingStore, Observing):
             stall_after=stall_after,
             limits=limits,
             engine=engine,
+            listen=listen,
         )
         self.root = os.path.realpath(root)
         opening = Opening(
@@ -114,7 +119,8 @@ class LayerStore(BlockingStore, Observing):
             trace_file=os.path.abspath(os.fsdecode(trace_file)) if trace_file is not None else None,
             stall_after=stall_after,
             recover=recover,
-            listen=listen,
+            listen="required" if isinstance(listen, socket.socket) else listen,
+            door=listen.fileno() if isinstance(listen, socket.socket) else None,
         )
         self._stand_on(self._own(opening, engine))
         if confine == "required":

@@ -7,6 +7,8 @@ with one of them ignored (nohup, a shell's background job) has it stay so.
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -56,3 +58,26 @@ def handled(
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+@contextlib.contextmanager
+def waiting() -> Iterator[Callable[[float | None], None]]:
+    """Give a function that waits some seconds (None: for ever) for a signal, in a `with` block.
+
+    It ends by what the signal's handler raises; one that comes just before it is called, too.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+
+    def wait(seconds: float | None) -> None:
+        for fd, _ in poll.poll(None if seconds is None else seconds * 1000):
+            os.read(fd, 1)
+
+    before = signal.set_wakeup_fd(writer)
+    try:
+        yield wait
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)

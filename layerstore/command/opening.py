@@ -10,6 +10,7 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -17,6 +18,9 @@ from layerstore.api.store import LayerStore
 from layerstore.drivers.errors import CannotAttach, OwnersAlone, StoreLocked
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.worker.sweeper import leave_trash
+
+if TYPE_CHECKING:
+    import socket
 
 
 @contextlib.contextmanager
@@ -30,13 +34,7 @@ def opened(options: argparse.Namespace, *, patience: float = 0.0) -> Iterator[La
     `options.wait` and `patience` seconds, OwnersAlone for options that are the owner's to choose,
     and what LayerStore raises.
     """
-    patiently = Retrying(
-        retry=retry_if_exception_type(StoreLocked),
-        wait=wait_random_exponential(multiplier=0.01, max=0.2),
-        stop=stop_after_delay(max(options.wait, patience)),
-        reraise=True,
-    )
-    store = patiently(_open, options)
+    store = _patiently(max(options.wait, patience))(_open, options)
     attached = store.owner is not None
     try:
         yield store
@@ -44,6 +42,44 @@ def opened(options: argparse.Namespace, *, patience: float = 0.0) -> Iterator[La
         store.close(keep_mounts=True, keep_trash=options.recover)
         if options.recover and not attached:
             leave_trash(store.root)
+
+
+@contextlib.contextmanager
+def owned(
+    options: argparse.Namespace, listen: Literal["required"] | socket.socket
+) -> Iterator[LayerStore]:
+    """Open the store for others, for a `with` block; otherwise as `opened`.
+
+    Raises StoreLocked where another process keeps it for longer than `options.wait` seconds.
+    """
+    store = _patiently(options.wait)(_own, options, listen)
+    try:
+        yield store
+    finally:
+        store.close(keep_mounts=True, keep_trash=True)
+        leave_trash(store.root)
+
+
+def _patiently(seconds: float) -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(StoreLocked),
+        wait=wait_random_exponential(multiplier=0.01, max=0.2),
+        stop=stop_after_delay(seconds),
+        reraise=True,
+    )
+
+
+def _own(options: argparse.Namespace, listen: Literal["required"] | socket.socket) -> LayerStore:
+    return LayerStore(
+        options.root,
+        driver=options.driver,
+        durability=options.durability or "durable",
+        limits=Limits(**dict(options.limits)),
+        confine=options.confine or "auto",
+        workers=options.workers,
+        trace_file=options.trace,
+        listen=listen,
+    )
 
 
 def _open(options: argparse.Namespace) -> LayerStore:

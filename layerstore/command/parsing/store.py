@@ -98,6 +98,38 @@ def _add_repair(commands: Commands, about: str) -> None:
     _complete(repair)
 
 
+def _add_serve(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import serve
+
+    parser = add_verb(
+        commands,
+        "serve",
+        serve.serve,
+        about,
+        details="""
+        In the foreground, until SIGTERM or SIGINT. Other commands attach to it, as do programs by
+        LayerStore.attach, and it outlives them. Mounts outlive it. --driver, --durability, --limit,
+        --confine and --trace are said to it, before the verb, and hold for all.
+
+        As a service of systemd's it tells when it is ready and when it ends, and listens on the
+        socket that it is passed, which has to be the one at layerstore/socket in the root.
+        """,
+        examples="""
+        layerstore --durability relaxed serve --workers 4 &
+        layerstore ls
+        kill %1
+        """,
+        opens=False,
+    )
+    parser.add_argument(
+        "--workers",
+        type=grammar.whole_number,
+        metavar="N",
+        help="how many short jobs run at once, in processes that are kept ready; 0 does all in "
+        "threads (default: one for each CPU)",
+    )
+
+
 def _complete(parser: argparse.ArgumentParser) -> None:
     # What a crash left is to be told before an open tidies it up.
     parser.set_defaults(recover=False)
@@ -109,6 +141,7 @@ STORE_VERBS: Verbs = {
     "du": ("Tell what takes how much disk", _add_du),
     "info": ("Tell about the store and its driver", _add_info),
     "check": ("Compare the disk with the metadata", _add_check),
+    "serve": ("Keep the store open for others", _add_serve),
     "repair": ("Repair what check finds, losing nothing", _add_repair),
 }
 """Those about the store."""

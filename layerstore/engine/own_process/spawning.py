@@ -30,11 +30,11 @@ _GRACE = 30.0
 class EngineProcess:
     """A process that was told how to open its store, and may not have done so yet."""
 
-    def __init__(self, how: object, *, lock: int, notes: int) -> None:
+    def __init__(self, how: object, *, lock: int, notes: int, door: int | None) -> None:
         """Spawn it. Raises DriverError.
 
-        `how` is the opening as plain data; `lock` and `notes` are the numbers of descriptors that
-        it inherits.
+        `how` is the opening as plain data; `lock`, `notes` and `door`, if there is one, are the
+        numbers of descriptors that it inherits.
         """
         try:
             self.sock, theirs = socket.socketpair()
@@ -42,7 +42,7 @@ class EngineProcess:
             with theirs, signals_held([signal.SIGINT]):
                 self._process = subprocess.Popen(
                     lean_command(_MAIN, *map(str, (*numbers, os.getpid()))),
-                    pass_fds=numbers,
+                    pass_fds=numbers if door is None else (*numbers, door),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     start_new_session=True,

@@ -28,16 +28,22 @@ _PAUSE = 1.0
 """Seconds without another connection once the system has no descriptor left."""
 
 
-def listen(engine: Engine, driver_reason: str) -> Listener | None:
+def listen(
+    engine: Engine, driver_reason: str, *, door: int | None, required: bool
+) -> Listener | None:
     """Listen on the root's socket; the root's lock must be held.
 
-    `driver_reason` says why the root is used with its driver.
+    `driver_reason` says why the root is used with its driver; `door` is the descriptor of a socket
+    that listens there already, and stays its giver's.
 
-    Where there can be no socket that is told in the log, and None returned.
+    Where there can be no socket, that is told in the log and None returned, unless it is
+    `required`. Raises DriverError and InvalidArgument then.
     """
     try:
-        return Listener(engine, lambda: described(engine, driver_reason))
+        return Listener(engine, lambda: described(engine, driver_reason), door)
     except DriverError as error:
+        if required:
+            raise
         log.warning("no other process can attach to the store: %s", error)
         return None
 
@@ -45,16 +51,17 @@ def listen(engine: Engine, driver_reason: str) -> Listener | None:
 class Listener(Conversations):
     """The socket of one open store, and the thread behind it."""
 
-    def __init__(self, engine: Engine, describe: Callable[[], Owner]) -> None:
-        """Begin to listen. Raises DriverError."""
+    def __init__(self, engine: Engine, describe: Callable[[], Owner], door: int | None) -> None:
+        """Begin to listen; see `listen`. Raises DriverError, InvalidArgument."""
         self._engine = engine
         self._describe = describe
         self._root = engine.disk.root
-        self._sock = place.listen(self._root)
+        self._lent = door is not None
+        self._sock = place.listen(self._root) if door is None else place.take_over(self._root, door)
         try:
             super().__init__("listener")
         except BaseException:
-            place.unlisten(self._root, self._sock)
+            self._leave()
             raise
         self._poll.register(self._sock, select.EPOLLIN)
         self.begin()
@@ -63,7 +70,10 @@ class Listener(Conversations):
         """Cut everybody off, take the socket away and end the thread. Idempotent."""
         if self._bell is not None and os.getpid() == self._pid:
             super().close()
-            place.unlisten(self._root, self._sock)
+            self._leave()
+
+    def _leave(self) -> None:
+        place.unlisten(self._root, self._sock, lent=self._lent)
 
     # The thread
 

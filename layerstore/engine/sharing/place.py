@@ -1,12 +1,14 @@
 """Where a store's owner listens: the socket in the root's own place, and who may be at its ends.
 
 Owns `<root>/layerstore/socket`. Whoever holds the root's lock owns it: what lies there then is left
-by somebody who is dead. It knows nothing of what is said.
+by somebody who is dead, or kept there for owners by somebody who starts them when they are called.
+It knows nothing of what is said.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -14,7 +16,9 @@ import stat
 import struct
 from collections.abc import Iterator
 
-from layerstore.drivers.errors import CannotAttach, DriverError
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from layerstore.drivers.errors import CannotAttach, DriverError, InvalidArgument
 
 log = logging.getLogger("layerstore")
 
@@ -22,6 +26,9 @@ _NAME = "socket"
 _BACKLOG = 1_000
 _CREDENTIALS = struct.Struct("3i")
 _TIME = struct.Struct("ll")
+_OTHERS = "a process that isn't the owner has a socket there"
+_ENDING = 0.5
+"""Seconds that an owner which was killed has for its socket to go, once its lock is gone."""
 
 
 @contextlib.contextmanager
@@ -38,11 +45,12 @@ def _place(root: str) -> Iterator[str]:
 def listen(root: str) -> socket.socket:
     """Make the socket, in place of one that was left, and listen; the root's lock must be held.
 
-    Raises DriverError where there can be none.
+    Raises DriverError where there can be none, or some process keeps one there.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _place(root) as path:
+            _wait_until_nobody_has(path)
             _remove(path)
             os.fchmod(sock.fileno(), 0o600)  # before there is a name, so that it never is another
             sock.bind(path)
@@ -50,18 +58,96 @@ def listen(root: str) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise DriverError.from_os_error("listen on", f"{root}/layerstore/{_NAME}", error) from error
+        path = f"{root}/layerstore/{_NAME}"
+        detail = _OTHERS if error.errno == errno.EADDRINUSE else ""
+        raise DriverError.from_os_error("listen on", path, error, detail) from error
     return sock
 
 
-def unlisten(root: str, sock: socket.socket) -> None:
-    """Close the socket and take its name away; the root's lock must still be held."""
+def take_over(root: str, descriptor: int) -> socket.socket:
+    """Listen with a socket that listens in the place already, and stays whose it is.
+
+    Raises InvalidArgument where it is another, DriverError.
+    """
+    place = f"{root}/layerstore/{_NAME}"
+    try:
+        sock = socket.socket(fileno=os.dup(descriptor))
+        try:
+            _check_is_in_place(root, sock)
+            # Who calls sees the process that said so last, and its credentials.
+            sock.listen(_BACKLOG)
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as error:
+        raise DriverError.from_os_error("listen on", place, error) from error
+    return sock
+
+
+def _check_is_in_place(root: str, sock: socket.socket) -> None:
+    """Raise InvalidArgument for a socket that isn't the one which those find who look there."""
+    wanted = f"a socket of this store listens at {root}/layerstore/{_NAME}"
+    if (
+        sock.family != socket.AF_UNIX
+        or sock.type != socket.SOCK_STREAM
+        or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    ):
+        raise InvalidArgument(repr(sock), wanted)
+    name = os.fsdecode(sock.getsockname())
+    directory, _, last = name.rpartition("/")
+    with _place(root) as path:
+        if not (
+            name.startswith("/")
+            and last == _NAME
+            and os.path.isdir(directory)
+            and os.path.samefile(directory, os.path.dirname(path))
+            and _has_somebody(path)
+        ):
+            raise InvalidArgument(name, wanted)
+
+
+def unlisten(root: str, sock: socket.socket, *, lent: bool) -> None:
+    """Close the socket and take its name away; the root's lock must still be held.
+
+    One that is `lent` stays with those who have it, too, and keeps its name.
+    """
     sock.close()
+    if lent:
+        return
     try:
         with _place(root) as path:
             _remove(path)
     except OSError as error:  # whoever has the root next replaces it
         log.info("the socket of %s is left: %s", root, error)
+
+
+def _wait_until_nobody_has(path: str) -> None:
+    """Raise OSError where a process has the socket that lies there, though it is no owner."""
+    patiently = Retrying(
+        retry=retry_if_result(bool),
+        stop=stop_after_delay(_ENDING),
+        wait=wait_fixed(_ENDING / 50),
+        retry_error_callback=lambda _: True,
+    )
+    if patiently(_has_somebody, path):
+        raise OSError(errno.EADDRINUSE, _OTHERS)
+
+
+def _has_somebody(path: str) -> bool:
+    """Whether some process has the socket that lies there; it doesn't notice.
+
+    It would if it were called, and might start an owner then. A socket of another kind is told
+    that this one is of another kind, before anything else; one that is dead refuses.
+    """
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            probe.connect(path)
+    except OSError as error:
+        return error.errno == errno.EPROTOTYPE
+    return True
 
 
 def _remove(path: str) -> None:
