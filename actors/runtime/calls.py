@@ -30,6 +30,14 @@ def mark_worker_thread() -> None:
     _inside.worker = True
 
 
+def check_may_wait(message: Message) -> None:
+    """Raise InternalError where the calling thread is a worker's."""
+    if getattr(_inside, "worker", False):
+        raise InternalError(
+            type(message).__name__, "an init function called the store that waits for it"
+        )
+
+
 def deadline_of(timeout: float | None) -> float | None:
     """Return when a timeout, in seconds from now, is over by the monotonic clock; None for None.
 
@@ -56,10 +64,7 @@ class Call:
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> None:
-        if getattr(_inside, "worker", False):
-            raise InternalError(
-                type(message).__name__, "an init function called the store that waits for it"
-            )
+        check_may_wait(message)
         self._ref = ref
         self._operation = type(message).__name__
         self._timeout = timeout

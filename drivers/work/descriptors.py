@@ -30,6 +30,11 @@ class OwnedDescriptor:
         if fd >= 0:
             os.close(fd)
 
+    def detach(self) -> int:
+        """Return the descriptor's number, for somebody else to own."""
+        fd, self._fd = self._fd, -1
+        return fd
+
     def __del__(self) -> None:
         # What was sent to an actor that has died is dropped with its mailbox.
         self.close()

@@ -154,8 +154,7 @@ class Core(ABC):
             self.check_open()
             attempts -= 1
             try:
-                left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-                return Call(self.actors.current(ref, left), message, timeout, deadline).result()
+                return self._call_once(ref, message, timeout, deadline)
             except StoreRestarted:
                 if not attempts:
                     self.abandon(ref, message)
@@ -167,6 +166,12 @@ class Core(ABC):
             except BaseException:
                 self.abandon(ref, message)
                 raise
+
+    def _call_once(
+        self, ref: Address, message: m.Message, timeout: float | None, deadline: float | None
+    ) -> Any:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        return Call(self.actors.current(ref, left), message, timeout, deadline).result()
 
     def ask(self, request: Request[T], timeout: float | None = None) -> T:
         """Ask what a request says, as `call`, and return what it makes of the answer."""

@@ -57,17 +57,16 @@ class _ServedEmbedder(Served):
 
     def answered(self, number: int, error: LayerStoreError | None) -> Message | None:  # noqa: ARG002
         """See Served; what is held is noted by the actors alone."""
-        if number not in self._asked:
-            return None
-        asked, theirs = self._asked.pop(number)
+        asked, theirs = self._asked.pop(number, (None, None))
         if theirs is not None:
-            del self._being_got[theirs]
-        return asked.message
+            self._being_got.pop(theirs, None)
+        return None if asked is None else asked.message
 
     def abandon(self, theirs: int) -> None:
         """See Served."""
-        if theirs in self._being_got:
-            self._asked[self._being_got[theirs]][0].abandon()
+        asked, _ = self._asked.get(self._being_got.get(theirs, 0), (None, None))
+        if asked is not None:
+            asked.abandon()
         else:
             self._engine.actors.undo(theirs)
 
@@ -85,9 +84,11 @@ class _EmbeddersConnection(Connection):
         ring: Callable[[Connection], None],
         watching: Watching,
         close: Callable[[Close], None],
+        add: Callable[[socket.socket], None],
     ) -> None:
         self._called: dict[int, Notifying[Wire | None]] = {}
         self._close = close
+        self._add_line = add
         super().__init__(sock, engine, describe, ring, watching)
 
     def _make_served(self, engine: Engine) -> Served:
@@ -111,8 +112,25 @@ class _EmbeddersConnection(Connection):
                     future.set(called.error)
             case ["close", *_]:
                 self._close(convert(frame, Close))
+            case ["line"]:
+                (descriptor,) = self._channel.take(1)
+                self._add_line(socket.socket(fileno=descriptor.detach()))
             case _:
                 super()._heard_other(frame)
+
+
+class _Line(Connection):
+    """A socket of the embedder's for mere questions."""
+
+    most_unread = _EmbeddersConnection.most_unread
+    greeted = True
+
+    def _make_served(self, engine: Engine) -> Served:
+        return _ServedEmbedder(engine, _call_nobody)
+
+
+def _call_nobody(_reference: int, _path: str) -> None:
+    raise NotImplementedError("whoever asks by a line has no function to be called")
 
 
 class Host(Conversations):
@@ -126,16 +144,22 @@ class Host(Conversations):
         self.orders: queue.SimpleQueue[Close] = queue.SimpleQueue()
         """What the embedder wants of the store as a whole."""
         self._leaving = False
+        self._engine = engine
+        self._describe = describe
         # Its socket may live on in a process that it has forked.
         self._poll.register(embedder, select.EPOLLIN)
         self._embedder = embedder
         self._connection = _EmbeddersConnection(
-            sock, engine, describe, self.ring, self.watching, self.orders.put
+            sock, engine, describe, self.ring, self.watching, self.orders.put, self._add_line
         )
         self.add(self._connection)
         self._handler = _Forwarding(self._connection)
         logging.getLogger("layerstore").addHandler(self._handler)
         self.begin()
+
+    def _add_line(self, sock: socket.socket) -> None:
+        """Serve one more socket of the embedder's, by which one thread at a time asks."""
+        self.add(_Line(sock, self._engine, self._describe, self.ring, self.watching))
 
     def closed(self, order: Close, error: LayerStoreError | None) -> None:
         """Tell the embedder how closing went, and wait until it has heard it."""
@@ -151,10 +175,11 @@ class Host(Conversations):
         if descriptor == self._embedder:  # it has ended
             os._exit(1)
 
-    def _ended(self, connection: Connection) -> None:  # noqa: ARG002
-        if not self._leaving:
-            os._exit(1)
-        self._closing = True
+    def _ended(self, connection: Connection) -> None:
+        if connection is self._connection:
+            if not self._leaving:
+                os._exit(1)
+            self._closing = True
 
 
 class _Forwarding(logging.Handler):

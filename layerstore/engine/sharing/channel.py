@@ -1,7 +1,7 @@
 """One end of a connection: frames in, frames out, and never a wait.
 
 Owns what has been received and isn't whole yet, what has not been sent yet, and the descriptors
-that go with both. One thread uses it.
+that go with both. One thread uses it; others may only `send_at_once`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ class Channel:
         self._to_send: deque[tuple[memoryview, Descriptors]] = deque()
         self.unsent = 0
         """Bytes that the other end hasn't made room for."""
+        self._turn = deque((None,))
+        """Whoever takes it out may send; nobody waits for it."""
+        self._ended = False
 
     def fileno(self) -> int:
         """Return the socket's number, for select and poll."""
@@ -76,6 +79,16 @@ class Channel:
 
     def flush(self) -> bool:
         """Send what there is room for; whether that was all. Raises OSError."""
+        if not self._to_send:
+            return True
+        if not self._take_turn():
+            return False  # it won't be long
+        try:
+            return self._flush()
+        finally:
+            self._turn.append(None)
+
+    def _flush(self) -> bool:
         while self._to_send:
             data, descriptors = self._to_send[0]
             try:
@@ -106,9 +119,36 @@ class Channel:
             raise BadFrame("the system cut a small frame in two")
         return True
 
+    def send_at_once(self, frame: bytes) -> bool:
+        """Send a small frame where nothing else is on its way; whether it is sent; any thread.
+
+        Raises OSError, BadFrame.
+        """
+        if self._to_send or not self._take_turn():
+            return False
+        try:
+            return not self._to_send and not self._ended and self.send_whole(frame, ())
+        finally:
+            self._turn.append(None)
+            if self._ended:
+                self._close_in_turn()
+
+    def _take_turn(self) -> bool:
+        try:
+            self._turn.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _close_in_turn(self) -> None:
+        """Close the socket, unless somebody is just sending, who will do it."""
+        if self._take_turn():
+            self._sock.close()
+
     def close(self) -> None:
         """End the connection, and close what came or was to go beside frames. Idempotent."""
-        self._sock.close()
+        self._ended = True
+        self._close_in_turn()
         self._came, left = [], self._came
         for fd in left:
             OwnedDescriptor(fd).close()

@@ -19,12 +19,22 @@ from layerstore.drivers.errors import LayerStoreError, LimitExceeded, to_wire
 from layerstore.drivers.system.frames import BadFrame, convert, pack_frame, unpack_frames
 from layerstore.engine.core import Engine
 from layerstore.engine.sharing.channel import Channel
-from layerstore.engine.sharing.serving import Served
+from layerstore.engine.sharing.serving import Asked, Served
 from layerstore.engine.sharing.watching import WORDS, Onlooker, Watching
-from layerstore.engine.sharing.wire import LOOKS, MAX_ANSWER, MAX_QUESTION, PROTOCOL, Owner, plain
+from layerstore.engine.sharing.wire import (
+    LOOKS,
+    MAX_ANSWER,
+    MAX_QUESTION,
+    PIECE,
+    PROTOCOL,
+    Owner,
+    plain,
+)
 
 _MOST_AT_ONCE = 1 << 20
 """Bytes of a frame; longer questions come in pieces."""
+_LITTLE = 10
+"""Members of a list that is answered at once; actors have better to do than to pack long ones."""
 _MOST_PILED = 2 * MAX_QUESTION
 
 
@@ -62,6 +72,8 @@ class _Abandon(NamedTuple):
 class Connection:
     """A connection to an attached process."""
 
+    greeted = False
+    """It knows who we are, and speaks our protocol."""
     most_unread = 8 << 20
     """Bytes of answers that wait for it to read them; it is cut off at the next one."""
 
@@ -84,7 +96,6 @@ class Connection:
         self._ring = ring
         self._served = self._make_served(engine)
         self._onlooker = Onlooker(engine, watching, self._channel, self._note, lambda: ring(self))
-        self._greeted = False
         self._pieces: dict[int, bytearray] = {}
         self._piled = 0
         """Bytes in all of these."""
@@ -108,11 +119,11 @@ class Connection:
 
     def _heard(self, frame: object) -> None:
         word = frame[0] if isinstance(frame, list) and frame else None
-        if not self._greeted:
+        if not self.greeted:
             protocol = convert(frame, _Hello).protocol
             if protocol != PROTOCOL:
                 raise BadFrame(f"its owner speaks protocol {PROTOCOL}, not {protocol}")
-            self._greeted = True
+            self.greeted = True
             self._channel.put(["owner", plain(self._describe())])
         elif word == "ask":
             self._ask(convert(frame, _Ask))
@@ -147,7 +158,7 @@ class Connection:
         descriptors = self._channel.take(count)
         try:
             asked = self._served.ask(
-                number, actor, name, fields, descriptors, lambda: self._note(number, None)
+                number, actor, name, fields, descriptors, lambda: self._taken(number, count)
             )
             asked.when_set(lambda future: self._note(number, future))
             self._served.begin(asked)
@@ -173,9 +184,43 @@ class Connection:
 
     # Answers
 
+    def _taken(self, number: int, descriptors: int) -> None:
+        """Say that a request is taken, where somebody waits for that to pump a tar."""
+        if descriptors:
+            self._news.append((number, None))
+            self._ring(self)
+
     def _note(self, number: int, future: Notifying[Any] | None) -> None:
-        self._news.append((number, future))
+        """Answer a request, in any thread: at once if it is little and nothing is on its way."""
+        frame = None if self._news or self.over else self._at_once(number, future)
+        if frame is None:
+            self._news.append((number, future))
+        elif not self._sent(frame):
+            self._news.append((number, frame))
+        elif not self._channel.pending:
+            return
         self._ring(self)
+
+    def _at_once(self, number: int, future: Notifying[Any] | None) -> list[Any] | None:
+        """Return the frame of an answer that is little; None for any other."""
+        if not isinstance(future, Asked) or isinstance(future.message, m.Mount):
+            return None
+        try:
+            value = future.get(timeout=0)
+        except LayerStoreError as error:
+            self._served.answered(number, error)
+            return ["error", number, to_wire(error, "the store's owner")]
+        if isinstance(value, list | dict) and len(value) > _LITTLE:
+            return None
+        self._served.answered(number, None)
+        return ["answer", number, plain(value)]
+
+    def _sent(self, frame: list[Any]) -> bool:
+        packed = pack_frame(frame)
+        try:
+            return len(packed) <= PIECE and self._channel.send_at_once(packed)
+        except OSError:
+            return True  # nobody is there to hear it, which the thread notices as well
 
     @property
     def pending(self) -> int:

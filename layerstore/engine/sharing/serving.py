@@ -3,7 +3,7 @@
 Owns which of the store's references are that process's: it knows them by numbers of its own, uses
 no others, and all are given back when it is gone. A request that it waits for then is undone; what
 it has had an answer for stays, as with a caller in this process. It never waits: all that happens
-here happens in the listener's thread.
+here happens in the listener's thread, but for taking note of an answer, which any thread does.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Served:
         self._held: dict[int, Held] = {}
         self._unsettled: dict[int, Held] = {}
         """Those that may be held: their actor died before it answered."""
+        self._ended = False
 
     def ask(
         self,
@@ -141,45 +142,57 @@ class Served:
             values["reference"] = held.number if held else self._engine.new_reference()
 
     def answered(self, number: int, error: LayerStoreError | None) -> Message | None:
-        """Take note that a request is over; returns what was asked, None if that isn't known."""
-        if number not in self._asked:
+        """Take note that a request is over, in any thread; before its answer is sent.
+
+        Returns what was asked, None if that isn't known.
+        """
+        asked, theirs = self._asked.get(number, (None, None))
+        if asked is None:
             return None
-        asked, theirs = self._asked.pop(number)
         message = asked.message
         if theirs is not None:
-            del self._being_got[theirs]
             if message.abandoned_by == "reference":
-                held = Held(message.number or 0, asked.actor, message)
-                if error is None:
-                    self._held[theirs] = held
-                elif isinstance(error, StoreRestarted):
-                    self._unsettled[theirs] = held
+                self._got(theirs, Held(message.number or 0, asked.actor, message), error)
+            self._being_got.pop(theirs, None)
         elif error is None and isinstance(message, _RELEASES):
-            gone = [key for key, held in self._held.items() if held.number == message.reference]
-            for key in gone:
-                del self._held[key]
+            held_now = list(self._held.items())
+            for key in [key for key, held in held_now if held.number == message.reference]:
+                self._held.pop(key, None)
+        self._asked.pop(number, None)
         return message
+
+    def _got(self, theirs: int, held: Held, error: LayerStoreError | None) -> None:
+        if error is None:
+            self._held[theirs] = held
+            if self._ended:  # perhaps before it knew of this one
+                self._give_back(held)
+        elif isinstance(error, StoreRestarted):
+            self._unsettled[theirs] = held
 
     def abandon(self, theirs: int) -> None:
         """Undo what was asked for by a number; one that isn't in use is of something over."""
-        if theirs in self._being_got:
-            self._asked[self._being_got[theirs]][0].abandon()
-            return
+        asked, _ = self._asked.get(self._being_got.get(theirs, 0), (None, None))
+        if asked is not None:  # also where it is just being answered
+            asked.abandon()
         held = self._held.pop(theirs, None) or self._unsettled.pop(theirs, None)
-        if held is not None:
+        if asked is None and held is not None:
             self._engine.abandon(self._engine.actor(held.actor), held.message)
 
     def end(self) -> None:
         """Undo what is under way, and give back what is held. Idempotent."""
+        self._ended = True
         asked, self._asked = self._asked, {}
-        for one, _ in asked.values():
+        for one, _ in list(asked.values()):
             one.abandon()
         held, self._held = self._held, {}
-        for each in held.values():
-            self._engine.actors.let_go(self._engine.actor(each.actor), each.number)
+        for each in list(held.values()):
+            self._give_back(each)
         unsettled, self._unsettled = self._unsettled, {}
-        for each in unsettled.values():
+        for each in list(unsettled.values()):
             self._engine.abandon(self._engine.actor(each.actor), each.message)
+
+    def _give_back(self, held: Held) -> None:
+        self._engine.actors.let_go(self._engine.actor(held.actor), held.number)
 
 
 def _as_asked(actor: str) -> Any:

@@ -255,6 +255,40 @@ def test_an_engine_that_is_stopped_keeps_to_the_callers_time_outs(own: LayerStor
     assert own.map()[base.chain_id].references == 1
 
 
+def test_who_is_interrupted_leaves_nothing(own: LayerStore) -> None:
+    base = own.register(TAR)
+    engine = engine_of(own)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            own.create_rw_layer("web", base.chain_id)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            own.get(base.chain_id)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        os.kill(engine, signal.SIGCONT)
+    wait_until(lambda: own.mounts() == [])
+    wait_until(lambda: own.map()[base.chain_id].references == 1)
+    assert engine_of(own) == engine
+
+
+def test_a_hundred_threads_ask_at_once(own: LayerStore) -> None:
+    base = own.register(TAR)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with ThreadPoolExecutor(100) as threads:
+        layers = list(threads.map(own.get, [base.chain_id] * 1000))
+        list(threads.map(LayerStore.release, [own] * 1000, layers))
+    assert own.map()[base.chain_id].references == 1
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 16  # a socket for each of so many
+
+
 def test_one_that_dies_again_and_again_leaves_nothing(own: LayerStore) -> None:
     base = own.register(TAR)
     own.map()
