@@ -7,7 +7,8 @@ each engine, so that nobody else gets the root between two of them.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 from typing import NoReturn
 
 from layerstore.api.owned import Opening
@@ -21,6 +22,7 @@ from layerstore.engine.own_process.notes import make_notes
 from layerstore.engine.own_process.spawning import EngineProcess
 from layerstore.engine.repairing import Announce, repair
 from layerstore.engine.sharing.attached import TracedFar
+from layerstore.engine.sharing.following import path_for_owner
 
 _log = logging.getLogger("layerstore")
 
@@ -60,6 +62,11 @@ class Embedded(TracedFar):
     def refuse(self, what: str) -> NoReturn:
         """Raise OwnersAlone for what only the engine's process can do."""
         raise OwnersAlone(what, self._how.root, self.core.link.pid)
+
+    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
+        """See Observing.trace_to; an engine that goes on for another writes there as well."""
+        super().trace_to(path)
+        self._how = replace(self._how, trace_file=None if path is None else path_for_owner(path))
 
     def check_may_repair(self) -> None:
         """See Owned."""

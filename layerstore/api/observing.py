@@ -98,11 +98,13 @@ class Observing(Face):
     ) -> AbstractContextManager[None]:
         """Have `take` called with each message, job and answer once it is done, in a `with` block.
 
-        It is called in the actors' threads, so it must not wait, nor use the store. For an attached
-        store it is called in a thread of its own, a twentieth of a second later, with what any
-        process has asked of the owner; the end of the block waits for it. If it is too slow for
-        what comes, records are lost there: `lost` is called with how many, or the log tells.
-        Nothing more comes where the owner ends. `layerstore.otel` makes spans of them. Raises
-        StoreClosed; attached also StoreBusy for a thousand at once, CallTimeout.
+        It is called in the actors' threads, so it must not wait, nor use the store. Where those are
+        in another process (an attached store, or `engine="process"`), it is called in a thread of
+        its own, a twentieth of a second later, with what any process has asked; the end of the
+        block waits for it. If it is too slow for what comes, records are lost there: `lost` is
+        called with how many, or the log tells. Nothing more comes where an owner ends; an engine
+        that goes on for a dead one is followed. `layerstore.otel` makes spans of them. Raises
+        StoreClosed; and from another process StoreBusy, where this one has a thousand such blocks,
+        StoreRestarted and CallTimeout.
         """
         return self._traced.trace_into(take, lost)

@@ -28,6 +28,7 @@ from layerstore.drivers.errors import (
 from layerstore.engine.own_process.link import EngineLink
 from layerstore.engine.own_process.spawning import EngineProcess
 from layerstore.engine.sharing.attached import AttachedCore, Far, FarActors
+from layerstore.engine.sharing.link import Link
 
 log = logging.getLogger("layerstore")
 
@@ -150,6 +151,7 @@ class EmbeddedCore(AttachedCore):
         """See Keeper."""
         restoring = self.restoring_engine
         if restoring is None:
+            self._follow_on(link)
             return
         renewed = False
         try:
@@ -164,8 +166,21 @@ class EmbeddedCore(AttachedCore):
             self._actors = self._make_actors()
             self.restoring_engine = None
             self._abandon_again(list(self._abandoned))
+            self._follow_on(link)
             restoring.set(None)
             self._look_after()
+
+    def _follow_on(self, dead: EngineLink) -> None:
+        """Have those who heard what a dead engine did hear the next one, if there is any."""
+        for following in dead.followers.all():
+            if self._engine is dead or self._given_up:
+                following.end()
+            elif not following.over:
+                self._engine.watch(following)
+
+    def _current_link(self) -> Link:
+        self.restored()
+        return self.link
 
     def restored(self, timeout: float | None = None) -> FarActors:
         """Return the actors of now, once there are some. Raises CallTimeout."""

@@ -172,6 +172,7 @@ class EngineLink(Link):
 
     def _over(self) -> None:
         self.lines.close()
+        # Those who follow are the keeper's: they may hear the next engine.
         self._callers.shutdown(wait=False)
         self._let_go()
         self._keeper.renew(self)

@@ -30,6 +30,7 @@ from layerstore.drivers.errors import (
     NotMounted,
     OwnersAlone,
     StoreClosed,
+    StoreRestarted,
     Wire,
     from_wire,
 )
@@ -189,27 +190,32 @@ class AttachedCore(Core):
         What was done before its end is heard, if no error ends it.
         """
         self.check_open()
-        link, following, watch = self.link, Following(), self.new_reference()
+        following = Following(self.new_reference())
         try:
-            answer_of("watch", link.watch(watch, following), _LOOKS_FOR)
+            answer_of("watch", self._current_link().watch(following), _LOOKS_FOR)
             yield following
         except BaseException:
-            link.order("unwatch", watch)
+            self.link.order("unwatch", following.watch)
             raise
         else:
             # An owner that is gone or stopped tells nothing; the latter does it when it goes on.
-            with contextlib.suppress(StoreClosed, CallTimeout):
+            with contextlib.suppress(StoreClosed, StoreRestarted, CallTimeout):
                 self.check_open()
-                answer_of("unwatch", link.order("unwatch", watch), _LOOKS_FOR)
+                unwatched = self._current_link().order("unwatch", following.watch)
+                answer_of("unwatch", unwatched, _LOOKS_FOR)
         finally:
             following.end()
-            link.followers.pop(following, None)
+            self.link.followers.remove(following)
+
+    def _current_link(self) -> Link:
+        """Return the connection to ask by."""
+        return self.link
 
     def trace_to(self, path: str | os.PathLike[str] | None) -> None:
         """See Observing.trace_to; the owner writes it."""
         self.check_open()
-        order = self.link.order("journal", None if path is None else path_for_owner(path))
-        answer_of("trace_to", order, _SWITCHES_FOR)
+        place = None if path is None else path_for_owner(path)
+        answer_of("trace_to", self._current_link().order("journal", place), _SWITCHES_FOR)
 
     def check_open(self) -> None:
         """See Core."""

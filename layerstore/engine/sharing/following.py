@@ -60,7 +60,9 @@ def heard(word: object, frame: object) -> News:
 class Following:
     """What is heard from when it was made; one thread puts it in, one takes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: int = 0) -> None:
+        self.watch = watch
+        """Its number, for the owner."""
         self._came: queue.SimpleQueue[list[TraceRecord] | None] = queue.SimpleQueue()
         self.over = False
         """Nothing more is wanted, or comes."""
@@ -106,6 +108,38 @@ class Following:
                 _guarded(take, record)
             if news.lost:
                 _guarded(lost, news.lost)
+
+
+class Followers:
+    """All who hear what one owner does; what they are told comes from one thread."""
+
+    def __init__(self) -> None:
+        self._all: dict[Following, None] = {}
+
+    def all(self) -> list[Following]:
+        """Return those who hear."""
+        return list(self._all)
+
+    def add(self, following: Following) -> None:
+        """Tell somebody what comes from now on."""
+        self._all[following] = None
+
+    def remove(self, following: Following) -> None:
+        """Tell somebody no more. Idempotent."""
+        self._all.pop(following, None)
+
+    def tell(self, news: News) -> None:
+        """Tell everybody."""
+        for following in self.all():
+            if following.over:  # the answer that added it came when nobody waited any more
+                self.remove(following)
+            else:
+                following.add(news)
+
+    def end(self) -> None:
+        """Say to everybody that nothing more comes."""
+        for following in self.all():
+            following.end()
 
 
 def _guarded(take: Callable[[T], None], what: T) -> None:

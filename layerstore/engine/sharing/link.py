@@ -32,7 +32,7 @@ from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pac
 from layerstore.drivers.work import Descriptors, OwnedDescriptor
 from layerstore.engine.sharing.answers import Asked, checked, refused
 from layerstore.engine.sharing.channel import Channel
-from layerstore.engine.sharing.following import Following, News, heard
+from layerstore.engine.sharing.following import Followers, Following, heard
 from layerstore.engine.sharing.greeting import greet, owner_of
 from layerstore.engine.sharing.wire import (
     INITS,
@@ -79,7 +79,7 @@ class Link:
         self._out: OwnedDescriptor | None = out
         self.mounts: Counter[tuple[int, str]] = Counter()
         """How often this process has mounted what it holds, by reference and name."""
-        self.followers: dict[Following, None] = {}
+        self.followers = Followers()
         """Those who hear what the owner does."""
         self.ended = False
         """There is no owner any more, or nobody wants one."""
@@ -118,9 +118,9 @@ class Link:
         """Have the owner do something by itself (unwatch, journal)."""
         return self._ask(what, lambda number: [what, number, argument])
 
-    def watch(self, watch: int, following: Following) -> Notifying[Any]:
+    def watch(self, following: Following) -> Notifying[Any]:
         """Have the owner tell what it does, to be heard from its answer on."""
-        return self._ask(following, lambda number: ["watch", number, watch])
+        return self._ask(following, lambda number: ["watch", number, following.watch])
 
     def abandon(self, number: int) -> None:
         """Have undone what was asked for by this number."""
@@ -206,8 +206,6 @@ class Link:
             self._channel.close()
             for number in list(self._asked):
                 self._fail(number)
-            for following in list(self.followers):
-                following.end()
             self._to_send.clear()
             self._over()
 
@@ -216,6 +214,7 @@ class Link:
 
     def _over(self) -> None:
         """Do what comes last in the thread."""
+        self.followers.end()
 
     def _carry(self) -> None:
         channel, bell, blocked = self._channel.fileno(), self._bell, False
@@ -262,7 +261,7 @@ class Link:
                     error.number, lambda asked: self._refusal(asked, from_wire(error.error))
                 )
             case "records" | "lost":
-                self._tell(heard(word, frame))
+                self.followers.tell(heard(word, frame))
             case "bad":
                 raise BadFrame(f"it answers {str(frame)[:400]}")
             case _:
@@ -270,13 +269,6 @@ class Link:
 
     def _heard_other(self, word: object, frame: object) -> None:  # noqa: ARG002
         raise BadFrame("an answer has no such word")
-
-    def _tell(self, news: News) -> None:
-        for following in list(self.followers):
-            if following.over:
-                self.followers.pop(following, None)
-            else:
-                following.add(news)
 
     def _answered(self, number: int, answer: Callable[[Asked], Any]) -> None:
         future, asked = self._asked.pop(number, (None, None))
@@ -298,7 +290,7 @@ class Link:
         """Take note of what is mounted for this process, and of who hears from now on."""
         match asked:
             case Following():
-                self.followers[asked] = None
+                self.followers.add(asked)
             case m.Mount():
                 self.mounts[asked.reference, asked.name] += 1
             case m.Unmount():

@@ -179,6 +179,22 @@ def test_an_owner_that_ends_has_nothing_more_to_tell(root_dir: Path) -> None:
     assert len(taken) == 1
 
 
+def test_an_engine_that_goes_on_for_another_is_followed_as_well(root_dir: Path) -> None:
+    taken: list[TraceRecord] = []
+    with LayerStore(root_dir, driver="vfs", prespawn=False, engine="process") as store:
+        store.trace_to(root_dir / "trace")
+        with store.trace_into(taken.append):
+            store.map()
+            wait_until(lambda: len(taken) == 1)
+            kill(store.core.link.pid)  # type: ignore[attr-defined]
+            store.mounts()
+            wait_until(lambda: len(taken) == 2)
+        store.mounts()
+    assert [each.kind for each in taken] == ["MapLayers", "ListMounts"]
+    assert numbers(root_dir / "trace")[:2] == ["ListMounts"] * 2
+    assert (root_dir / "trace.1").exists()
+
+
 def test_a_journal_is_the_owners_to_write(
     untraced: LayerStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
