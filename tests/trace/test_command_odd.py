@@ -28,6 +28,14 @@ from tests.trace.traces import write_rows
         (["--follow", "--chrome", "out"], "--follow"),
         (["--follow", "--request", "1"], "--request"),
         (["--root", "again"], "--root"),
+        (["--live"], "--live"),
+        (["--journal", "off"], "--journal"),
+        (["--lines"], "--lines"),
+        (["stats", "--tree"], "--tree"),
+        (["--request", "1", "--tree"], "--tree"),
+        (["sessions", "--stats"], "--stats"),
+        (["--follow", "--slowest", "1"], "--slowest"),
+        (["--follow", "--session", "1"], "--session"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from layerstore.command.parsing.grammar import Commands, Verbs, add_verb, seconds, whole_number
 
-_WHAT = ("list", "stats", "sessions", "replay")
 _ANSWER_SECONDS = 30.0
 
 
 def _add_trace(commands: Commands, about: str) -> None:
-    from layerstore.command.verbs.trace import trace
+    from layerstore.command.verbs.trace import NO_JOURNAL, WHAT, trace
 
     parser = add_verb(
         commands,
@@ -19,6 +18,11 @@ def _add_trace(commands: Commands, about: str) -> None:
         details="""
         FILE is a journal that --trace, LAYERSTORE_TRACE or LayerStore(trace_file=...) has written,
         or a directory of such.
+
+        Without FILE it is the store that another process has open, chosen by --root before the
+        command: --live shows what that remembers, --follow what it does, each request as a tree
+        once it is done, and --journal has it write a journal. --follow ends with 1 when that
+        process closes the store or ends.
         """,
         examples="""
         layerstore --trace journal ls
@@ -27,9 +31,20 @@ def _add_trace(commands: Commands, about: str) -> None:
         """,
         opens=False,
     )
-    parser.add_argument("file", metavar="FILE", help="a journal, or a directory of them")
-    parser.add_argument("what", nargs="?", choices=_WHAT, default="list", help="(default: list)")
+    parser.set_defaults(wrong_usage=parser.error)
+    parser.add_argument("file", metavar="FILE", nargs="?", help="a journal, or a directory of them")
+    parser.add_argument(
+        "what", nargs="?", choices=WHAT, help="what is shown; after --live as well (default: list)"
+    )
+    parser.add_argument("--stats", action="store_true", help="the same as stats")
     parser.add_argument("--session", help="the start of a session's name (default: the newest)")
+    running = parser.add_argument_group("a store that another process has open")
+    running.add_argument("--live", action="store_true", help="look at it, rather than at a FILE")
+    running.add_argument(
+        "--journal",
+        metavar="OUT",
+        help=f"have it write a journal from now on, or none: {NO_JOURNAL}",
+    )
     again = parser.add_argument_group("replay")
     again.add_argument(
         "--root",
@@ -68,6 +83,21 @@ def _add_trace(commands: Commands, about: str) -> None:
         "--follow",
         action="store_true",
         help="print it, then what comes, until interrupted",
+    )
+    forms = shown.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--tree",
+        dest="form",
+        action="store_const",
+        const="tree",
+        help="print each request of which a record is chosen as a tree",
+    )
+    forms.add_argument(
+        "--lines",
+        dest="form",
+        action="store_const",
+        const="lines",
+        help="of what comes, print each record in a line",
     )
     shown.add_argument(
         "--chrome", metavar="OUT", help="write a file for Perfetto, or - to print it"

@@ -109,5 +109,7 @@ def chrome_events(trace: Trace, records: list[TraceRecord]) -> dict[str, Any]:
     page = _Page(trace, records)
     page.draw()
     about = {"root": trace.header.root, "driver": trace.header.driver}
+    if trace.version:
+        about["version"] = trace.version
     about["began"] = trace.moment(trace.begin).isoformat()
     return {"traceEvents": page.events, "displayTimeUnit": "ns", "otherData": about}

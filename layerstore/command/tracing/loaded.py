@@ -26,6 +26,8 @@ class Trace:
     records: list[TraceRecord]
     notes: list[str] = field(default_factory=list)
     """What is missing, in words."""
+    version: str = ""
+    """Of the layerstore that was asked for them, where it runs."""
 
     @property
     def begin(self) -> int:
@@ -74,9 +76,14 @@ def answers(records: Iterable[TraceRecord]) -> dict[int, TraceRecord]:
     """
     found: dict[int, TraceRecord] = {}
     for record in records:
-        if record.kind == ANSWER or (is_call(record) and record.outcome != "pending"):
+        if is_answer(record):
             found[record.request] = record
     return found
+
+
+def is_answer(record: TraceRecord) -> bool:
+    """Whether a caller had an answer then."""
+    return record.kind == ANSWER or (is_call(record) and record.outcome != "pending")
 
 
 def is_call(record: TraceRecord) -> bool:

@@ -51,6 +51,8 @@ def drawn(records: list[TraceRecord], *, plain: bool = False) -> str:
 def _heading(records: list[TraceRecord]) -> str:
     root = records[0]
     answer = answers(records).get(root.request)
+    if root.sequence != root.request:
+        return f"Request {root.request}, in part: {escaped(answer.outcome) if answer else 'more'}"
     outcome, took = "no answer yet", ""
     if answer is not None:
         outcome = escaped(answer.outcome)

@@ -51,7 +51,7 @@ function overview() {
   element("h2", `${records.length} records`, details);
   element("p", "Wheel: zoom. Drag: move. Click: details, and what it belongs to.", details);
   const list = element("dl", undefined, details);
-  for (const [name, value] of [["root", data.root], ["driver", data.driver], ["process", String(data.pid)], ["began", data.began], ["lasts", timeText(end)]]) {
+  for (const [name, value] of [["root", data.root], ["driver", data.driver], ["process", String(data.pid)], ...(data.version ? [["layerstore", data.version]] : []), ["began", data.began], ["lasts", timeText(end)]]) {
     element("dt", name, list);
     element("dd", value, list);
   }

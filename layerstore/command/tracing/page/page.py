@@ -40,6 +40,7 @@ def _data(trace: Trace, records: list[TraceRecord]) -> dict[str, Any]:
         "root": trace.header.root,
         "driver": trace.header.driver,
         "pid": trace.header.pid,
+        "version": trace.version,
         "began": trace.moment(begin).isoformat(timespec="milliseconds"),
         "notes": trace.notes,
         "lanes": names,
