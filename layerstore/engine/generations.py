@@ -7,7 +7,7 @@ about layers and mounts; that is the actors'.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from layerstore.actors import messages as m
@@ -161,18 +161,20 @@ class Generations:
     def abandon(self, ref: Address, message: m.Message) -> None:
         """Have undone what `ref` was asked for by somebody who has given up."""
         if message.number is not None:
-            self._tell_of(ref, m.Abandon(reference=message.number))
+            self._tell_of((ref,), m.Abandon(reference=message.number))
 
     def undo(self, reference: int) -> None:
         """Have undone what was asked for by a number, whoever was asked."""
-        self._supervisor.tell(m.Abandon(reference=reference), None, "on behalf of it")
+        self._tell_of((self.layers, self.mounts), m.Abandon(reference=reference))
 
     def let_go(self, ref: Address, reference: int) -> None:
         """Have a reference given back whose holder is gone; what was made for it stays."""
-        self._tell_of(ref, m.Abandon(reference=reference, stays=True))
+        self._tell_of((ref,), m.Abandon(reference=reference, stays=True))
 
-    def _tell_of(self, ref: Address, abandoned: m.Abandon) -> None:
-        self.named(ref.name).tell(abandoned, None, "caller")
+    def _tell_of(self, refs: Iterable[Address], abandoned: m.Abandon) -> None:
+        # Them first: what they are asked after this has to find it done.
+        for ref in refs:
+            self.named(ref.name).tell(abandoned, None, "caller")
         # If that actor dies, or has died, it is for the next, which the supervisor will have.
         self._supervisor.tell(abandoned, None, "on behalf of it")
 
