@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.syscalls import umount
 from tests.support.filesystems import LoopFileSystem
 from tests.support.programs import is_installed
+from tests.support.ways.opening import Opening
 from tests.tar.corpus import reference as tar_reference
 from tests.tar.corpus.corpus import Workshop
 from tests.tar.corpus.reference import Reference
@@ -28,6 +30,7 @@ pytest_plugins = [
     "tests.ordeals.crash.rig.fixtures",
     "tests.support.figures",
     "tests.support.options",
+    "tests.support.ways.fixtures",
 ]
 
 
@@ -131,23 +134,9 @@ def prespawn() -> bool:
 
 
 @pytest.fixture
-def open_store(
-    root_dir: Path, driver_name: str, prespawn: bool, durability: str
-) -> Iterator[OpenStore]:
-    """A function that opens the test's store with every driver in turn; closed at the end."""
-    opened: list[LayerStore] = []
-
-    def open_it(**options: object) -> LayerStore:
-        options.setdefault("driver", driver_name)
-        options.setdefault("prespawn", prespawn)
-        options.setdefault("durability", durability)
-        store = LayerStore(root_dir, **options)  # type: ignore[arg-type]
-        opened.append(store)
-        return store
-
-    yield open_it
-    for store in opened:
-        store.close()
+def open_store(opening: Opening, driver_name: str) -> OpenStore:
+    """What opens the test's store, or another root, with every driver in turn."""
+    return partial(opening.store, driver=driver_name)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""The check that an archive which was refused, or a call which failed, left nothing behind."""
+"""The check that an archive which was refused, or a call which failed, left nothing behind.
+
+All is tested in every way to have a store.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ import pytest
 
 from layerstore import LayerStore
 from tests.images.samples import disk
+from tests.support.ways.fixtures import every_way as way
+
+__all__ = ["nothing_is_left", "way"]
 
 
 @pytest.fixture

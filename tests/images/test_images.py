@@ -102,14 +102,16 @@ def test_an_image_in_use_stays_unless_forced(store: LayerStore) -> None:
     assert len(rw.release()) == 2
 
 
-def test_an_image_whose_layers_are_gone_is_listed_as_broken(store: LayerStore) -> None:
+def test_an_image_whose_layers_are_gone_is_listed_as_broken(
+    open_store: OpenStore, store: LayerStore
+) -> None:
     load(store, docker_archive(LAYERS))
     chain = store.images.get(NAME).layers[-1]
     root, driver = store.root, store.driver_name
     store.close()
     layers = Path(root, "image", driver, "layerdb/sha256")
     os.rename(layers / chain[7:], Path(root, "aside"))
-    with LayerStore(root, driver=driver) as again:
+    with open_store() as again:
         (image,) = again.images.list()
         assert image.missing == chain
         with pytest.raises(LayerDoesNotExist, match=chain):

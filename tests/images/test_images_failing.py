@@ -17,6 +17,7 @@ from layerstore import (
     LayerStore,
     StorageFull,
 )
+from tests.conftest import OpenStore
 from tests.images.samples import disk, docker
 from tests.support.archives import NAME, as_tar, docker_archive
 from tests.support.tars import layer_tar
@@ -88,13 +89,13 @@ def test_a_broken_layer_is_not_saved(store: LayerStore, tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_a_disk_that_fills_up(
-    make_file_system: Callable[[str, int], Path], store: LayerStore
+    make_file_system: Callable[[str, int], Path], store: LayerStore, open_store: OpenStore
 ) -> None:
     small = make_file_system("tmpfs", 2)
     data = as_tar(docker_archive([layer_tar({"f": os.urandom(3 << 20)})]))
     path = Path(store.root, "large.tar")
     path.write_bytes(data)
-    with LayerStore(small / "store", driver=store.driver_name) as full:
+    with open_store(small / "store") as full:
         with pytest.raises(StorageFull):
             full.images.load(path)
         with pytest.raises(StorageFull):

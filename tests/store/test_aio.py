@@ -26,6 +26,8 @@ from layerstore import (
 )
 from tests.support.archives import as_tar, docker_archive
 from tests.support.tars import layer_tar, many_files
+from tests.support.ways.marks import CALLS_BACK
+from tests.support.ways.opening import Opening
 
 NO_CHAIN = "sha256:" + "0" * 64
 Steps = Callable[[AsyncLayerStore], Coroutine[Any, Any, None]]
@@ -33,12 +35,12 @@ Run = Callable[[Steps], None]
 
 
 @pytest.fixture
-def run(root_dir: Path, driver_name: str) -> Run:
+def run(opening: Opening, driver_name: str) -> Run:
     """A function that runs steps with an open store in an event loop of their own."""
 
     def run_steps(steps: Steps) -> None:
         async def main() -> None:
-            async with AsyncLayerStore(str(root_dir), driver=driver_name) as store:
+            async with opening.asynchronous(driver=driver_name) as store:
                 await asyncio.wait_for(steps(store), 60)
 
         asyncio.run(main())
@@ -140,6 +142,7 @@ def test_a_cancelled_registration_leaves_nothing(run: Run) -> None:
     run(steps)
 
 
+@CALLS_BACK
 def test_a_cancelled_creation_frees_its_name(run: Run) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
@@ -161,6 +164,7 @@ def test_a_cancelled_creation_frees_its_name(run: Run) -> None:
     run(steps)
 
 
+@CALLS_BACK
 def test_whoever_is_out_of_time_has_it_undone(run: Run) -> None:
     go_on = threading.Event()
 

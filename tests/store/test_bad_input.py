@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from layerstore import (
-    AsyncLayerStore,
     DriverError,
     DriverNotSupported,
     InvalidArgument,
@@ -25,6 +24,7 @@ from layerstore import (
     StoreLocked,
 )
 from tests.support.tars import layer_tar, many_files
+from tests.support.ways.opening import Opening
 
 MakeFileSystem = Callable[[str, int], Path]
 
@@ -38,10 +38,10 @@ def used(path: Path) -> int:
 @pytest.mark.parametrize("fstype", ["tmpfs", "ext4"])
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
 def test_a_full_disk_is_told_and_nothing_is_left(
-    fstype: str, driver: str, make_file_system: MakeFileSystem
+    fstype: str, driver: str, make_file_system: MakeFileSystem, opening: Opening
 ) -> None:
     place = make_file_system(fstype, 24)
-    with LayerStore(place / "root", driver=driver) as store:
+    with opening.store(place / "root", driver=driver) as store:
         small = store.register(layer_tar({"small": b"1"}))
         store.drain()
         before = used(place)
@@ -56,10 +56,10 @@ def test_a_full_disk_is_told_and_nothing_is_left(
 
 @pytest.mark.root
 def test_what_lies_in_the_trash_makes_room_before_a_disk_is_called_full(
-    make_file_system: MakeFileSystem,
+    make_file_system: MakeFileSystem, opening: Opening
 ) -> None:
     place = make_file_system("tmpfs", 40)
-    with LayerStore(place / "root", driver="overlay2") as store:
+    with opening.store(place / "root", driver="overlay2") as store:
         for number in range(6):
             tar = layer_tar({"large": bytes([number]) * (24 << 20)})
             store.register(tar).release()
@@ -136,9 +136,9 @@ def test_an_unknown_driver_is_refused(root_dir: Path) -> None:
         LayerStore(root_dir, driver="aufs")
 
 
-def test_an_unknown_storage_option_is_refused(root_dir: Path) -> None:
+def test_an_unknown_storage_option_is_refused(opening: Opening) -> None:
     with (
-        LayerStore(root_dir, driver="vfs") as store,
+        opening.store(driver="vfs") as store,
         pytest.raises(InvalidName, match="sise"),
     ):
         store.create_rw_layer("web", storage_opt={"sise": "1G"})
@@ -151,8 +151,8 @@ def test_a_root_that_is_a_file_is_refused(root_dir: Path) -> None:
 
 
 @pytest.mark.root
-def test_a_mount_label_cannot_smuggle_options(root_dir: Path) -> None:
-    with LayerStore(root_dir, driver="overlay2") as store:
+def test_a_mount_label_cannot_smuggle_options(opening: Opening) -> None:
+    with opening.store(driver="overlay2") as store:
         base = store.register(layer_tar({"a": b"1"})).chain_id
         with pytest.raises(InvalidName):
             store.create_rw_layer("web", base, mount_label='x",upperdir=/etc')
@@ -163,8 +163,8 @@ def test_a_mount_label_cannot_smuggle_options(root_dir: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("name", ["with,comma", "with:colon", "with\\backslash", "with space"])
-def test_a_root_may_have_any_name(name: str, root_dir: Path) -> None:
-    with LayerStore(root_dir / name, driver="overlay2") as store:
+def test_a_root_may_have_any_name(name: str, root_dir: Path, opening: Opening) -> None:
+    with opening.store(root_dir / name, driver="overlay2") as store:
         base = store.register(layer_tar({"a": b"1"}))
         with store.create_rw_layer("web", base.chain_id) as rw:
             path = rw.mount()
@@ -212,8 +212,8 @@ def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
         LayerStore(tmp_path / "file")
 
 
-def test_a_directory_is_no_tar(root_dir: Path) -> None:
-    with LayerStore(root_dir / "store", driver="vfs") as store:
+def test_a_directory_is_no_tar(root_dir: Path, opening: Opening) -> None:
+    with opening.store(driver="vfs") as store:
         with pytest.raises(DriverError, match=r"open /etc: Is a directory"):
             store.register("/etc")
         with pytest.raises(DriverError, match=r"/etc: Is a directory"):
@@ -224,8 +224,8 @@ def test_a_directory_is_no_tar(root_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("timeout", [float("nan"), float("inf"), 1e300])
-def test_a_timeout_that_is_none_is_told(root_dir: Path, timeout: float) -> None:
-    with LayerStore(root_dir / "store", driver="vfs") as store:
+def test_a_timeout_that_is_none_is_told(opening: Opening, timeout: float) -> None:
+    with opening.store(driver="vfs") as store:
         with pytest.raises(InvalidArgument, match="a timeout is"):
             store.create_rw_layer("web", timeout=timeout)
         with pytest.raises(InvalidArgument, match="a timeout is"):
@@ -233,7 +233,7 @@ def test_a_timeout_that_is_none_is_told(root_dir: Path, timeout: float) -> None:
         assert (store.mounts(), store.map()) == ([], {})
 
     async def steps() -> None:
-        async with AsyncLayerStore(str(root_dir / "store"), driver="vfs") as store:
+        async with opening.asynchronous(driver="vfs") as store:
             with pytest.raises(InvalidArgument, match="a timeout is"):
                 await store.create_rw_layer("web", timeout=timeout)
             while await store.mounts():

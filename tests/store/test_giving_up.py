@@ -20,6 +20,7 @@ from tests.support.homes import directories_of
 from tests.support.processes import ends
 from tests.support.tars import layer_tar, many_files
 from tests.support.waiting import held, in_thread, wait_until
+from tests.support.ways.marks import CALLS_BACK, INSIDE, pid_of
 
 TAR = many_files(400, size=4000)
 MiB = 1 << 20
@@ -36,7 +37,7 @@ def endless() -> Iterator[int]:
 
 
 def pool_of(store: LayerStore) -> PoolFacts:
-    facts: PoolFacts = store._core.call(store._core.actors.pool, m.PoolStatus())
+    facts: PoolFacts = store.core.call(store.core.actors.pool, m.PoolStatus())
     return facts
 
 
@@ -72,12 +73,13 @@ def test_one_that_still_waits_for_its_turn_never_begins(
         store.register(layer_tar({"a": b"1"}), timeout=0.3)
     wait_until(lambda: pool_of(store).queued == 0)
     assert outcomes == []
-    for pid in children_of(os.getpid()):
+    for pid in children_of(pid_of(store)):
         os.kill(pid, signal.SIGKILL)
     first.join(60)
     nothing_is_left(store)
 
 
+@INSIDE
 def test_a_registration_that_is_done_too_late_is_undone(store: LayerStore) -> None:
     base = store.register(layer_tar({"a": b"1"})).chain_id
     store.close()
@@ -92,10 +94,13 @@ def test_a_registration_that_is_done_too_late_is_undone(store: LayerStore) -> No
         assert again.map()[base].references == 0
 
 
-def test_a_creation_that_is_done_too_late_is_undone(store: LayerStore) -> None:
+@CALLS_BACK
+def test_a_creation_that_is_done_too_late_is_undone(
+    open_store: OpenStore, store: LayerStore
+) -> None:
     base = store.register(layer_tar({"a": b"1"})).chain_id
     store.close()
-    with LayerStore(store.root, driver=store.driver_name) as again:
+    with open_store() as again:
         inside, go_on = threading.Event(), threading.Event()
 
         def init(_path: str) -> None:
@@ -112,6 +117,7 @@ def test_a_creation_that_is_done_too_late_is_undone(store: LayerStore) -> None:
         assert again.create_rw_layer("web", base).name == "web"
 
 
+@INSIDE
 def test_what_was_asked_for_in_vain_leaves_what_was_there_before(store: LayerStore) -> None:
     base = store.register(layer_tar({"a": b"1"})).chain_id
     store.create_rw_layer("web", base)
@@ -161,9 +167,9 @@ def stop(pids: list[int]) -> None:
         os.kill(pid, signal.SIGSTOP)
 
 
-def family() -> list[int]:
-    """The children, or those of their forks that there are."""
-    return [fork for child in children_of(os.getpid()) for fork in children_of(child)]
+def family(store: LayerStore) -> list[int]:
+    """The children's forks that there are."""
+    return [fork for child in children_of(pid_of(store)) for fork in children_of(child)]
 
 
 class HalfWay:
@@ -185,15 +191,15 @@ def test_a_child_that_stays_stopped_is_given_up(open_store: OpenStore, confine: 
     children: list[int] = []
 
     def act() -> None:
-        children.extend(children_of(os.getpid()))
+        children.extend(children_of(pid_of(store)))
         stop(children)
 
     with pytest.raises(WorkerDied, match="killed because it was stopped"):
         store.register(HalfWay(act))
     assert store.register(TAR).release()  # with children that were stopped when they were idle
-    assert all(ends(pid, 60) for pid in children if pid not in children_of(os.getpid()))
+    assert all(ends(pid, 60) for pid in children if pid not in children_of(pid_of(store)))
     for pid in children:
-        if pid in children_of(os.getpid()):
+        if pid in children_of(pid_of(store)):
             os.kill(pid, signal.SIGCONT)
     nothing_is_left(store)
 
@@ -203,18 +209,18 @@ def test_so_is_the_fork_that_unpacks_and_its_child_lives(open_store: OpenStore) 
     if store.confinement().missing:
         pytest.skip("nothing is unpacked in a fork here")
     store.register(layer_tar({"a": b"1"}))
-    children = children_of(os.getpid())
+    children = children_of(pid_of(store))
     with pytest.raises(WorkerDied, match="killed because it was stopped"):
-        store.register(HalfWay(lambda: stop(family())))
-    assert set(children) <= set(children_of(os.getpid()))
+        store.register(HalfWay(lambda: stop(family(store))))
+    assert set(children) <= set(children_of(pid_of(store)))
     assert store.register(TAR).chain_id
-    assert set(children) <= set(children_of(os.getpid()))
+    assert set(children) <= set(children_of(pid_of(store)))
     nothing_is_left(store, layers=2)
 
 
 def test_one_that_goes_on_soon_loses_nothing(store: LayerStore) -> None:
     def act() -> None:
-        children = children_of(os.getpid())
+        children = children_of(pid_of(store))
         stop(children)
         time.sleep(1)  # what is tested is this pause
         for pid in children:
@@ -224,13 +230,14 @@ def test_one_that_goes_on_soon_loses_nothing(store: LayerStore) -> None:
     nothing_is_left(store)
 
 
+@INSIDE
 def test_a_caller_with_a_timeout_does_not_wait_for_a_stopped_child(
     store: LayerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stopped, "_LOOKS", 10_000)  # it is never given up
     started = time.monotonic()
     with pytest.raises(CallTimeout):
-        store.register(HalfWay(lambda: stop(children_of(os.getpid()))), timeout=1)
+        store.register(HalfWay(lambda: stop(children_of(pid_of(store)))), timeout=1)
     assert time.monotonic() - started < 30
     nothing_is_left(store)
 
@@ -239,7 +246,7 @@ def test_a_stream_whose_child_is_stopped_ends_with_an_error(store: LayerStore) -
     layer = store.register(many_files(40, size=MiB // 4))
     with layer.tar_stream() as stream:
         assert stream.read(1000)
-        stop(children_of(os.getpid()))
+        stop(children_of(pid_of(store)))
         with pytest.raises(WorkerDied):
             stream.readall()
     assert layer.release()

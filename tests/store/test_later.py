@@ -22,6 +22,7 @@ from layerstore import (
 from layerstore.drivers.work import Init
 from tests.support.tars import layer_tar
 from tests.support.waiting import Held
+from tests.support.ways.marks import CALLS_BACK
 
 NO_CHAIN = "sha256:" + "0" * 64
 
@@ -127,6 +128,7 @@ class _Readable:
         raise AssertionError
 
 
+@CALLS_BACK
 def test_what_is_given_up_is_undone(store: LayerStore) -> None:
     held = Held()
     init: Init = held
@@ -162,6 +164,7 @@ def _wait_until_gone(store: LayerStore, name: str) -> None:
         return
 
 
+@CALLS_BACK
 def test_closing_answers_everybody(store: LayerStore) -> None:
     held = Held()
     making = store.later.create_rw_layer("rw", init=held)

@@ -16,6 +16,7 @@ from layerstore import InternalError, InvalidTar, LayerStore, StoreClosed
 from layerstore.otel import spans
 from layerstore.prometheus import serve
 from tests.support.tars import layer_tar
+from tests.support.ways.marks import INSIDE
 
 
 def test_metrics_tell_what_is_there_and_what_was_done(store: LayerStore) -> None:
@@ -66,6 +67,7 @@ def test_prometheus_scrapes_them(store: LayerStore) -> None:
         assert scrape(port) == {("layerstore_up", ""): 0.0}
 
 
+@INSIDE
 def test_spans_are_the_tree_of_what_a_call_led_to(store: LayerStore) -> None:
     exporter = InMemorySpanExporter()
     with spans(store, SimpleSpanProcessor(exporter)):
@@ -101,6 +103,7 @@ def root_of(span: ReadableSpan, by_id: dict[int, ReadableSpan]) -> ReadableSpan:
     return span
 
 
+@INSIDE
 def test_a_watcher_that_fails_ends_nothing(
     store: LayerStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -113,6 +116,7 @@ def test_a_watcher_that_fails_ends_nothing(
     assert store.metrics().restarts == 0
 
 
+@INSIDE
 def test_a_line_of_the_log_tells_its_request(
     store: LayerStore, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -29,6 +29,8 @@ from layerstore.drivers.model.ids import chain_id
 from layerstore.drivers.system import syscalls
 from tests.conftest import OpenStore
 from tests.support.tars import layer_tar
+from tests.support.ways.marks import CALLS_BACK
+from tests.support.ways.opening import Opening
 
 BASE = {"etc": None, "etc/hosts": b"localhost", "etc/motd": b"hello", "bin": None}
 
@@ -116,6 +118,7 @@ def test_size_counts_what_the_layer_adds(store: LayerStore, base: str) -> None:
     assert rw.size() == 1000
 
 
+@CALLS_BACK
 def test_a_name_is_taken_from_the_first_message(store: LayerStore, base: str) -> None:
     seen: list[type[LayerStoreError]] = []
     inside, go_on = threading.Event(), threading.Event()
@@ -138,6 +141,7 @@ def test_a_name_is_taken_from_the_first_message(store: LayerStore, base: str) ->
     assert store.get_rw_layer("web").name == "web"
 
 
+@CALLS_BACK
 def test_what_init_makes_is_seen_but_is_no_change(store: LayerStore, base: str) -> None:
     def init(path: str) -> None:
         write(f"{path}/etc/hosts", b"from init")
@@ -152,6 +156,7 @@ def test_what_init_makes_is_seen_but_is_no_change(store: LayerStore, base: str) 
     assert store.mounts()[0].init_id == f"{rw.mount_id}-init"
 
 
+@CALLS_BACK
 def test_a_failing_init_frees_the_name_and_leaves_nothing(store: LayerStore, base: str) -> None:
     def init(_path: str) -> None:
         raise SystemExit("no")
@@ -164,6 +169,7 @@ def test_a_failing_init_frees_the_name_and_leaves_nothing(store: LayerStore, bas
     assert store.create_rw_layer("web", base).name == "web"
 
 
+@CALLS_BACK
 def test_an_init_that_calls_the_store_is_told_so(store: LayerStore, base: str) -> None:
     def init(_path: str) -> None:
         store.mounts()
@@ -292,13 +298,13 @@ def test_closing_unmounts_what_was_mounted(open_store: OpenStore) -> None:
 
 
 @pytest.mark.root
-def test_mounts_can_be_kept_for_the_next_opening(root_dir: os.PathLike[str]) -> None:
-    store = LayerStore(root_dir, driver="overlay2")
+def test_mounts_can_be_kept_for_the_next_opening(opening: Opening) -> None:
+    store = opening.store(driver="overlay2")
     base = store.register(layer_tar(BASE)).chain_id
     path = store.create_rw_layer("web", base).mount()
     store.close(keep_mounts=True)
     assert read(f"{path}/etc/hosts") == b"localhost"
-    with LayerStore(root_dir) as again:
+    with opening.store(driver=None) as again:
         assert again.mounts()[0].mount_count == 1
         rw = again.get_rw_layer("web")
         rw.unmount()

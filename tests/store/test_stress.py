@@ -17,6 +17,7 @@ import layerstore
 from layerstore import LayerStore
 from layerstore.drivers.system.mountinfo import mount_points
 from tests.support.tars import many_files
+from tests.support.ways.opening import Opening
 
 LAYERS = 100
 FILES = 20
@@ -30,8 +31,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.mark.root
-def test_a_hundred_layers_are_removed_at_once(root_dir: Path, stress_round: int) -> None:
-    with LayerStore(root_dir, driver="overlay2") as store:
+def test_a_hundred_layers_are_removed_at_once(
+    root_dir: Path, opening: Opening, stress_round: int
+) -> None:
+    with opening.store(driver="overlay2") as store:
         base = store.register(many_files(1000))
         store.create_rw_layer("first", base.chain_id).release()  # marks the base as a parent
         store.drain()

@@ -113,11 +113,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     variants: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         if item not in left_out and not item.get_closest_marker("each_driver"):
-            variants[_VARIANT.sub("*", item.nodeid)].append(item)
+            variants[without_driver(item.nodeid)].append(item)
     unsampled = _unsampled(variants)
     for name, group in variants.items():
         runnable = [item for item in group if not item.get_closest_marker("skip")] or group
-        kept = None if name in unsampled else runnable[_dice(name) % len(runnable)]
+        kept = None if name in unsampled else runnable[dice(name) % len(runnable)]
         left_out.update(item for item in group if item is not kept)
     if left_out:
         items[:] = [item for item in items if item not in left_out]
@@ -136,10 +136,16 @@ def _unsampled(variants: dict[str, list[pytest.Item]]) -> set[str]:
             numbers[test] = mark.args[0]
     left_out: set[str] = set()
     for test, names in sampled.items():
-        kept = [name for name in names if _dice(name) % numbers[test] == 0] or names[:1]
+        kept = [name for name in names if dice(name) % numbers[test] == 0] or names[:1]
         left_out.update(set(names) - set(kept))
     return left_out
 
 
-def _dice(name: str) -> int:
+def without_driver(name: str) -> str:
+    """Return a test's name as that of all its variants which differ by the graph driver alone."""
+    return _VARIANT.sub("*", name)
+
+
+def dice(name: str) -> int:
+    """Return a number of a test that is the same in every run."""
     return zlib.crc32(name.encode())

@@ -15,6 +15,7 @@ import pytest
 from layerstore import FaultKind, LayerStore
 from layerstore.drivers.model.ids import chain_id
 from layerstore.drivers.system.syscalls import mount
+from layerstore.drivers.work import Init
 from tests.support.archives import as_tar, config_of, digest_of, docker_archive
 from tests.support.homes import home_of
 from tests.support.tars import layer_tar
@@ -73,11 +74,15 @@ class Place:
         return self.home / "l" / (self.home / layer_id / "link").read_text()
 
 
-def furnish(store: LayerStore) -> Place:
+def _init(path: str) -> None:
+    Path(path, "init").write_text("init")
+
+
+def furnish(store: LayerStore, init: Init = _init) -> Place:
     """Fill a store: two layers, an image on them, read-write layers with and without init layer."""
     base = store.register(BASE)
     top = store.register(TOP, base.chain_id, descriptor='{"size": 1}')
-    store.create_rw_layer("web", top.chain_id, init=_init)
+    store.create_rw_layer("web", top.chain_id, init=init)
     store.create_rw_layer("plain", base.chain_id)
     store.create_rw_layer("empty")
     (image,) = store.images.load(_archive(Path(store.root).parent))
@@ -99,10 +104,6 @@ def find_place(store: LayerStore, base: str, top: str, web: str, image: str) -> 
         init_id=mount_facts.init_id,
         image=image,
     )
-
-
-def _init(path: str) -> None:
-    Path(path, "init").write_text("init")
 
 
 def _archive(place: Path) -> Path:

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from layerstore import FaultKind, LayerStore, LayerStoreError, WorkerDied
+from layerstore import FaultKind, LayerStore, LayerStoreError, WorkerDied, mount_points
 from layerstore.command import main
 from layerstore.drivers.system.proc_children import children_of
 from tests.conftest import OpenStore
 from tests.support.processes import kill
 from tests.support.tars import layer_tar, many_files
+from tests.support.ways.marks import CALLS_BACK, pid_of
 from tests.upkeep.damage import ANY, CASES, OVERLAY, Place, damages, furnish
 
 CHEAP: dict[str, Any] = {"workers": 0, "durability": "relaxed", "trace_size": 0}
@@ -45,7 +46,7 @@ def snapshot(root: Path) -> dict[str, tuple[object, ...]]:
 
 
 def test_a_whole_store_is_clean_while_it_is_used(store: LayerStore) -> None:
-    furnish(store)
+    furnish(store, mount_points)
     assert store.check() == []
     with store.get_rw_layer("web").mounted(), store.get_rw_layer("plain").mounted():
         assert store.check() == []
@@ -117,6 +118,7 @@ def test_what_is_being_made_is_no_fault(store: LayerStore) -> None:
     assert len(registered) == 1
 
 
+@CALLS_BACK
 def test_an_init_function_may_run_during_a_check(store: LayerStore) -> None:
     inside, go_on = threading.Event(), threading.Event()
 
@@ -170,7 +172,7 @@ def test_a_full_check_removes_no_layer_that_nobody_retains(open_store: OpenStore
 
 
 def test_a_full_check_tells_how_far_it_is(store: LayerStore) -> None:
-    furnish(store)
+    furnish(store, mount_points)
     told: list[tuple[str, int, int]] = []
     store.check(full=True, progress=lambda *facts: told.append(facts))
     assert len(told) == 2
@@ -206,11 +208,11 @@ def test_a_root_that_is_not_there_is_an_error(
 
 def test_a_child_that_dies_is_told(open_store: OpenStore) -> None:
     store = open_store(workers=1)
-    furnish(store)
+    furnish(store, mount_points)
     with ThreadPoolExecutor(1) as thread:
         checking = thread.submit(store.check, full=True)
         while not checking.done():
-            for pid in children_of(os.getpid()):
+            for pid in children_of(pid_of(store)):
                 with contextlib.suppress(ProcessLookupError):
                     kill(pid)
     assert isinstance(checking.exception(), WorkerDied)

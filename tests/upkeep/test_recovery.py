@@ -14,6 +14,7 @@ from layerstore.drivers.system.syscalls import mount, umount
 from tests.conftest import OpenStore
 from tests.support.homes import home_of
 from tests.support.tars import layer_tar
+from tests.support.ways.opening import Opening
 
 
 def driver_home(store: LayerStore) -> Path:
@@ -153,8 +154,8 @@ def test_a_mount_that_outlived_its_process_is_found(root_dir: Path) -> None:
 
 
 @pytest.mark.root
-def test_a_layer_whose_removal_failed_can_be_mounted_on(root_dir: Path) -> None:
-    with LayerStore(root_dir, driver="overlay2") as store:
+def test_a_layer_whose_removal_failed_can_be_mounted_on(root_dir: Path, opening: Opening) -> None:
+    with opening.store(driver="overlay2") as store:
         base = store.register(layer_tar({"a": b"1"}))
         trash = f"{root_dir}/layerstore/trash"
         mount("tmpfs", trash, "tmpfs", 0, "")  # another file system takes no renames
@@ -169,14 +170,14 @@ def test_a_layer_whose_removal_failed_can_be_mounted_on(root_dir: Path) -> None:
 
 
 @pytest.mark.root
-def test_short_links_that_lead_nowhere_are_removed(root_dir: Path) -> None:
-    with LayerStore(root_dir, driver="overlay2") as store:
+def test_short_links_that_lead_nowhere_are_removed(root_dir: Path, opening: Opening) -> None:
+    with opening.store(driver="overlay2") as store:
         store.register(layer_tar({"a": b"1"}))
         links = root_dir / "overlay2/l"
         (kept,) = os.listdir(links)
     (links / ("A" * 26)).symlink_to(f"../{secrets.token_hex(32)}/diff")
     (links / ("B" * 26)).symlink_to("../x2k3j4h5g6f7d8s9a0q1w2e3r/diff")
-    with LayerStore(root_dir):
+    with opening.store(driver=None):
         assert sorted(os.listdir(links)) == sorted([kept, "B" * 26])
 
 

@@ -19,6 +19,7 @@ from layerstore.drivers.upkeep.repair_plan import plan
 from layerstore.drivers.work import Repair
 from layerstore.drivers.worker.perform import perform
 from tests.conftest import OpenStore
+from tests.support.ways.marks import OWNERS
 from tests.upkeep.damage import ANY, CASES, OVERLAY, Place, damages, furnish
 from tests.upkeep.test_check import CHEAP, closed_store, snapshot
 
@@ -151,6 +152,7 @@ def test_what_is_mounted_in_an_orphan_is_not_deleted(root_dir: Path) -> None:
     assert (precious / "file").read_text() == "kept"
 
 
+@OWNERS
 def test_a_repair_lets_go_of_references_only_where_something_is_to_be_done(
     store: LayerStore,
 ) -> None:
@@ -232,6 +234,7 @@ def test_the_command_says_what_it_does(
     assert capfd.readouterr() == ("", "")
 
 
+@OWNERS
 def test_a_repaired_store_is_used_on(open_store: OpenStore) -> None:
     store = open_store()
     place = furnish(store)

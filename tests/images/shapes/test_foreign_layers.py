@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from layerstore import InvalidImage, LayerStore, LimitExceeded
+from tests.conftest import OpenStore
 from tests.images.samples import Members, blob, changed
 from tests.support.archives import as_tar, digest_of, docker_archive, oci_layout
 from tests.support.tars import layer_tar
@@ -64,7 +65,7 @@ def kept(store: LayerStore) -> dict[str, Any]:
     [(OCI, OCI), (f"{OCI}+gzip", OCI), (DOCKER, DOCKER), (f"{DOCKER}.gzip", DOCKER)],
 )
 def test_where_a_layer_is_from_comes_back_at_save(
-    store: LayerStore, root_dir: Path, kind: str, plain: str
+    store: LayerStore, open_store: OpenStore, root_dir: Path, kind: str, plain: str
 ) -> None:
     members = layout(kind, URLS)
     given_as = first_layer(members)
@@ -75,7 +76,7 @@ def test_where_a_layer_is_from_comes_back_at_save(
     written = first_layer(members)
     assert (written["mediaType"], written["digest"]) == (plain, digest_of(LAYER))
     assert written.get("urls") == (None if kind.endswith("gzip") else URLS)
-    with LayerStore(root_dir / "other", driver=store.driver_name) as other:
+    with open_store(root_dir / "other") as other:
         other.images.load(io.BytesIO(as_tar(members)))
         assert kept(other) == {digest_of(LAYER): given_as}
         assert saved(other, "app:1") == members

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from layerstore import Image, InvalidImage, LayerStore
+from tests.conftest import OpenStore
 from tests.images.shapes.shapes import CONFIG, IMAGE, LAYERS, NAME, SHAPES, in_tar, layout
 from tests.support.archives import as_directory, config_of, digest_of, docker_archive
 from tests.support.tars import layer_tar
@@ -96,7 +97,7 @@ def test_an_image_is_the_same_as_skopeo_writes_it(
 @pytest.mark.thorough
 @pytest.mark.needs("skopeo")
 def test_what_skopeo_reads_of_a_saved_image_is_the_same(
-    store: LayerStore, tmp_path: Path, root_dir: Path
+    store: LayerStore, open_store: OpenStore, tmp_path: Path, root_dir: Path
 ) -> None:
     store.images.load(as_directory(layout({REF: NAME}), tmp_path / "source"))
     store.images.save([NAME], tmp_path / "saved")
@@ -104,7 +105,7 @@ def test_what_skopeo_reads_of_a_saved_image_is_the_same(
     for kind, name in (("docker-archive", NAME), ("oci-archive", "1")):
         again = tmp_path / kind
         run("skopeo", "copy", f"{kind}:{tmp_path}/saved:{name}", f"{kind}:{again}:{NAME}")
-        with LayerStore(root_dir / kind, driver=store.driver_name) as other:
+        with open_store(root_dir / kind) as other:
             (image,) = other.images.load(again)
             assert (image.id, image.names) == (IMAGE, (NAME,))
 

@@ -143,6 +143,7 @@ def test_what_only_the_owner_can_do_says_so(attached: LayerStore) -> None:
     for act in (
         attached.repair,
         lambda: attached.create_rw_layer("web", init=lambda _: None),
+        lambda: attached.later.create_rw_layer("web", init=lambda _: None).get(timeout=60),
     ):
         with pytest.raises(OwnersAlone, match=f"only process {os.getpid()} can"):
             act()
