@@ -20,6 +20,10 @@ layer: absent -> ready(references) -> removing -> absent
     release     as of a name, and it tells whether the layer was removed.
     look        the references while it is ready, else nothing.
 
+let go      a process that was attached is gone: one reference less. Where that was the last one,
+            and another had been released, it goes as by a release; else it stays without any.
+undo        what such a process was just making goes as by a release, if nobody else holds it.
+
 A call that failed with WorkerDied has no effect at all. Layers on other layers are left to the
 sequential histories, because what keeps a parent in passing is part of its count.
 """
@@ -45,6 +49,8 @@ class Books:
     by: Operation | None = None
     """Whose second step ends the phase."""
     references: int = 0
+    given_up: bool = False
+    """Somebody has released it, so it goes with its last reference."""
     mounts: int = 0
     mount_id: Hashable = None
 
@@ -56,7 +62,9 @@ def steps_of(operation: Operation) -> int:
     """Return how many moments an operation has."""
     if operation.outcome == "WorkerDied":
         return 0
-    if operation.kind == "release" or (operation.kind == "create" and not _conflicts(operation)):
+    if operation.kind in ("release", "let go", "undo"):
+        return 2
+    if operation.kind == "create" and not _conflicts(operation):
         return 2
     return 1
 
@@ -80,6 +88,10 @@ def mount_step(books: Books, operation: Operation, step: int) -> Books | None:
             following = books
         case "release":
             following = _released(books, operation, step)
+        case "let go":
+            following = _dropped(books, operation, step, goes=books.given_up)
+        case "undo":
+            following = _dropped(books, operation, step, goes=True)
         case "mount" if is_ready:
             following = replace(books, mounts=books.mounts + 1)
         case "unmount" if is_ready and outcome == "NotMounted":
@@ -107,11 +119,17 @@ def _created(books: Books, operation: Operation, step: int) -> Books | None:
 
 
 def _released(books: Books, operation: Operation, step: int) -> Books | None:
+    following = _dropped(books, operation, step, goes=True)
+    return replace(following, given_up=True) if following and not step else following
+
+
+def _dropped(books: Books, operation: Operation, step: int, *, goes: bool) -> Books | None:
+    """Take a reference; with the last it `goes`, or stays without any."""
     if step == 1:
         return ABSENT if books.by == operation else books
     if books.phase != "ready" or not books.references:
         return None
-    if books.references == 1:
+    if books.references == 1 and goes:
         return Books("removing", operation)
     return replace(books, references=books.references - 1)
 
@@ -122,7 +140,7 @@ def layer_step(books: Books, operation: Operation, step: int) -> Books | None:
     following: Books | None = None
     match operation.kind:
         case "register" if books.phase != "removing":
-            following = Books("ready", references=books.references + 1)
+            following = replace(books, phase="ready", references=books.references + 1)
         case "get" if operation.outcome == "LayerDoesNotExist":
             following = None if is_ready else books
         case "get" if is_ready:
@@ -131,6 +149,10 @@ def layer_step(books: Books, operation: Operation, step: int) -> Books | None:
             removes = books.by == operation if step else books.references == 1
             if removes == operation.outcome:
                 following = _released(books, operation, step)
+        case "undo":
+            following = _released(books, operation, step)
+        case "let go":
+            following = _dropped(books, operation, step, goes=books.given_up)
         case "look" if operation.outcome == (books.references if is_ready else None):
             following = books
     return following
