@@ -39,6 +39,8 @@ class Channel:
         """Bytes that the other end hasn't made room for."""
         self._turn = deque((None,))
         """Whoever takes it out may send; nobody waits for it."""
+        self.in_use = False
+        """Another thread was just sending when this one came to it; it won't be for long."""
         self._ended = False
 
     def fileno(self) -> int:
@@ -81,8 +83,9 @@ class Channel:
         """Send what there is room for; whether that was all. Raises OSError."""
         if not self._to_send:
             return True
-        if not self._take_turn():
-            return False  # it won't be long
+        self.in_use = not self._take_turn()
+        if self.in_use:
+            return False
         try:
             return self._flush()
         finally:

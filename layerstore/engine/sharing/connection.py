@@ -227,6 +227,11 @@ class Connection:
         """How many frames are on their way to it, at most."""
         return len(self._news) + self._channel.pending
 
+    @property
+    def said_all(self) -> bool:
+        """Whether what there was room for is sent."""
+        return not self._channel.in_use
+
     def tell(self, frame: list[Any]) -> None:
         """Have a frame sent that answers nothing; from any thread."""
         self._news.append((0, frame))

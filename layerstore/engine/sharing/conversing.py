@@ -138,7 +138,7 @@ class Conversations:
         except OSError:
             self._end(connection)
             return
-        if connection.over:
+        if connection.over and connection.said_all:
             self._end(connection)
             return
         if connection.blocked is sent:
