@@ -215,9 +215,11 @@ class EmbeddedCore(AttachedCore):
             self._close_store(deadline, keep_mounts=keep_mounts, keep_trash=keep_trash)
         finally:
             self._given_up = True
-            engine = self._engine
-            engine.close()
-            engine.process.end(_GRACE)
+            engine = None
+            while engine is not self._engine:  # a dead one may just have been replaced
+                engine = self._engine
+                engine.close()
+                engine.process.end(_GRACE)
             self._look_after()
 
     def _close_store(self, deadline: float, *, keep_mounts: bool, keep_trash: bool) -> None:

@@ -80,7 +80,8 @@ class Lines:
 
     def __init__(self) -> None:
         self._idle: deque[Line] = deque()
-        self._count = 0
+        self._to_come = deque(range(_MOST_LINES))
+        """One for each line that may still be made."""
         self._look_until = 0.0
         """When answers are looked for no more, in seconds of the monotonic clock."""
         self._ended = False
@@ -94,10 +95,15 @@ class Lines:
 
     def new(self) -> tuple[Line, OwnedDescriptor] | None:
         """Return one more line and its other end, for the engine; None for one too many."""
-        if self._count >= _MOST_LINES or self._ended:
+        try:
+            self._to_come.pop()
+        except IndexError:
             return None
-        self._count += 1
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:  # no descriptor left: there are other ways to ask
+            self._to_come.append(0)
+            return None
         return Line(OwnedDescriptor(ours.detach())), OwnedDescriptor(theirs.detach())
 
     def give_back(self, line: Line) -> None:
@@ -113,7 +119,7 @@ class Lines:
             with contextlib.suppress(EndOfFrames, BadFrame):
                 line.send(pack_frame(["abandon", abandoned]))
         line.close()
-        self._count -= 1
+        self._to_come.append(0)
 
     def close(self) -> None:
         """Close those that nobody uses; the others as they are given back. Idempotent."""

@@ -17,6 +17,7 @@ from layerstore.drivers.errors import (
     CallerError,
     CannotAttach,
     LayerStoreError,
+    StoreClosed,
     Wire,
     WorkerDied,
     from_wire,
@@ -183,7 +184,11 @@ class EngineLink(Link):
         if word == "log":
             self._log(frame)
         elif word == "call":
-            self._callers.submit(self._call, convert(frame, _Call))
+            call = convert(frame, _Call)
+            try:
+                self._callers.submit(self._call, call)
+            except RuntimeError:  # the interpreter is ending, and starts no thread any more
+                self._tell_called(call.reference, StoreClosed(self._root))
         else:
             super()._heard_other(word, frame)
 
@@ -193,7 +198,7 @@ class EngineLink(Link):
 
     def _call(self, call: _Call) -> None:
         """Call an init function, in a thread of its own, and tell the engine how that went."""
-        wire: Wire | None = None
+        failure: LayerStoreError | None = None
         try:
             name, init = self._init_of(call.reference)
             try:
@@ -204,9 +209,12 @@ class EngineLink(Link):
                 text = f"{type(error).__name__}: {error}"
                 raise CallerError(f"the init function of mount {name}", text) from error
         except LayerStoreError as error:
-            self._raised[call.reference] = error
-            wire = to_wire(error, "the embedder")
-        self._send([pack_frame(["called", call.reference, wire])], ())
+            self._raised[call.reference] = failure = error
+        self._tell_called(call.reference, failure)
+
+    def _tell_called(self, reference: int, error: LayerStoreError | None) -> None:
+        wire = None if error is None else to_wire(error, "the embedder")
+        self._send([pack_frame(["called", reference, wire])], ())
 
     def _init_of(self, reference: int) -> tuple[str, Init]:
         for _, asked in list(self._asked.values()):
