@@ -211,9 +211,10 @@ store = LayerStore(sys.argv[1], driver="vfs", durability="relaxed", engine="proc
 base = store.register(layer_tar({"a": b"1"}))
 rw = store.create_rw_layer("web", base.chain_id)
 rw.mount()
+reader, writer = os.pipe()
 if not os.fork():
     signal.pause()
-store.later.register(os.pipe()[0])
+store.later.register(reader)
 while store.metrics().running_jobs != 1:
     pass
 print("open", flush=True)
