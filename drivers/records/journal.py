@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from layerstore.drivers.errors import DriverError
+from layerstore.drivers.errors import DriverError, InvalidArgument
 from layerstore.drivers.records.journal_format import (
     MAGIC,
     MAX_ROWS,
@@ -35,6 +35,7 @@ log = logging.getLogger("layerstore")
 MAX_BYTES = 8 << 20
 MAX_FILES = 8
 _MAX_WAITING = 100_000
+_MOST_IN_PATH = 4096
 _GATHER_SECONDS = 0.05
 _DETAILS = {
     errno.EAGAIN: "somebody writes a trace there",
@@ -43,6 +44,18 @@ _DETAILS = {
     errno.ELOOP: "not a regular file",
 }
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def journal_path(path: str | os.PathLike[str]) -> str:
+    """Return a journal's path as processes find it that work elsewhere. Raises InvalidArgument."""
+    text = os.fsdecode(path)
+    try:
+        too_long = len(os.fsencode(text)) >= _MOST_IN_PATH
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(repr(text), "no file can be called so") from error
+    if not text or "\0" in text or too_long:
+        raise InvalidArgument(repr(text[:200]), "no file can be called so")
+    return os.path.abspath(text)
 
 
 class Journal:

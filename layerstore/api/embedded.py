@@ -15,6 +15,7 @@ from layerstore.api.owned import Opening
 from layerstore.drivers.errors import OwnersAlone
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.records.journal import journal_path
 from layerstore.drivers.root.lock import RootLock
 from layerstore.drivers.upkeep.recovery import prepare_root
 from layerstore.engine.own_process.embedder import EmbeddedCore
@@ -22,7 +23,6 @@ from layerstore.engine.own_process.notes import make_notes
 from layerstore.engine.own_process.spawning import EngineProcess
 from layerstore.engine.repairing import Announce, repair
 from layerstore.engine.sharing.attached import TracedFar
-from layerstore.engine.sharing.following import path_for_owner
 
 _log = logging.getLogger("layerstore")
 
@@ -66,7 +66,7 @@ class Embedded(TracedFar):
     def trace_to(self, path: str | os.PathLike[str] | None) -> None:
         """See Observing.trace_to; an engine that goes on for another writes there as well."""
         super().trace_to(path)
-        self._how = replace(self._how, trace_file=None if path is None else path_for_owner(path))
+        self._how = replace(self._how, trace_file=None if path is None else journal_path(path))
 
     def check_may_repair(self) -> None:
         """See Owned."""

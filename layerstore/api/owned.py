@@ -20,6 +20,7 @@ from layerstore.drivers.graph.protocol import GraphDriver
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.records.journal import journal_path
 from layerstore.drivers.root.disk import DiskConfig, make_disk
 from layerstore.drivers.root.lock import RootLock
 from layerstore.drivers.upkeep.recovery import prepare_root
@@ -143,7 +144,7 @@ class Owned:
     def trace_to(self, path: str | os.PathLike[str] | None) -> None:
         """See Observing.trace_to."""
         self.core.check_open()
-        self.recording.write_to(path)
+        self.recording.write_to(None if path is None else journal_path(path))
 
     def trace_into(
         self,

@@ -36,6 +36,7 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.records.journal import journal_path
 from layerstore.drivers.root.disk import DiskConfig, make_disk
 from layerstore.engine.repairing import Announce
 from layerstore.engine.sharing import place
@@ -45,7 +46,6 @@ from layerstore.engine.sharing.following import (
     Take,
     answer_of,
     handing_over,
-    path_for_owner,
 )
 from layerstore.engine.sharing.link import Link
 from layerstore.engine.sharing.wire import Owner
@@ -214,7 +214,7 @@ class AttachedCore(Core):
     def trace_to(self, path: str | os.PathLike[str] | None) -> None:
         """See Observing.trace_to; the owner writes it."""
         self.check_open()
-        place = None if path is None else path_for_owner(path)
+        place = None if path is None else journal_path(path)
         answer_of("trace_to", self._current_link().order("journal", place), _SWITCHES_FOR)
 
     def check_open(self) -> None:

@@ -7,7 +7,6 @@ and is told how many. The thread that reads the connection puts it down here and
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import pykka
 from layerstore.actors.runtime.base import Refused
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.watching.trace import TraceRecord
-from layerstore.drivers.errors import CallTimeout, InvalidArgument
+from layerstore.drivers.errors import CallTimeout
 from layerstore.drivers.system.frames import convert
 
 log = logging.getLogger("layerstore")
@@ -171,11 +170,3 @@ def answer_of(what: str, future: Notifying[Any], timeout: float) -> Any:
     if isinstance(answer, Refused):
         raise answer.error
     return answer
-
-
-def path_for_owner(path: str | os.PathLike[str]) -> str:
-    """Return a path that means the same to a process that works elsewhere; InvalidArgument."""
-    text = os.fsdecode(path)
-    if "\0" in text:
-        raise InvalidArgument(repr(text), "a path has no null character")
-    return os.path.abspath(text)

@@ -49,7 +49,7 @@ class _Watch(NamedTuple):
 class _Journal(NamedTuple):
     word: Literal["journal"]
     number: int
-    path: Annotated[str, msgspec.Meta(pattern=r"\A/[^\0]*\Z", max_length=4096)] | None
+    path: Annotated[str, msgspec.Meta(pattern=r"\A/[^\0]*\Z", max_length=8192)] | None
 
 
 class Watching:
@@ -160,7 +160,8 @@ class Onlooker:
         if asked.word == "unwatch":
             self._watches.discard(asked.watch)
             if not self._watches:
-                self.end()
+                self._watching.leave(self, self._engine.tracer)
+            self._tell_missed()
         elif len(self._watches) >= _MOST_WATCHES:
             self._refuse(asked.number, len(self._watches))
             return
@@ -212,9 +213,10 @@ class Onlooker:
         return sent
 
     def end(self) -> None:
-        """Look on no more. Idempotent."""
+        """Look on no more, and hear of nothing. Idempotent."""
         self._watches.clear()
         self._watching.leave(self, self._engine.tracer)
+        self._missed = 0
 
 
 def _frames(envelopes: Sequence[Envelope]) -> Iterator[tuple[bytes, int, int]]:

@@ -110,7 +110,7 @@ def ask(name: str, fields: object, actor: str = "layers", descriptors: int = 0) 
         ["journal", 1, 5],
         ["journal", 1, "relative"],
         ["journal", 1, "/a\0b"],
-        ["journal", 1, "/" + "a" * 5000],
+        ["journal", 1, "/" + "a" * 9000],
         ["records", []],
     ],
     ids=lambda frame: repr(frame)[:60],

@@ -209,8 +209,10 @@ def test_a_journal_is_the_owners_to_write(
         attached.map()
         with pytest.raises(DriverError, match="No such file or directory"):
             attached.trace_to(tmp_path / "nowhere" / "trace")
-        with pytest.raises(InvalidArgument, match="null character"):
-            attached.trace_to("a\0b")
+        for no_path in ("a\0b", "", "\ud800", "a" * 5000):
+            for store in (attached, untraced):
+                with pytest.raises(InvalidArgument, match="no file can be called so"):
+                    store.trace_to(no_path)
         attached.trace_to(None)
         attached.trace_to(None)
         assert not untraced._core.tracer.on
