@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from layerstore.engine.sharing import place
 from layerstore.engine.sharing.following import Following, News
 from layerstore.engine.sharing.listening import described
 from layerstore.engine.sharing.wire import PROTOCOL, plain
-from tests.conftest import OpenStore
 from tests.store.sharing.elsewhere import owner, python
 from tests.support.processes import kill
 from tests.support.waiting import in_thread, wait_until
@@ -26,10 +26,23 @@ from tests.support.waiting import in_thread, wait_until
 LONG = "n" * 250
 
 
+_LOOKS_ON = """
+import sys
+from layerstore import LayerStore
+store = LayerStore.attach(sys.argv[1])
+with store.trace_into(lambda record: None):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
 @pytest.fixture
-def untraced(open_store: OpenStore) -> LayerStore:
+def untraced(root_dir: Path) -> Iterator[LayerStore]:
     """An open store that traces nothing by itself."""
-    return open_store(driver="vfs", trace_size=0)
+    with LayerStore(
+        root_dir, driver="vfs", durability="relaxed", prespawn=False, trace_size=0
+    ) as store:
+        yield store
 
 
 def record(number: int) -> TraceRecord:
@@ -131,6 +144,38 @@ def test_who_reads_too_slowly_is_told_how_many_are_lost(untraced: LayerStore) ->
         assert [each[5] for each in frame[1]] == ["MapLayers"]
 
 
+@pytest.mark.thorough
+def test_everything_is_told_or_counted_while_all_work_and_one_is_killed(
+    untraced: LayerStore,
+) -> None:
+    here: list[TraceRecord] = []
+    there: list[TraceRecord] = []
+    lost: list[int] = []
+
+    def work(thread: int) -> None:
+        for turn in range(25):
+            untraced.create_rw_layer(f"{thread}-{turn}").release()
+            untraced.map()
+
+    with (
+        LayerStore.attach(untraced.root) as attached,
+        untraced.trace_into(here.append),
+        attached.trace_into(there.append, lost=lost.append),
+        ThreadPoolExecutor(16) as threads,
+    ):
+        with python(_LOOKS_ON, untraced.root) as process:
+            works = [threads.submit(work, thread) for thread in range(16)]
+            wait_until(lambda: len(here) > 1000)
+            kill(process.pid)
+        for each in works:
+            each.result()
+        untraced.drain()
+        wait_until(lambda: len(there) + sum(lost) == len(here))
+    assert len(here) > 4000
+    if not lost:
+        assert sorted(there) == sorted(here)
+
+
 def test_who_takes_too_slowly_is_told_how_many_are_lost() -> None:
     following = Following()
     for number in range(30_000):
@@ -143,16 +188,6 @@ def test_who_takes_too_slowly_is_told_how_many_are_lost() -> None:
     assert came[-1] == record(len(came) - 1)
     assert len(came) + sum(lost) == 30_005
     assert 20_000 <= len(came) < 20_100
-
-
-_LOOKS_ON = """
-import sys
-from layerstore import LayerStore
-store = LayerStore.attach(sys.argv[1])
-with store.trace_into(lambda record: None):
-    print("open", flush=True)
-    sys.stdin.read()
-"""
 
 
 def test_one_that_is_killed_leaves_nothing(untraced: LayerStore) -> None:
