@@ -18,6 +18,7 @@ from layerstore.drivers.errors import NotConfined
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.records.journal import journal_path
 from layerstore.engine import checking, repairing
 from layerstore.engine.core import Engine
 from layerstore.engine.repairing import Announce
@@ -116,7 +117,7 @@ class LayerStore(BlockingStore, Observing):
             limits=limits or Limits(),
             confine=confine,
             trace_size=trace_size,
-            trace_file=os.path.abspath(os.fsdecode(trace_file)) if trace_file is not None else None,
+            trace_file=journal_path(trace_file) if trace_file is not None else None,
             stall_after=stall_after,
             recover=recover,
             listen="required" if isinstance(listen, socket.socket) else listen,

@@ -11,6 +11,7 @@ import os
 import resource
 import select
 import socket
+import time
 from collections.abc import Callable
 
 from layerstore.drivers.errors import DriverError
@@ -57,6 +58,8 @@ class Listener(Conversations):
         self._describe = describe
         self._root = engine.disk.root
         self._lent = door is not None
+        self._shut_until = 0.0
+        """When the door is opened again, if it is shut, in seconds of the monotonic clock."""
         self._sock = place.listen(self._root) if door is None else place.take_over(self._root, door)
         try:
             super().__init__("listener")
@@ -78,7 +81,7 @@ class Listener(Conversations):
     # The thread
 
     def _look_around(self) -> None:
-        if self._patience is not None:  # the door was shut for a while
+        if self._patience is not None and time.monotonic() >= self._shut_until:
             self._patience = None
             self._poll.register(self._sock, select.EPOLLIN)
 
@@ -94,7 +97,7 @@ class Listener(Conversations):
                     return  # whoever called has hung up
                 log.warning("another process can't attach now: %s", error)
                 self._poll.unregister(self._sock)
-                self._patience = _PAUSE
+                self._patience, self._shut_until = _PAUSE, time.monotonic() + _PAUSE
                 return
             try:
                 self._take(sock)
