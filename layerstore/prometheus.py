@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -40,7 +40,7 @@ class StoreCollector(Collector):
         up.add_metric([root], 1)
         yield up
         yield from _gauges(root, metrics)
-        yield from _jobs(root, metrics)
+        yield from _counters(root, metrics)
 
 
 def _gauges(root: str, metrics: Metrics) -> Iterator[Metric]:
@@ -69,12 +69,18 @@ def _gauges(root: str, metrics: Metrics) -> Iterator[Metric]:
         yield gauge
 
 
-def _jobs(root: str, metrics: Metrics) -> Iterator[Metric]:
+def _counters(root: str, metrics: Metrics) -> Iterator[Metric]:
     restarts = CounterMetricFamily(
         "layerstore_restarts", "Times the actors were made anew", labels=["root"]
     )
     restarts.add_metric([root], metrics.restarts)
     yield restarts
+    requests = CounterMetricFamily(
+        "layerstore_requests", "Requests that actors have begun with", labels=["root", "kind"]
+    )
+    for kind, count in metrics.requests.items():
+        requests.add_metric([root, kind], count)
+    yield requests
     labels = ["root", "kind", "outcome"]
     jobs = CounterMetricFamily("layerstore_jobs", "Jobs done", labels=labels)
     waited = CounterMetricFamily("layerstore_job_wait_seconds", "Queued", labels=labels)
@@ -87,12 +93,21 @@ def _jobs(root: str, metrics: Metrics) -> Iterator[Metric]:
     yield from (jobs, waited, worked)
 
 
+def text(store: LayerStore) -> str:
+    """Return one scrape, in Prometheus's text format."""
+    return generate_latest(_registry_of(store)).decode()
+
+
+def _registry_of(store: LayerStore) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(StoreCollector(store))
+    return registry
+
+
 @contextlib.contextmanager
 def serve(store: LayerStore, port: int, address: str = "127.0.0.1") -> Iterator[int]:
     """Answer scrapes at `/metrics` for a `with` block, which gets the port (of 0: any free one)."""
-    registry = CollectorRegistry()
-    registry.register(StoreCollector(store))
-    server, thread = start_http_server(port, address, registry)
+    server, thread = start_http_server(port, address, _registry_of(store))
     try:
         yield server.server_port
     finally:

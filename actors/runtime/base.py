@@ -21,7 +21,7 @@ from layerstore.actors.runtime.logs import tell_request
 from layerstore.actors.runtime.mailbox import Mailbox
 from layerstore.actors.runtime.message import Done, Message
 from layerstore.actors.runtime.ref import Identity, Ref, Watch, close_descriptors
-from layerstore.actors.watching.trace import Envelope, Tracer
+from layerstore.actors.watching.trace import PENDING, Envelope, Tracer
 from layerstore.actors.watching.waiting import Glance
 from layerstore.drivers.errors import InternalError, LayerStoreError, StoreClosed, StoreRestarted
 
@@ -40,7 +40,7 @@ class Refused(Struct, frozen=True):
 def _outcome(answer: object) -> str:
     if isinstance(answer, Refused):
         return type(answer.error).__name__
-    return "pending" if isinstance(answer, pykka.Future) else "ok"
+    return PENDING if isinstance(answer, pykka.Future) else "ok"
 
 
 class BookKeeper(pykka.ThreadingActor):
@@ -62,6 +62,8 @@ class BookKeeper(pykka.ThreadingActor):
         self._handling: Envelope | None = None
         self._doing: Envelope | None = None
         """The job that it does itself, if it is one that does."""
+        self._asked: dict[str, int] = {}
+        """How often it was asked what."""
         self._promises: dict[Promise, Envelope | None] = {}
         self._continuations: dict[int, Continuation] = {}
         self._tokens = count(1)
@@ -123,6 +125,8 @@ class BookKeeper(pykka.ThreadingActor):
             return Refused(self._death)
         try:
             if message.public:
+                kind = message.__class__.__name__
+                self._asked[kind] = self._asked.get(kind, 0) + 1
                 return self.asked(message)
             self.told(message)
         except LayerStoreError as error:
@@ -160,6 +164,7 @@ class BookKeeper(pykka.ThreadingActor):
             mailbox=tuple(letter.message for letter in self.actor_inbox.letters()),
             handling=self._handling,
             promised=tuple(asked for asked in self._promises.copy().values() if asked is not None),
+            asked=self._asked.copy(),
         )
 
     # Sending and continuing

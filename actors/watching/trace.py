@@ -19,6 +19,8 @@ from layerstore.actors.watching.facts import NOTHING, facts_of
 
 CALLER = "caller"
 ANSWER = "Answer"
+PENDING = "pending"
+"""The outcome of a request whose answer comes later."""
 _MAX_SUMMARY = 200
 
 
@@ -71,6 +73,22 @@ class TraceRecord(NamedTuple):
     """`ok`, `pending` where the answer comes later, or the name of an error's class."""
     facts: Mapping[str, Any] = NOTHING
     """What a replay needs of a public request and its answer; only taken down for a journal."""
+
+
+class Took(msgspec.Struct, frozen=True, kw_only=True):
+    """A public request that was answered."""
+
+    sequence: int
+    kind: str
+    summary: str
+    actor: str
+    """Who was asked."""
+    outcome: str
+    """`ok`, or the name of an error's class."""
+    seconds: float
+    """From being asked to being answered."""
+    ago: float
+    """Seconds since it was answered."""
 
 
 Sink = Callable[[Envelope], None]
@@ -171,9 +189,13 @@ class Tracer:
             outcome,
         )
 
+    def remembered(self) -> deque[Envelope]:
+        """Return what is remembered at this moment, from any thread."""
+        return self._ring.copy()
+
     def records(self) -> list[TraceRecord]:
         """Return what is remembered, ordered by sequence number."""
-        return sorted(record_of(envelope) for envelope in self._ring.copy())
+        return sorted(record_of(envelope) for envelope in self.remembered())
 
 
 def _all_of(sinks: tuple[Sink, ...]) -> Sink | None:

@@ -8,7 +8,7 @@ on meanwhile is seen a moment ago, never half.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -37,6 +37,8 @@ class Glance(Struct, frozen=True, kw_only=True):
     handling: Envelope | None
     promised: tuple[Envelope, ...]
     """Public requests that it will answer later."""
+    asked: Mapping[str, int]
+    """How many public requests it has begun with since it was started, by class."""
     queue: tuple[Envelope, ...] = ()
     """What it keeps until somebody can do it."""
     doing: Envelope | None = None
@@ -61,6 +63,8 @@ class ActorStatus(Struct, frozen=True, kw_only=True):
     """The job that it is at, and for how long."""
     child: int | None
     """Process ID of its child, if it has one."""
+    asked: Mapping[str, int]
+    """How many public requests it has begun with since it was started, by class."""
 
 
 class PendingRequest(Struct, frozen=True, kw_only=True):
@@ -116,6 +120,7 @@ def _status(ref: Seen, glance: Glance, now: int) -> ActorStatus:
         handling=told(glance.handling),
         doing=told(glance.doing),
         child=glance.child,
+        asked=glance.asked,
     )
 
 
@@ -179,6 +184,18 @@ def _name(envelope: Envelope) -> str:
 
 def described(waiting: Waiting, request: PendingRequest) -> list[str]:
     """Return lines that say what one request waits for, and what everybody does meanwhile."""
+    lines = about_request(request)
+    others = [other for other in waiting.requests if other.sequence != request.sequence]
+    for other in others[:_SHOWN]:
+        places = "; ".join(other.waits_for) or "nothing of it is under way"
+        lines.append(f"  request {other.sequence} ({other.kind} {other.summary}): {places}")
+    if len(others) > _SHOWN:
+        lines.append(f"  and {len(others) - _SHOWN} more requests")
+    return lines + [f"  {line}" for line in about_actors(waiting)]
+
+
+def about_request(request: PendingRequest) -> list[str]:
+    """Return lines that say what one request waits for."""
     about = f"{request.kind} {request.summary}".strip()
     lines = [
         f"request {request.sequence} ({about}) has no answer from {request.actor} "
@@ -188,17 +205,17 @@ def described(waiting: Waiting, request: PendingRequest) -> list[str]:
     if not request.waits_for:
         lines.append("  nothing of it is under way")
     lines += [f"  before it came request {number}, about the same" for number in request.behind]
-    others = [other for other in waiting.requests if other.sequence != request.sequence]
-    for other in others[:_SHOWN]:
-        places = "; ".join(other.waits_for) or "nothing of it is under way"
-        lines.append(f"  request {other.sequence} ({other.kind} {other.summary}): {places}")
-    if len(others) > _SHOWN:
-        lines.append(f"  and {len(others) - _SHOWN} more requests")
+    return lines
+
+
+def about_actors(waiting: Waiting) -> list[str]:
+    """Return a line for each actor and worker that says what it does."""
+    lines = []
     for actor in waiting.actors:
         doing = actor.doing or actor.handling or "nothing"
         child = f", child {actor.child}" if actor.child is not None else ""
         lines.append(
-            f"  {actor.name}{child}: at {doing}; {actor.mailbox} in its mailbox"
+            f"{actor.name}{child}: at {doing}; {actor.mailbox} in its mailbox"
             + (f", {actor.queue} queued" if actor.queue else "")
         )
     return lines

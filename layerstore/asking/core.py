@@ -20,7 +20,7 @@ from layerstore.actors import messages as m
 from layerstore.actors.runtime.calls import Call, deadline_of
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.ref import Address
-from layerstore.actors.watching.trace import TraceRecord
+from layerstore.actors.watching.trace import Took, TraceRecord
 from layerstore.actors.watching.waiting import Waiting
 from layerstore.asking.later import Later
 from layerstore.asking.requests import HandIn, Reading, Request
@@ -113,6 +113,10 @@ class Core(ABC):
     @abstractmethod
     def waiting(self) -> Waiting:
         """Return what is under way; from any thread, whatever the actors are at."""
+
+    @abstractmethod
+    def slowest(self) -> Sequence[Took]:
+        """Return the calls that took longest in the last minute, as far as it is remembered."""
 
     @abstractmethod
     def records(self) -> Sequence[TraceRecord]:

@@ -60,6 +60,24 @@ def owned(
         leave_trash(store.root)
 
 
+@contextlib.contextmanager
+def watched(options: argparse.Namespace) -> Iterator[LayerStore]:
+    """Attach to the store that another process has open, for a `with` block, to look at it.
+
+    Raises CannotAttach where nobody has it open, or lets nobody attach; OwnersAlone as `opened`.
+    """
+    try:
+        store = LayerStore.attach(options.root)
+    except CannotAttach as error:
+        reason = f"{error.reason}, so there is nothing to see"
+        raise CannotAttach(error.root, reason) from error
+    try:
+        _check(store, options)
+        yield store
+    finally:
+        store.close(keep_mounts=True)
+
+
 def _patiently(seconds: float) -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(StoreLocked),

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from layerstore.actors.books.retained import Retained
 from layerstore.actors.runtime.logs import number_lines
-from layerstore.actors.watching.trace import TraceRecord
+from layerstore.actors.watching.trace import Took, TraceRecord
 from layerstore.actors.watching.waiting import Waiting
 from layerstore.asking.core import Core
 from layerstore.drivers.errors import InvalidMetadata, LayerStoreError
@@ -67,6 +67,13 @@ class Engine(Core):
     def workers(self) -> int:
         """See Core."""
         return self.staff.workers
+
+    def slowest(self) -> Sequence[Took]:
+        """See Core."""
+        # Only here: few ever look.
+        from layerstore.actors.watching.slowest import slowest  # noqa: PLC0415
+
+        return slowest(self.tracer.remembered())
 
     def records(self) -> Sequence[TraceRecord]:
         """See Core."""

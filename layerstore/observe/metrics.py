@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerstore.actors import messages as m
+from layerstore.actors.watching.waiting import ActorStatus
 from layerstore.drivers.errors import DriverError
 from layerstore.operations.declared import store as requests
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """One snapshot of a store; counts of jobs are since its actors were started last."""
+    """One snapshot of a store; requests and jobs are counted since its actors started last."""
 
     layers: int
     layer_bytes: int
@@ -43,6 +44,8 @@ class Metrics:
     """Jobs that wait for a worker."""
     mailboxes: Mapping[str, int]
     """Messages that each actor has not begun with."""
+    requests: Mapping[str, int]
+    """What the actors were asked, by callers and for figures as these, by class."""
     jobs: tuple[m.JobTally, ...]
     """By kind and outcome."""
     restarts: int
@@ -55,6 +58,7 @@ def measure(core: Core) -> Metrics:
     mounts = core.ask(requests.mounts())
     images: list[object] = core.call(core.actors.images, m.ListImages())
     pool: m.PoolFacts = core.call(core.actors.pool, m.PoolStatus())
+    actors = core.waiting().actors
     return Metrics(
         layers=len(layers),
         layer_bytes=sum(layer.diff_size for layer in layers.values()),
@@ -67,10 +71,19 @@ def measure(core: Core) -> Metrics:
         idle_workers=pool.idle,
         running_jobs=pool.running,
         queued_jobs=pool.queued,
-        mailboxes={actor.name: actor.mailbox for actor in core.waiting().actors},
+        mailboxes={actor.name: actor.mailbox for actor in actors},
+        requests=requests_of(actors),
         jobs=pool.jobs,
         restarts=core.generation,
     )
+
+
+def requests_of(actors: Iterable[ActorStatus]) -> Mapping[str, int]:
+    """Return how often actors were asked what, together."""
+    found: Counter[str] = Counter()
+    for actor in actors:
+        found.update(actor.asked)
+    return dict(found)
 
 
 def _entries(path: str) -> int:

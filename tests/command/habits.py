@@ -78,6 +78,7 @@ HABITS = {
     "system df": _habit("", "--format -v --verbose"),
     "system prune": _habit("", "", "-a --all --filter -f --force --volumes"),
     "tag": _habit("app:1 app:2", ""),
+    "top": _habit("web", ""),
 }  # fmt: skip
 
 BEFORE = _habit(

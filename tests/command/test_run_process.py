@@ -17,7 +17,7 @@ import pytest
 from layerstore.drivers.root.lock import RootLock
 from layerstore.drivers.system.proc_children import children_of
 from tests.command.fixtures import Run, nothing_left
-from tests.command.test_shell import Terminal
+from tests.command.terminal import Terminal
 from tests.support.busybox import NAME
 from tests.support.processes import wait_until_handled
 

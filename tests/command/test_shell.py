@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import pytest
 
 from layerstore.command import main
 from tests.command.fixtures import Run
-from tests.command.terminal import drawn
+from tests.command.terminal import Terminal, drawn
 from tests.support.archives import NAME
 
 
@@ -84,36 +81,6 @@ def test_fish_completes(shell: Path) -> None:
         check=True,
     )
     assert [set(line.split()) for line in done.stdout.splitlines()] == [names for _, names in LINES]
-
-
-class Terminal:
-    """A program on a terminal, for somebody who reads what is on the screen."""
-
-    def __init__(self, command: list[str]) -> None:
-        ours, theirs = pty.openpty()
-        self._screen = ours
-        self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-        )
-        os.close(theirs)
-        self.shown = ""
-
-    def type(self, keys: str) -> None:
-        os.write(self._screen, keys.encode())
-
-    def wait_for(self, text: str, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while text not in self.shown:
-            left = deadline - time.monotonic()
-            assert left > 0, self.shown
-            ready, _, _ = select.select([self._screen], [], [], left)
-            if ready:
-                self.shown += os.read(self._screen, 4096).decode(errors="replace")
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._screen)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ _FOR_OTHERS = {
     "asyncio",
     "argcomplete",
     "layerstore.api.aio",
+    "layerstore.command.systemd",
     "layerstore.command.verbs.run",
     "layerstore.drivers.graph.overlay2",
     "layerstore.drivers.upkeep.check",

@@ -19,6 +19,7 @@ Verbs: TypeAlias = dict[str, tuple[str, Adder]]
 EXAMPLES = "examples:\n"
 _WIDTH = 78
 _MOST_SECONDS = 1e9
+_LEAST_SECONDS = 0.1
 
 
 def add_verb(
@@ -62,6 +63,14 @@ def seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from error
     if not 0 <= found <= _MOST_SECONDS:
         raise argparse.ArgumentTypeError(f"{text!r} seconds are not between 0 and 10^9")
+    return found
+
+
+def some_seconds(text: str) -> float:
+    """Read a number of seconds, 0.1 to 10^9."""
+    found = seconds(text)
+    if found < _LEAST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} seconds are less than {_LEAST_SECONDS:g}")
     return found
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from layerstore.command.parsing import grammar
 from layerstore.command.parsing.grammar import Commands, Verbs, add_verb
+
+_INTERVAL_SECONDS = 2.0
 
 
 def _add_du(commands: Commands, about: str) -> None:
@@ -130,6 +133,103 @@ def _add_serve(commands: Commands, about: str) -> None:
     )
 
 
+def _add_metrics(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import figures
+
+    parser = add_verb(
+        commands,
+        "metrics",
+        figures.metrics,
+        about,
+        details="""
+        Where a program has the store open, these are its figures. Requests and jobs are counted
+        since it was opened, so of a store that nobody has open there are hardly any.
+        """,
+        examples="""
+        layerstore metrics
+        layerstore metrics --format '{{.Name}} {{.Of}} {{.Value}}'
+        """,
+    )
+    parser.add_argument(
+        "--prometheus",
+        action="store_true",
+        help="print Prometheus's text format; needs layerstore[prometheus]",
+    )
+    grammar.add_forms(parser, figures.FIGURES.titles)
+
+
+def _add_waiting(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import figures
+
+    parser = add_verb(
+        commands,
+        "waiting",
+        figures.waiting,
+        about,
+        details="""
+        Of the store that another process has open: every call without an answer, what of it is
+        under way, and where, then what each actor and worker is at. Calls are known only where the
+        store is traced, as it is unless its owner has turned that off.
+        """,
+        examples="""
+        layerstore waiting || echo "nobody has it open"
+        layerstore waiting --format '{{.Kind}} {{.Seconds}}' || echo "nobody has it open"
+        """,
+        opens=False,
+    )
+    grammar.add_forms(parser, figures.WAITING.titles)
+
+
+class _NoContainer(argparse.Action):
+    """What docker's users type after top."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: Any, words: Any, *_more: Any) -> None:
+        if words:
+            parser.exit(2, f"{parser.prog}: {words[0]}: what runs in a layer, ps shows\n")
+
+
+def _add_top(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs.top import top
+
+    parser = add_verb(
+        commands,
+        "top",
+        top,
+        about,
+        details="""
+        Of the store that another process has open: jobs that run and wait, how many messages each
+        actor has before it and what it is at, requests and jobs in a second by kind, and the calls
+        that take longest: those under way, and those of the last minute. Calls are known only where
+        the store is traced. It is drawn until q or Ctrl-C is typed; where the output is no
+        terminal, one below the other.
+        """,
+        examples="""
+        layerstore top --once || echo "nobody has it open"
+        layerstore top -n 2 --interval 0.5 > top.txt || echo "nobody has it open"
+        """,
+        opens=False,
+    )
+    parser.add_argument(
+        "--interval",
+        type=grammar.some_seconds,
+        default=_INTERVAL_SECONDS,
+        metavar="SECONDS",
+        help="from one look to the next (default: %(default)g)",
+    )
+    parser.add_argument("container", nargs="*", action=_NoContainer, help=argparse.SUPPRESS)
+    often = parser.add_mutually_exclusive_group()
+    often.add_argument(
+        "-n",
+        "--iterations",
+        type=grammar.whole_number,
+        metavar="N",
+        help="end after that many (default: never)",
+    )
+    often.add_argument(
+        "--once", dest="iterations", action="store_const", const=1, help="the same as -n 1"
+    )
+
+
 def _complete(parser: argparse.ArgumentParser) -> None:
     # What a crash left is to be told before an open tidies it up.
     parser.set_defaults(recover=False)
@@ -141,6 +241,9 @@ STORE_VERBS: Verbs = {
     "du": ("Tell what takes how much disk", _add_du),
     "info": ("Tell about the store and its driver", _add_info),
     "check": ("Compare the disk with the metadata", _add_check),
+    "metrics": ("Print figures of what a store holds and does", _add_metrics),
+    "waiting": ("Tell which calls wait for what", _add_waiting),
+    "top": ("Watch what a store does", _add_top),
     "serve": ("Keep the store open for others", _add_serve),
     "repair": ("Repair what check finds, losing nothing", _add_repair),
 }

@@ -17,7 +17,7 @@ from layerstore.actors import messages as m
 from layerstore.actors.runtime.calls import call
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.ref import Address
-from layerstore.actors.watching.trace import TraceRecord
+from layerstore.actors.watching.trace import Took, TraceRecord
 from layerstore.actors.watching.waiting import Waiting
 from layerstore.asking.core import Core
 from layerstore.drivers.errors import (
@@ -177,6 +177,11 @@ class AttachedCore(Core):
         """See Core."""
         waiting: Waiting = self._look("waiting")
         return waiting
+
+    def slowest(self) -> Sequence[Took]:
+        """See Core."""
+        calls: list[Took] = self._look("slowest")
+        return calls
 
     def records(self) -> Sequence[TraceRecord]:
         """See Core."""

@@ -175,6 +175,7 @@ class Connection:
         found: dict[str, Callable[[], Any]] = {
             "faults": lambda: [to_wire(fault, "the store") for fault in engine.faults],
             "waiting": engine.waiting,
+            "slowest": engine.slowest,
             "trace": engine.records,
             "generation": lambda: engine.generation,
         }

@@ -34,7 +34,7 @@ from typing import Any, Literal, NamedTuple, NewType
 import msgspec
 
 from layerstore.actors import messages as m
-from layerstore.actors.watching.trace import TraceRecord
+from layerstore.actors.watching.trace import Took, TraceRecord
 from layerstore.actors.watching.waiting import Waiting
 from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.errors import LimitExceeded, Wire
@@ -62,6 +62,7 @@ SHARED: dict[str, type[m.Message]] = {
 LOOKS: dict[str, Any] = {
     "faults": list[Wire],
     "waiting": Waiting,
+    "slowest": list[Took],
     "trace": list[TraceRecord],
     "generation": int,
 }

@@ -52,6 +52,7 @@ VERBS = {
     "checkpoint": _NO_DAEMON,
     "compose": "layerstore run runs one command; what starts several is beyond it",
     "config": _NO_SWARM,
+    "container top": f"{_NO_DAEMON}, whose processes ps shows",
     "container prune": "layerstore prune --rw removes read-write layers that are not mounted, too",
     "context": "there is no daemon to choose: --root DIR, or LAYERSTORE_ROOT, chooses a store",
     "events": "layerstore --trace FILE COMMAND writes what is done, layerstore trace FILE shows it",
@@ -83,7 +84,6 @@ VERBS = {
     "system dial-stdio": "there is no daemon to talk to",
     "system prune": "layerstore prune removes images and layers that nobody needs, with --rw also "
     "read-write layers that are not mounted",
-    "top": _NO_DAEMON,
     "trust": f"{_NO_REGISTRY}, and every blob of an archive is checked against its digest",
     "unpause": _NO_DAEMON,
     "update": _NO_DAEMON,
