@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,10 +38,13 @@ class Manager:
             self.socket.bind(str(listens_at))
             self.socket.listen(5)
 
-    def start(self, words: Sequence[str], more: Mapping[str, str]) -> subprocess.Popen[str]:
-        """Start the service."""
+    @contextlib.contextmanager
+    def service(
+        self, words: Sequence[str], more: Mapping[str, str]
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start the service; it is killed in the end."""
         given = [] if self.socket is None else [self.socket.fileno()]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", _START, str(given[0]) if given else "none", *words],
             env={**os.environ, "NOTIFY_SOCKET": self.address, **more},
             pass_fds=given,
@@ -48,6 +52,11 @@ class Manager:
             stderr=subprocess.PIPE,
             text=True,
         )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def hears(self) -> list[str]:
         """Return what the service says next."""

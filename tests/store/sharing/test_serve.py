@@ -34,8 +34,10 @@ def serving(arguments: list[str], driver_name: str) -> Iterator[subprocess.Popen
         assert it.stdout is not None
         line = it.stdout.readline()
         assert line == f"{arguments[1]} is open, with {driver_name}, by process {it.pid}\n"
-        yield it
-        it.kill()
+        try:
+            yield it
+        finally:
+            it.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -99,7 +101,7 @@ def test_the_units_of_the_documentation_make_a_store_that_is_started_when_it_is_
     place = root_dir / "layerstore/socket"
     with Manager(place, abstract=True) as systemd:
         waits = in_thread(client, outcomes)
-        with systemd.start([*_COMMAND, *words], {"WATCHDOG_USEC": "200000"}) as process:
+        with systemd.service([*_COMMAND, *words], {"WATCHDOG_USEC": "200000"}) as process:
             said = systemd.hears()
             assert [fact.partition("=")[0] for fact in said] == ["READY", "STATUS"]
             waits.join(60)
