@@ -5,6 +5,7 @@ Owns what is looked at: little, so that looking slows nobody, however much a sto
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING
 from layerstore.actors import messages as m
 from layerstore.actors.watching.trace import Took
 from layerstore.actors.watching.waiting import Waiting
+from layerstore.drivers.errors import CallTimeout, StoreRestarted
 from layerstore.observe.metrics import requests_of
 
 if TYPE_CHECKING:
     from layerstore.asking.core import Core
 
+_PATIENCE = 0.5
+"""Seconds that the pool has for its answer."""
 _OWN = m.PoolStatus.__name__
 """What is asked to look, which isn't what is looked for."""
 
@@ -30,7 +34,8 @@ class Activity:
     """Seconds of the monotonic clock."""
     restarts: int
     """How often the actors were made anew; what is counted begins again with that."""
-    pool: m.PoolFacts
+    pool: m.PoolFacts | None
+    """None where it doesn't answer."""
     waiting: Waiting
     slowest: Sequence[Took]
     """Of the last minute."""
@@ -51,10 +56,13 @@ class Rate:
 
 
 def look_at(core: Core) -> Activity:
-    """Look at a store. Raises StoreClosed, CallTimeout."""
+    """Look at a store, whatever its actors are at. Raises StoreClosed, CallTimeout."""
+    pool: m.PoolFacts | None = None
+    with contextlib.suppress(CallTimeout, StoreRestarted):
+        pool = core.call(core.actors.pool, m.PoolStatus(), _PATIENCE)
     return Activity(
         restarts=core.generation,
-        pool=core.call(core.actors.pool, m.PoolStatus()),
+        pool=pool,
         waiting=core.waiting(),
         slowest=[call for call in core.slowest() if call.kind != _OWN],
         at=time.monotonic(),
@@ -74,7 +82,9 @@ def request_rates(before: Activity, now: Activity) -> list[Rate]:
 
 
 def job_rates(before: Activity, now: Activity) -> list[Rate]:
-    """Return the rates of jobs by kind, the highest first."""
+    """Return the rates of jobs by kind, the highest first; none where the pool didn't answer."""
+    if before.pool is None or now.pool is None:
+        return []
     seconds, known = _since(before, now)
     tallied = _tallies(before) if known else {}
     kinds: dict[str, list[tuple[bool, int, float, float]]] = {}
@@ -104,9 +114,8 @@ def _since(before: Activity, now: Activity) -> tuple[float, bool]:
 
 
 def _tallies(activity: Activity) -> Mapping[tuple[str, str], tuple[int, float, float]]:
-    return {
-        (job.kind, job.outcome): (job.count, job.waited, job.worked) for job in activity.pool.jobs
-    }
+    jobs = activity.pool.jobs if activity.pool is not None else ()
+    return {(job.kind, job.outcome): (job.count, job.waited, job.worked) for job in jobs}
 
 
 def _highest_first(found: Sequence[Rate]) -> list[Rate]:

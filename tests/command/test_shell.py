@@ -44,6 +44,7 @@ LINES = [
     ("layerstore run --network h", {"host"}),
     ("layerstore run test:1 test", set()),
     ("layerstore completion fi", {"fish"}),
+    ("layerstore top --on", {"--once"}),
 ]
 
 

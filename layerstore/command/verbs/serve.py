@@ -44,11 +44,11 @@ def _serve(store: LayerStore, systemd: Systemd) -> None:
         systemd.tell("READY=1", f"STATUS={root} is open, with {store.driver_name}")
         while True:
             wait(systemd.wants_signs)
-            if systemd.wants_signs is not None and _answers(store, systemd.wants_signs):
+            if systemd.wants_signs is not None and answers(store, systemd.wants_signs):
                 systemd.tell("WATCHDOG=1")
 
 
-def _answers(store: LayerStore, seconds: float) -> bool:
+def answers(store: LayerStore, seconds: float) -> bool:
     """Whether the store's actors answer; where they don't, systemd has it started again."""
     try:
         store.core.call(store.core.actors.pool, m.PoolStatus(), seconds)

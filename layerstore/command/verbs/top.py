@@ -54,11 +54,13 @@ def _heading(store: LayerStore, now: Activity) -> Iterator[str]:
     who = f"process {owner.pid}, layerstore {owner.version}" if owner is not None else ""
     yield escaped(f"{store.root}, {store.driver_name}, {who}   {time.strftime('%H:%M:%S')}")
     pool = now.pool
-    yield (
-        f"jobs: {pool.running} running, {pool.queued} queued; "
-        f"workers: {pool.workers}, {pool.idle} of them idle; "
-        f"calls under way: {len(now.waiting.requests)}; restarts: {now.restarts}"
-    )
+    jobs = "the pool doesn't answer"
+    if pool is not None:
+        jobs = (
+            f"jobs: {pool.running} running, {pool.queued} queued; "
+            f"workers: {pool.workers}, {pool.idle} of them idle"
+        )
+    yield f"{jobs}; calls under way: {len(now.waiting.requests)}; restarts: {now.restarts}"
 
 
 def _actors(now: Activity) -> str:

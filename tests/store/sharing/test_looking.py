@@ -15,12 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from layerstore import InvalidTar, LayerStore, MountDoesNotExist
 from layerstore.actors.watching.slowest import slowest
 from layerstore.actors.watching.trace import Tracer
+from layerstore.command.verbs.serve import answers
 from layerstore.observe.activity import job_rates, look_at, request_rates
 from tests.command.fixtures import Run
 from tests.command.terminal import Terminal
 from tests.store.sharing.test_commands import owner
 from tests.support.tars import layer_tar
-from tests.support.waiting import wait_until
+from tests.support.waiting import held, in_thread, wait_until
 
 __all__ = ["owner"]
 
@@ -114,6 +115,21 @@ def test_rates_are_what_was_done_between_two_looks(owner: LayerStore) -> None:
     assert job_rates(now, replace(now, at=now.at + 1)) == []
     anew = replace(now, restarts=1, at=now.at + 1)  # then all that is counted is new
     assert {rate.kind: rate.a_second for rate in job_rates(now, anew)}["CreateMount"] == 3
+
+
+def test_where_an_actor_hangs_it_is_seen_all_the_same(owner: LayerStore, run: Run) -> None:
+    (pool,) = owner._core.actors.pool._identity.keepers
+    hangs = held(pool, "asked")
+    try:
+        hung = in_thread(owner.metrics, [])
+        assert hangs.inside.wait(60)
+        assert "pool: at PoolStatus for " in run("waiting")
+        assert "the pool doesn't answer; calls under way: " in run("top", "--once")
+        assert not answers(owner, 0.1)
+    finally:
+        hangs.go_on.set()
+    hung.join(60)
+    assert answers(owner, 60)
 
 
 def test_the_slowest_calls_are_those_of_the_last_minute_whenever_they_were_answered() -> None:
