@@ -41,7 +41,7 @@ def is_called(kept: socket.socket) -> bool:
     return True
 
 
-@pytest.mark.parametrize("engine", ["thread", "process"])
+@pytest.mark.parametrize("engine", ["thread", pytest.param("process", marks=pytest.mark.thorough)])
 def test_an_owner_takes_it_over_and_leaves_it(
     root_dir: Path, place: Path, kept: socket.socket, engine: EngineKind
 ) -> None:

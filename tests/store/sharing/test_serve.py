@@ -40,7 +40,9 @@ def serving(arguments: list[str], driver_name: str) -> Iterator[subprocess.Popen
             it.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.thorough)]
+)
 def test_a_served_store_outlives_its_clients_and_ends_cleanly_by_a_signal(
     serving: subprocess.Popen[str],
     run: Run,
