@@ -50,6 +50,8 @@ class Engine(Core):
         `find` is called again when an actor has died. Raises what it raises.
         """
         number_lines()
+        self.since = time.monotonic()
+        """When it was begun, in seconds of the monotonic clock."""
         super().__init__(disk, config, references_from=outliving.references_from)
         self.staff = staff
         self.tracer = staff.tracer

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from layerstore.command.output.rows import Listing
-from layerstore.command.output.tables import human_size, short, table
+from layerstore.command.output.tables import human_duration, human_size, short, table
 from layerstore.command.output.templates import Template
 from layerstore.command.verbs.listings import print_json
 from layerstore.drivers.errors import DriverError
@@ -150,7 +150,8 @@ def _owner(store: LayerStore) -> dict[str, str]:
     owner = store.owner
     if owner is None:
         return {}
-    return {"Owner": f"process {owner.pid}, layerstore {owner.version}"}
+    since = human_duration(owner.open_for).lower()
+    return {"Owner": f"process {owner.pid}, layerstore {owner.version}, for {since}"}
 
 
 def _field(key: str) -> str:

@@ -137,6 +137,7 @@ def described(engine: Engine, driver_reason: str) -> Owner:
         limits=config.limits,
         confine=config.confine,
         workers=engine.workers,
+        open_for=time.monotonic() - engine.since,
     )
 
 

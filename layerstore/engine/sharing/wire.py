@@ -100,6 +100,8 @@ class Owner:
     limits: Limits = field(default_factory=Limits)
     confine: Confine
     workers: int
+    open_for: float
+    """Seconds for which it has had the root open."""
 
 
 class Answer(NamedTuple):

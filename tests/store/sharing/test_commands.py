@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def test_info_tells_whose_store_it_is(owner: LayerStore, run: Run) -> None:
     assert owner.owner is None
     facts = json.loads(run("info", "--json"))
     assert facts["Owner"].startswith(f"process {os.getpid()}, layerstore ")
+    assert re.search(r", for (less than a|[0-9]+) seconds?$", facts["Owner"])
 
 
 @pytest.mark.parametrize(
