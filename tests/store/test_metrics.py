@@ -67,7 +67,6 @@ def test_prometheus_scrapes_them(store: LayerStore) -> None:
         assert scrape(port) == {("layerstore_up", ""): 0.0}
 
 
-@INSIDE
 def test_spans_are_the_tree_of_what_a_call_led_to(store: LayerStore) -> None:
     exporter = InMemorySpanExporter()
     with spans(store, SimpleSpanProcessor(exporter)):
@@ -103,7 +102,6 @@ def root_of(span: ReadableSpan, by_id: dict[int, ReadableSpan]) -> ReadableSpan:
     return span
 
 
-@INSIDE
 def test_a_watcher_that_fails_ends_nothing(
     store: LayerStore, caplog: pytest.LogCaptureFixture
 ) -> None:
