@@ -26,6 +26,7 @@ from layerstore.actors.books.layers import MAX_DEPTH
 from tests.conftest import OpenStore
 from tests.support.homes import directories_of
 from tests.support.tars import layer_tar, many_files
+from tests.support.ways.fixtures import WAYS
 
 NO_LAYER = "sha256:" + "0" * 64
 
@@ -215,6 +216,7 @@ def test_layers_survive_reopening_without_references(open_store: OpenStore) -> N
     assert len(store.release(again)) == 2
 
 
+@pytest.mark.ways(*WAYS, why="a tar goes another way to the owner from each", variants=5)
 @pytest.mark.parametrize("kind", ["path", "descriptor", "file", "stream", "region"])
 def test_a_tar_may_come_from(kind: str, store: LayerStore, tmp_path: object) -> None:
     tar = many_files(30)

@@ -1,9 +1,9 @@
 """In which ways a test runs: all of what is public, and by default in one.
 
 Owns the fixtures, the marker and the option for it. A test whose fixtures are `every_way` runs in
-all ways with `--thorough` (beyond the first with one graph driver, by turns, and a few of many
-variants), or in those that `--ways` names; by default in the first alone. What is marked `ways`
-runs in these only, for the reason that the marker gives.
+all ways with `--thorough` (beyond the first one of its variants), or in those that `--ways` names;
+by default in the first alone. What is marked `ways` runs in these only, for the reason that the
+marker gives, and in as many variants as that says.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from tests.support.ways.owners import Owners
 
 WAYS: tuple[Way, ...] = ("thread", "process", "attached")
 _FIRST: Way = "thread"
-_VARIANTS = 2
-"""Of a test, in each of the other ways."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "ways(way, ..., why=reason): runs where a store is had in one of these ways only"
+        "markers",
+        "ways(way, ..., why=reason, variants=1): runs where a store is had in one of these ways"
+        " only, and in those beyond the first so many of its variants",
     )
 
 
@@ -115,7 +115,16 @@ def _too_many(items: list[pytest.Item]) -> set[pytest.Item]:
             variants[item.nodeid.partition("[")[0], _way_of(item)].append(item)
     left_out: set[pytest.Item] = set()
     for group in variants.values():
-        group.sort(key=lambda item: dice(item.nodeid))
-        kept = {without_driver(item.nodeid): item for item in group}
-        left_out.update(set(group) - set(list(kept.values())[:_VARIANTS]))
+        group.sort(key=lambda item: (_is_thorough(item), dice(item.nodeid)))
+        kept = {without_driver(item.nodeid): item for item in reversed(group)}
+        left_out.update(set(group) - set(list(kept.values())[-_variants(group[0]) :]))
     return left_out
+
+
+def _is_thorough(item: pytest.Item) -> bool:
+    return item.get_closest_marker("thorough") is not None
+
+
+def _variants(item: pytest.Item) -> int:
+    mark = item.get_closest_marker("ways")
+    return 1 if mark is None else int(mark.kwargs.get("variants", 1))
