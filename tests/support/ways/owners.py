@@ -81,6 +81,7 @@ class Owners:
                 pass_fds=[theirs.fileno()],
                 cwd=_REPOSITORY,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # an interrupt of the tests is theirs alone
                 check=True,
             )
         asked: Connection[Any, Any] = Connection(ours.detach())
