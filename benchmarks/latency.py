@@ -132,7 +132,7 @@ def _repeat(taken: list[float], act: Callable[[], None]) -> None:
 
 def _print(times: Times) -> None:
     print("\np50 and p99 of calls, and how often what `thread` takes", flush=True)
-    print(f"  {'':17}" + "".join(f"{way:>34}" for way in WAYS))
+    print(f"  {'':17}" + "".join(f"{way:>36}" for way in WAYS))
     for busy in _BUSY:
         print("  idle" if not busy else f"  {busy} busy thread{'s' * (busy > 1)}")
         for kind in (_GET, _CREATE, _MOUNT, _RELEASE):
@@ -140,7 +140,7 @@ def _print(times: Times) -> None:
             line = f"    {kind:15}"
             for way in WAYS:
                 for here, there in zip(_cuts(times[busy, kind, way]), first, strict=True):
-                    line += f"{in_units(here)} {here / there:4.1f}x"
+                    line += f"{in_units(here)} {here / there:5.2f}x"
             print(line + _aim(times, busy, kind))
     for way in WAYS[1:]:
         more = (_cuts(times[0, _GET, way])[0] - _cuts(times[0, _GET, WAYS[0]])[0]) / 2
