@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    os.environ.pop("PYTEST_ADDOPTS", None)  # it isn't for runs of pytest that a test starts
     # A shell has what it runs in the background ignore this, and all that is started from there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -34,6 +34,7 @@ from tests.actors.dying import ACTORS, hit
 from tests.conftest import OpenStore
 from tests.support.figures import Tell
 from tests.support.homes import directories_of
+from tests.support.options import amount_of
 from tests.support.tars import layer_tar, many_files
 
 _THREADS = 4
@@ -49,7 +50,7 @@ pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1800)]
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "dying_round" in metafunc.fixturenames:
-        rounds = metafunc.config.getoption("--dying-rounds")
+        rounds = amount_of(metafunc.config, "--dying-rounds")
         metafunc.parametrize("dying_round", range(rounds))
 
 

@@ -18,6 +18,7 @@ from tests.docker.api import Docker
 from tests.docker.content import base_tar
 from tests.docker.facts import Facts, ask_docker, ask_store, check_disk, check_same
 from tests.docker.root import DOCKERS_DRIVERS, DockerRoot, control_groups, need_dockerd
+from tests.support.options import AmountOf
 from tests.tar.corpus.builder import directory, file, link, tar
 
 pytestmark = [pytest.mark.root, pytest.mark.thorough, pytest.mark.timeout(300)]
@@ -250,7 +251,7 @@ def root(request: pytest.FixtureRequest, base_directory: Path) -> Iterator[Docke
 
 
 def test_both_agree_after_every_turn_on_one_root(
-    root: DockerRoot, request: pytest.FixtureRequest
+    root: DockerRoot, amount: AmountOf, request: pytest.FixtureRequest
 ) -> None:
     seed = request.config.getoption("--docker-seed")
     game = Game(root, seed)
@@ -259,7 +260,7 @@ def test_both_agree_after_every_turn_on_one_root(
         docker.import_tar(base_tar(), "base:1")
     try:
         before = None
-        for _ in range(request.config.getoption("--docker-rounds")):
+        for _ in range(amount("--docker-rounds")):
             with root.docker() as docker:
                 if before is not None:
                     check_same(ask_docker(docker, save=True), before)

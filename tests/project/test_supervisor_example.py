@@ -19,6 +19,7 @@ from layerstore import LayerStore
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.proc_children import children_of
 from tests.support.archives import as_tar, docker_archive
+from tests.support.options import AmountOf
 from tests.support.processes import ends
 from tests.support.tars import Content, layer_tar
 
@@ -115,9 +116,9 @@ def test_sigterm_ends_it_in_good_order(runs: Runs) -> None:
     assert runs.done() == {"short"}
 
 
-def test_all_jobs_are_done_whatever_is_killed(runs: Runs, request: pytest.FixtureRequest) -> None:
-    killed_runs = request.config.getoption("--killed-runs")
-    wanted = request.config.getoption("--supervised-jobs")
+def test_all_jobs_are_done_whatever_is_killed(runs: Runs, amount: AmountOf) -> None:
+    killed_runs = amount("--killed-runs")
+    wanted = amount("--supervised-jobs")
     dice = random.Random(20)  # noqa: S311 - the same numbers in each run
     names = [f"job{number}" for number in range(wanted)]
     jobs = [job(name, f"echo {name} > /made; cat /made") for name in names]

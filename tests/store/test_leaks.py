@@ -22,6 +22,7 @@ from layerstore import DriverError, LayerStore
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.proc_children import children_of
 from tests.support.figures import Tell
+from tests.support.options import AmountOf
 from tests.support.tars import layer_tar, many_files
 
 _THREADS = 4
@@ -173,9 +174,9 @@ def check(samples: list[Sample], cycles: int) -> None:
 
 
 def test_mount_cycles(
-    small_store: LayerStore, others: Others, request: pytest.FixtureRequest, tell: Tell
+    small_store: LayerStore, others: Others, amount: AmountOf, tell: Tell
 ) -> None:
-    cycles = request.config.getoption("--leak-cycles")
+    cycles = amount("--leak-cycles")
     base = small_store.register(layer_tar({"a": b"1"})).chain_id
 
     def cycle(number: int) -> None:
@@ -188,9 +189,9 @@ def test_mount_cycles(
 
 
 def test_register_and_stream_cycles(
-    small_store: LayerStore, others: Others, request: pytest.FixtureRequest, tell: Tell
+    small_store: LayerStore, others: Others, amount: AmountOf, tell: Tell
 ) -> None:
-    cycles = request.config.getoption("--leak-cycles") // 10
+    cycles = amount("--leak-cycles") // 10
     kept = small_store.register(many_files(20))
 
     def cycle(number: int) -> None:

@@ -16,6 +16,7 @@ import pytest
 import layerstore
 from layerstore import LayerStore
 from layerstore.drivers.system.mountinfo import mount_points
+from tests.support.options import amount_of
 from tests.support.tars import many_files
 from tests.support.ways.opening import Opening
 
@@ -26,8 +27,9 @@ CREATORS = 4
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stress_round" in metafunc.fixturenames:
-        rounds = metafunc.config.getoption("--stress-rounds")
-        metafunc.parametrize("stress_round", range(rounds))
+        rounds = range(1, amount_of(metafunc.config, "--stress-rounds"))
+        more = (pytest.param(number, marks=pytest.mark.thorough) for number in rounds)
+        metafunc.parametrize("stress_round", [0, *more])
 
 
 @pytest.mark.root

@@ -5,6 +5,10 @@ all of them are wanted. Left out are those marked `thorough`, and all but one of
 that differ only by the graph driver (and by confinement), unless they are marked `each_driver`;
 which one stays differs from test to test, and is the same in every run. Of what is marked
 `sampled(n)` about one in n is tried.
+
+`--rest` is for after a run without any of these options: it has what that left out, and again those
+that try more now, which are those that take `amount` or `points` and hypothesis's. So nothing else
+may depend on how much is wanted but these, and `durability`, which `--durable` settles.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import os
 import re
 import zlib
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import pytest
@@ -21,6 +26,7 @@ from hypothesis import HealthCheck, settings
 from layerstore.drivers.graph.choose import PREFERENCE
 
 Points = Literal["few", "many", "all"]
+AmountOf = Callable[[str], int]
 _DRIVERS = "|".join(map(re.escape, sorted(PREFERENCE, key=len, reverse=True)))
 _VARIANT = re.compile(rf"({_DRIVERS})(-confined|-free)?(?![\w.])")
 
@@ -37,7 +43,6 @@ AMOUNTS = {
     "--docker-rounds": Amount(2, 6, "turns of dockerd and layerstore on one root"),
     "--dying-rounds": Amount(1, 3, "rounds in which parts die at random under load"),
     "--examples": Amount(30, 500, "tars that each property is tried on"),
-    "--fuzz-seconds": Amount(10, 10, "seconds for which each target is fuzzed"),
     "--history-rounds": Amount(2, 10, "concurrent histories of each kind"),
     "--history-steps": Amount(320, 3_000, "steps of random histories, all in all"),
     "--hostile-entries": Amount(5_000, 500_000, "entries of a layer with very many"),
@@ -54,11 +59,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--thorough", action="store_true", help="all that there is, as CI does: some 16 minutes"
     )
     group.addoption(
+        "--rest",
+        action="store_true",
+        help="what --thorough adds to a run without it, as CI does after that",
+    )
+    group.addoption(
+        "--durable", action="store_true", help="wait for the disk, as stores do by default"
+    )
+    group.addoption(
         "--all-points",
         action="store_true",
         help="kill and fail calls at every point, however long that takes",
     )
     group.addoption("--docker-seed", type=int, default=1, help="seed of the turns with dockerd")
+    group.addoption(
+        "--fuzz-seconds", type=int, default=10, help="seconds for which each target is fuzzed"
+    )
     for name, amount in AMOUNTS.items():
         group.addoption(
             name,
@@ -69,15 +85,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    thorough = is_thorough(config)
-    for name, amount in AMOUNTS.items():
-        if config.getoption(name) is None:
-            value = amount.thorough if thorough else amount.by_default
-            setattr(config.option, name.removeprefix("--").replace("-", "_"), value)
     # What a change is judged by should not hang on luck; elsewhere every run looks at others.
     settings.register_profile(
         "examples",
-        max_examples=config.getoption("--examples"),
+        max_examples=amount_of(config, "--examples"),
         derandomize="CI" in os.environ,
         deadline=None,
         suppress_health_check=list(HealthCheck),
@@ -87,7 +98,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def is_thorough(config: pytest.Config) -> bool:
     """Whether everything is wanted."""
-    return bool(config.getoption("--thorough") or config.getoption("--all-points"))
+    return any(config.getoption(name) for name in ("--thorough", "--rest", "--all-points"))
+
+
+def amount_of(config: pytest.Config, name: str) -> int:
+    """How many are wanted of what an option counts."""
+    given: int | None = config.getoption(name)
+    if given is not None:
+        return given
+    return AMOUNTS[name].thorough if is_thorough(config) else AMOUNTS[name].by_default
+
+
+@pytest.fixture(scope="session")
+def amount(pytestconfig: pytest.Config) -> AmountOf:
+    """A function that takes an option's name and says how many are wanted."""
+    return lambda name: amount_of(pytestconfig, name)
 
 
 @pytest.fixture(scope="session")
@@ -101,15 +126,34 @@ def points(request: pytest.FixtureRequest) -> Points:
 @pytest.fixture(scope="session")
 def durability(request: pytest.FixtureRequest) -> str:
     """How stores are opened: as by default, or without waiting for the disk where time counts."""
-    return "durable" if is_thorough(request.config) else "relaxed"
+    durable = is_thorough(request.config) or request.config.getoption("--durable")
+    return "durable" if durable else "relaxed"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     named = any("::" in argument for argument in config.args)  # whoever wants just these gets them
-    if named or is_thorough(config):
+    rest = config.getoption("--rest")
+    if named or (is_thorough(config) and not rest):
         return
-    left_out = {item for item in items if item.get_closest_marker("thorough")}
+    left_out = _left_out(items)
+    if rest:
+        left_out = {item for item in items if item not in left_out and not _grows(item)}
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
+
+
+def _grows(item: pytest.Item) -> bool:
+    """Whether a test tries more where more is wanted."""
+    by_number = {"amount", "points"} & set(getattr(item, "fixturenames", ()))
+    return bool(by_number) or hasattr(getattr(item, "obj", None), "hypothesis")
+
+
+def _left_out(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return what is left out by default."""
+    never = ("thorough", "beyond")
+    left_out = {item for item in items if any(map(item.get_closest_marker, never))}
     variants: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         if item not in left_out and not item.get_closest_marker("each_driver"):
@@ -119,9 +163,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         runnable = [item for item in group if not item.get_closest_marker("skip")] or group
         kept = None if name in unsampled else runnable[dice(name) % len(runnable)]
         left_out.update(item for item in group if item is not kept)
-    if left_out:
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=list(left_out))
+    return left_out
 
 
 def _unsampled(variants: dict[str, list[pytest.Item]]) -> set[str]:

@@ -23,6 +23,7 @@ from tests.ordeals.histories.concurrent_user import ABSENT, User, layer_step, mo
 from tests.ordeals.histories.linearizability import Operation, is_linearizable
 from tests.ordeals.histories.model import digest_of
 from tests.support.homes import directories_of
+from tests.support.options import AmountOf
 from tests.support.tars import layer_tar
 
 _THREADS = 4
@@ -31,9 +32,9 @@ _OPERATIONS = 14
 pytestmark = pytest.mark.timeout(1800)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "rounds" in metafunc.fixturenames:
-        metafunc.parametrize("rounds", [metafunc.config.getoption("--history-rounds")])
+@pytest.fixture
+def rounds(amount: AmountOf) -> int:
+    return amount("--history-rounds")
 
 
 def users_of(store: LayerStore, seed: int, number: int) -> list[User]:

@@ -16,6 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.ordeals.histories.faults import Histories
 from tests.support.figures import Tell
+from tests.support.options import AmountOf
 
 _STEPS_PER_HISTORY = 80
 _DRIVERS = ("overlay2", "vfs")
@@ -30,9 +31,9 @@ def place(make_file_system: Callable[[str, int], Path]) -> Path:
 
 @pytest.mark.parametrize("driver", _DRIVERS)
 def test_the_store_does_what_its_model_does(
-    driver: str, place: Path, request: pytest.FixtureRequest, tell: Tell
+    driver: str, place: Path, amount: AmountOf, tell: Tell
 ) -> None:
-    wanted = request.config.getoption("--history-steps") // len(_DRIVERS)
+    wanted = amount("--history-steps") // len(_DRIVERS)
     fields = {"place": place, "driver": driver, "steps": 0}
     machine: type[Histories] = type("History", (Histories,), fields)
     while machine.steps < wanted:

@@ -12,6 +12,7 @@ import pytest
 
 from layerstore import LayerStore, LimitExceeded, Limits
 from tests.ordeals.hostile.attacks import raw
+from tests.support.options import AmountOf
 
 pytestmark = pytest.mark.root
 
@@ -53,9 +54,9 @@ def driver(request: pytest.FixtureRequest) -> str:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_very_many_entries_are_applied_within_the_memory_of_a_worker(
-    driver: str, watched: Path, pytestconfig: pytest.Config
+    driver: str, watched: Path, amount: AmountOf
 ) -> None:
-    count = pytestconfig.getoption("--hostile-entries")
+    count = amount("--hostile-entries")
     limits = Limits(max_entries=count, max_memory=_MEMORY)
     with LayerStore(watched / driver, driver=driver, durability="relaxed", limits=limits) as store:
         layer = store.register(Entries(count))

@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "ways(way, ..., why=reason, variants=1): runs where a store is had in one of these ways"
         " only, and in those beyond the first so many of its variants",
     )
+    config.addinivalue_line("markers", "beyond: is in no default run; nobody marks it by hand")
 
 
 @pytest.fixture
@@ -77,6 +78,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not wanted <= set(WAYS):
         raise pytest.UsageError(f"--ways takes some of {', '.join(WAYS)}")
     left_out = {item for item in items if not (_way_of(item) in wanted and _may(item))}
+    if asked is None:
+        for item in items:
+            if _way_of(item) != _FIRST:
+                item.add_marker(pytest.mark.beyond)
     if asked is None and not _are_named(config):
         left_out |= _too_many([item for item in items if item not in left_out])
     if left_out:

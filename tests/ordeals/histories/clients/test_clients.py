@@ -33,6 +33,7 @@ from tests.ordeals.histories.concurrent_user import ABSENT, layer_step, mount_st
 from tests.ordeals.histories.linearizability import Operation, is_linearizable
 from tests.ordeals.histories.model import digest_of
 from tests.support.figures import Tell
+from tests.support.options import AmountOf
 from tests.support.homes import directories_of
 from tests.support.tars import layer_tar
 from tests.support.waiting import wait_until
@@ -206,9 +207,9 @@ def emptied(store: LayerStore, base: Layer) -> None:
 
 
 def test_what_killed_processes_leave_could_have_happened_in_turn(
-    store: LayerStore, zygote: Zygote, tmp_path: Path, request: pytest.FixtureRequest, tell: Tell
+    store: LayerStore, zygote: Zygote, tmp_path: Path, amount: AmountOf, tell: Tell
 ) -> None:
-    count = _HISTORIES * request.config.getoption("--history-rounds")
+    count = _HISTORIES * amount("--history-rounds")
     unanswered = 0
     base = store.register(layer_tar({"a": b"1"}))
     for number in range(count):

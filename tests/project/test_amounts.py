@@ -1,0 +1,91 @@
+"""How much a run tries: what the default one leaves out, `--rest` has, and nothing else twice."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+HERE = Path(__file__).parents[2]
+_TESTS = """
+import pytest
+from hypothesis import given, strategies
+from tests.support.options import amount_of
+
+def pytest_generate_tests(metafunc):
+    if "turn" in metafunc.fixturenames:
+        turns = range(1, amount_of(metafunc.config, "--stress-rounds"))
+        more = (pytest.param(number, marks=pytest.mark.thorough) for number in turns)
+        metafunc.parametrize("turn", [0, *more])
+
+def test_once(): pass
+
+@pytest.mark.thorough
+def test_exhaustive(): pass
+
+@pytest.mark.beyond
+def test_in_another_way(): pass
+
+@pytest.mark.parametrize("driver", ["overlay2", "vfs"])
+def test_by_turns(driver): pass
+
+@pytest.mark.each_driver
+@pytest.mark.parametrize("driver", ["overlay2", "vfs"])
+def test_with_each(driver): pass
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("number", range(30))
+def test_of_a_list(number): pass
+
+def test_turns(turn): pass
+
+def test_counts(amount): pass
+
+def test_all_over(points): pass
+
+@given(strategies.none())
+def test_property(_): pass
+
+@pytest.mark.parametrize("driver", ["overlay2", "vfs"])
+def test_counts_by_turns(driver, amount): pass
+"""
+_MARKERS = "[pytest]\nmarkers =\n  thorough: t\n  beyond: b\n  each_driver: e\n  sampled(n): s\n"
+_GROWING = ("test_counts", "test_all_over", "test_property")
+
+
+def _collected(pytester: pytest.Pytester, *options: str) -> list[str]:
+    plugins = ("-p", "tests.support.options", "-p", "no:cacheprovider", "-p", "no:xdist")
+    done = pytester.runpytest_subprocess("--collect-only", "-q", *plugins, *options)
+    assert done.ret == 0, done.stderr.str()
+    return [line for line in done.outlines if "::" in line]
+
+
+def test_the_default_run_and_the_rest_have_every_test_and_only_those_that_grow_twice(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    pytester.makeini(_MARKERS)
+    pytester.makepyfile(test_it=_TESTS)
+    default, rest, every = (
+        _collected(pytester, *options) for options in ((), ("--rest",), ("--thorough",))
+    )
+    assert len(set(every)) == len(every) > len(default) > len(set(default) & set(rest))
+    assert set(default) | set(rest) == set(every)
+    twice = set(default) & set(rest)
+    assert all("::test_once" not in name for name in rest)
+    assert {name for name in default if any(f"::{grows}" in name for grows in _GROWING)} == twice
+    assert (len(default) + len(rest), len(twice)) == (len(every) + len(twice), len(_GROWING) + 1)
+
+
+def test_ci_runs_the_readme_s_command_and_then_the_rest_and_neither_skips() -> None:
+    runs = re.findall(
+        r"^(.*)\bpython -m pytest\b(.*)$", (HERE / ".ci/run").read_text(), re.MULTILINE
+    )
+    (before, bare), (_, more) = runs
+    assert bare == ""
+    for option in ("--require-root-tests", "--durable"):
+        assert option in before, "what the rest doesn't run again"
+    assert more.split() == ["--rest", "--require-root-tests"]
