@@ -7,6 +7,7 @@ import math
 import pytest
 
 from tests.ordeals.crash.rig import seam
+from tests.ordeals.crash.rig.alike import Call, hit, recorded, worth_a_try
 from tests.ordeals.crash.rig.harness import Case, Harness, Try, spread
 from tests.support.figures import Tell
 from tests.support.options import Points
@@ -18,8 +19,16 @@ CASES = [
     for workers in (0, 1)
     for scenario in (SCENARIOS if workers == 0 else ("layers",))
 ]
-MANY_SECONDS = {0: math.inf, 1: 8.0}
-"""For each case, by the number of workers: with a child a try takes long."""
+CHILD_SECONDS = 8.0
+"""For each case where a child works: a try takes long."""
+
+
+def _worth_a_try(case: Case, harness: Harness) -> list[Call]:
+    """Return the points that no scenario before this one has shown."""
+    before = [one for one in CASES[: CASES.index(case)] if one.driver == case.driver]
+    assert not case.workers
+    others = [harness.attempt(one, recorded(seam.CHANGES)) for one in before]
+    return worth_a_try(harness.attempt(case, recorded(seam.CHANGES)), others)
 
 
 def _killed_before(attempt: Try, number: int) -> str:
@@ -41,7 +50,28 @@ def test_a_kill_before_any_call_leaves_what_was_answered(
     case: Case, harness: Harness, points: Points, tell: Tell
 ) -> None:
     existing = harness.count(case)
-    seconds = {"few": 0.5, "many": MANY_SECONDS[case.workers], "all": math.inf}[points]
+    if points == "many" and not case.workers:
+        _kill_at_each_kind(case, harness, existing, tell)
+        return
+    seconds = {"few": 0.5, "many": CHILD_SECONDS, "all": math.inf}[points]
     tried = harness.each(case, spread(existing), _killed_before, seconds)
     tell(f"{case}: killed at {tried} of {existing} points")
     assert tried > (10 if points != "few" else 2)
+
+
+def _kill_at_each_kind(case: Case, harness: Harness, existing: int, tell: Tell) -> None:
+    calls = _worth_a_try(case, harness)
+    kinds = {(call.alike.kind, call.alike.place) for call in calls}
+    found: set[tuple[str, str]] = set()
+
+    def killed(attempt: Try, number: int) -> str:
+        wrong = _killed_before(attempt, number)
+        found.add(hit(attempt))
+        return wrong
+
+    tried = harness.each(case, [call.number for call in calls], killed, math.inf)
+    hits = len(kinds & found)
+    tell(f"{case}: killed at {tried} of {existing} points, {hits} of {len(kinds)} kinds")
+    # Threads take turns otherwise in each run, so that a number may be a neighbour's.
+    assert tried == len(calls) > 10
+    assert hits > 0.8 * len(kinds), kinds - found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import math
-import random
+from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
 from tests.ordeals.crash.rig import seam
+from tests.ordeals.crash.rig.alike import Call, recorded, worth_a_try
 from tests.ordeals.crash.rig.harness import Case, Harness, Try, spread
 from tests.support.figures import Tell
 from tests.support.options import Points
@@ -41,11 +43,32 @@ FITTING = {
 }
 
 
-def _plans(attempt: Try) -> list[list[seam.Plan]]:
-    """Return for each call, in an undisturbed run, every way in which it can fail."""
-    outcome = attempt.run(seam.Plan(reach=seam.CHANGES_AND_OPENS), log=True)
-    assert outcome.status == 0, outcome.told
-    return [_ways(event) for event in seam.events(attempt.log) if event.number and _ways(event)]
+def _calls(case: Case, harness: Harness) -> list[Call]:
+    """Return the calls of an undisturbed run that can fail."""
+    calls = harness.attempt(case, recorded(seam.CHANGES_AND_OPENS))
+    return [call for call in calls if _ways(call.event)]
+
+
+def _worth_a_try(case: Case, harness: Harness, calls: list[Call]) -> list[Call]:
+    """Return the calls that no scenario before this one has shown, with vfs its own."""
+    before = [one for one in CASES[: CASES.index(case)] if one.driver == case.driver]
+    worth = worth_a_try(calls, [_calls(one, harness) for one in before])
+    if case.driver == "overlay2":
+        return worth
+    same = next(one for one in CASES if one.scenario == case.scenario)
+    shown = {call.alike for call in _calls(same, harness)}
+    return [call for call in worth if call.alike not in shown]
+
+
+def _in_turn(calls: Sequence[Call]) -> list[seam.Plan]:
+    """Return one way for each call: calls of one kind have all errors that fit them, by turns."""
+    turns: Counter[str] = Counter()
+    plans = []
+    for call in calls:
+        ways = _ways(call.event)
+        plans.append(ways[turns[call.event.kind] % len(ways)])
+        turns[call.event.kind] += 1
+    return plans
 
 
 def _ways(event: seam.Event) -> list[seam.Plan]:
@@ -142,16 +165,15 @@ def test_no_layer_is_lost_to_a_repair_by_force_that_ran_out_of_descriptors(
 def test_a_call_that_fails_is_told_of_undone_and_can_be_repeated(
     case: Case, harness: Harness, points: Points, tell: Tell
 ) -> None:
-    calls = harness.attempt(case, _plans)
-    chance = random.Random(str(case))  # noqa: S311
-    plans = [
-        plan for ways in calls for plan in (ways if points == "all" else [chance.choice(ways)])
-    ]
-    if points == "many" and case.driver == "vfs":
-        plans = plans[::2]  # most are the store's, whatever its driver
-    if points == "few":
-        plans = [plans[place - 1] for place in sorted(spread(len(plans))[:FEW])]
+    calls = _calls(case, harness)
+    every = [plan for call in calls for plan in _ways(call.event)]
+    if points == "all":
+        plans = every
+    elif points == "many":
+        plans = _in_turn(_worth_a_try(case, harness, calls))
+    else:
+        some = _in_turn(calls)
+        plans = [some[place - 1] for place in sorted(spread(len(some))[:FEW])]
     tried = harness.each(case, plans, _failed, math.inf)
-    existing = sum(map(len, calls))
-    tell(f"{case}: {len(calls)} calls failed in {tried} of {existing} ways")
+    tell(f"{case}: calls failed in {tried} ways; {len(calls)} can fail in {len(every)}")
     assert tried == len(plans) >= (FEW if points == "few" else 10)
