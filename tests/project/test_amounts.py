@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,21 @@ def test_the_default_run_and_the_rest_have_every_test_and_only_those_that_grow_t
     assert all("::test_once" not in name for name in rest)
     assert {name for name in default if any(f"::{grows}" in name for grows in _GROWING)} == twice
     assert (len(default) + len(rest), len(twice)) == (len(every) + len(twice), len(_GROWING) + 1)
+
+
+@pytest.mark.thorough
+def test_so_it_is_with_all_tests_that_there_are() -> None:
+    def collected(*options: str) -> set[str]:
+        command = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", *options)
+        cache = ("-p", "no:cacheprovider")
+        done = subprocess.run(
+            (*command, *cache), cwd=HERE, capture_output=True, text=True, check=True
+        )
+        return {line for line in done.stdout.splitlines() if "::" in line}
+
+    default, rest, every = collected(), collected("--rest"), collected("--thorough")
+    assert default | rest == every
+    assert len(default & rest) < len(every) / 100, "those that grow are few"
 
 
 def test_ci_runs_the_readme_s_command_and_then_the_rest_and_neither_skips() -> None:

@@ -49,7 +49,7 @@ AMOUNTS = {
     "--killed-runs": Amount(1, 6, "runs of the example supervisor that are killed"),
     "--leak-cycles": Amount(50, 5_000, "cycles after which nothing may have grown"),
     "--supervised-jobs": Amount(30, 200, "jobs of the example supervisor"),
-    "--stress-rounds": Amount(1, 20, "rounds of the stress test"),
+    "--stress-rounds": Amount(1, 8, "rounds of the stress test"),
 }
 
 

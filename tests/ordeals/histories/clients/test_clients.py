@@ -33,8 +33,8 @@ from tests.ordeals.histories.concurrent_user import ABSENT, layer_step, mount_st
 from tests.ordeals.histories.linearizability import Operation, is_linearizable
 from tests.ordeals.histories.model import digest_of
 from tests.support.figures import Tell
-from tests.support.options import AmountOf
 from tests.support.homes import directories_of
+from tests.support.options import AmountOf
 from tests.support.tars import layer_tar
 from tests.support.waiting import wait_until
 from tests.support.ways.opening import Way
