@@ -1,6 +1,7 @@
-"""How long a command takes from its start to its end, beside bwrap and runc.
+"""How long a command takes from its start to its end, beside Python itself, bwrap and runc.
 
-Each is called as from a shell. The CPU time, of its children too, is a table of its own: on a
+Each is called as from a shell, on a root that nobody has open, and on one that another process has,
+to which it attaches. The CPU time, of its children too, is a table of its own: on a
 machine that does other work as well it is the steadier one.
 """
 
@@ -14,11 +15,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.bench import Bench
 from benchmarks.timing import OURS, Table
+from tests.store.sharing.elsewhere import python
 from tests.support.busybox import NAME, image_tar, rootfs_tar
 
 _CALLS = 5
@@ -28,24 +30,45 @@ _MAIN = (
     "-c",
     "import sys, layerstore_command; sys.exit(layerstore_command.main())",
 )
+_OWNER = """
+import sys
+from layerstore import LayerStore
+with LayerStore(sys.argv[1]):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
 _ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 """Bytecode is kept, as by an installation."""
 
 
 def measure(bench: Bench) -> None:
     """Commands that only look, then one that runs another."""
-    root = bench.directory()
-    ours = (*_MAIN, "--root", str(root))
-    _call((*ours, "load"), image_tar())
+    free, owned = bench.directory(), bench.directory()
+    ours, attached = (*_MAIN, "--root", str(free)), (*_MAIN, "--root", str(owned))
+    for command in (ours, attached):
+        _call((*command, "load"), image_tar())
     looking = {
         f"{OURS} ls": (*ours, "ls"),
+        f"{OURS} ls, attached": (*attached, "ls"),
         f"{OURS} images": (*ours, "images"),
+        f"{OURS} images, attached": (*attached, "images"),
         f"{OURS} --help": (*ours, "--help"),
         f"{OURS} --version": (*ours, "--version"),
         "python -c pass": (sys.executable, "-c", "pass"),
+        "python -I -c pass": (sys.executable, "-I", "-c", "pass"),
     }
-    _measure(bench, "a command that looks", looking)
-    running: dict[str, Sequence[str]] = {f"{OURS} run IMAGE true": (*ours, "run", NAME, "true")}
+    running: dict[str, Sequence[str]] = {
+        f"{OURS} run IMAGE true": (*ours, "run", NAME, "true"),
+        f"{OURS} run IMAGE true, attached": (*attached, "run", NAME, "true"),
+        **dict(_others(bench)),
+    }
+    with python(_OWNER, owned):
+        _measure(bench, "a command that looks", looking)
+        _measure(bench, "a command that runs `true`", running)
+
+
+def _others(bench: Bench) -> Iterator[tuple[str, Sequence[str]]]:
+    """Give what other programs need for the same, where they are installed."""
     rootfs = bench.directory()
     with tarfile.open(fileobj=io.BytesIO(rootfs_tar())) as archive:
         archive.extractall(rootfs, filter="tar")
@@ -53,8 +76,7 @@ def measure(bench: Bench) -> None:
         if shutil.which(program) is None:
             print(f"{program} is not installed")
         else:
-            running[f"{program}, in a directory that is there"] = command
-    _measure(bench, "a command that runs `true`", running)
+            yield f"{program}, in a directory that is there", command
 
 
 def _measure(bench: Bench, title: str, commands: Mapping[str, Sequence[str]]) -> None:

@@ -11,8 +11,9 @@ import select
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, NoReturn, TypeAlias
+
+from msgspec import structs
 
 from layerstore.drivers.confine.stopped import wait_for_child
 from layerstore.drivers.errors import Wire, WorkerDied, from_wire, to_wire
@@ -86,7 +87,7 @@ def _unpack_and_end(
                 if os.getppid() != parent:
                     os._exit(1)
                 narrow()
-                answer = {"ok": asdict(unpack())}
+                answer = {"ok": structs.asdict(unpack())}
             except BaseException as error:  # noqa: BLE001 - every error goes to the parent
                 answer = {"error": to_wire(error, "unpack")}
         send_frame(answers, {**answer, "lines": lines})

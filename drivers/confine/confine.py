@@ -9,14 +9,11 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from layerstore.drivers.confine import capabilities, seccomp
 from layerstore.drivers.confine.narrow import see_only_root
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.system import syscalls
-
-Confine = Literal["auto", "required", "off"]
 
 _MAX_DESCRIPTORS = 4096
 _KEPT_CAPABILITIES = {

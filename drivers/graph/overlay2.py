@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
@@ -267,7 +266,7 @@ class Overlay2Driver:
         if not lowers:
             yield f"{self._layout.home}/{own}"
             return
-        point = f"{self._views}/{secrets.token_hex(8)}"
+        point = f"{self._views}/{os.urandom(8).hex()}"
         os.mkdir(point, 0o700)
         try:
             mount_overlay(self._layout.home, point, self._options, lowers=[own, *lowers])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -136,7 +135,7 @@ class OverlayCheck:
 def mend_short_link(layout: Layout, layer_id: str) -> None:
     """Make the short link that a layer's link file names, replacing one that leads elsewhere."""
     path = f"{layout.links}/{layout.link(layer_id)}"
-    temporary = f"{layout.links}/.{secrets.token_hex(8)}"
+    temporary = f"{layout.links}/.{os.urandom(8).hex()}"
     try:
         os.makedirs(layout.links, mode=0o700, exist_ok=True)
         os.symlink(link_target(layer_id), temporary)

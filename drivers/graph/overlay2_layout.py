@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator
 
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerDoesNotExist
@@ -68,7 +67,7 @@ class Layout:
         try:
             os.mkdir(f"{path}/diff", 0o755)
             os.chmod(f"{path}/diff", 0o755)  # whatever the umask
-            link = base64.b32encode(secrets.token_bytes(17)).decode()[:26]
+            link = base64.b32encode(os.urandom(17)).decode()[:26]
             self._write(f"{path}/link", link)  # first, so that whoever finds half a layer knows it
             os.symlink(f"../{layer_id}/diff", f"{self.links}/{link}")
             if parent is not None:

@@ -14,12 +14,11 @@ import os
 import re
 import threading
 
-import tenacity
 from msgspec import Struct
 
 from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.system import syscalls
-from layerstore.drivers.system.retry import log_retry
+from layerstore.drivers.system.retry import patiently
 
 _log = logging.getLogger("layerstore")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -140,17 +139,6 @@ def _label_option(label: str) -> str:
     return f',context="{label}"'
 
 
-_patiently = tenacity.retry(
-    retry=tenacity.retry_if_exception(
-        lambda error: isinstance(error, OSError) and error.errno in {errno.EBUSY, errno.EINTR}
-    ),
-    wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.5),
-    stop=tenacity.stop_after_delay(5),
-    before_sleep=log_retry,
-    reraise=True,
-)
-
-
 def unmount(target: str) -> None:
     """Unmount, as moby lazily (MNT_DETACH), and remove the mount point. Idempotent.
 
@@ -163,7 +151,7 @@ def unmount(target: str) -> None:
         _log.warning("the mount point %s stays for now: %s", target, error)
 
 
-@_patiently
+@patiently
 def _umount(target: str) -> None:
     try:
         syscalls.umount(target, syscalls.MNT_DETACH)
@@ -172,7 +160,7 @@ def _umount(target: str) -> None:
             raise
 
 
-@_patiently
+@patiently
 def _rmdir(target: str) -> None:
     try:
         os.rmdir(target)

@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 
 from layerstore.drivers.errors import DriverError, NotPermitted
 from layerstore.drivers.graph.overlay2_mount import MountOptions, mount_overlay, unmount
+from layerstore.drivers.tree.delete import delete_tree
 
 _TRIAL = "overlay-"
 _TROUBLE = {
@@ -45,8 +44,9 @@ def why_not(root: str, options: MountOptions) -> str:
     Raises NotPermitted where it is only the privilege that is missing, and DriverError where the
     root can't be written to.
     """
+    trial = f"{root}/layerstore/{_TRIAL}{os.urandom(8).hex()}"
     try:
-        trial = tempfile.mkdtemp(prefix=_TRIAL, dir=f"{root}/layerstore")
+        os.mkdir(trial, 0o700)
     except OSError as error:
         raise DriverError.from_os_error("mkdir", f"{root}/layerstore", error) from error
     try:
@@ -65,7 +65,7 @@ def why_not(root: str, options: MountOptions) -> str:
 
 def _remove(trial: str) -> None:
     try:
-        shutil.rmtree(trial)
+        delete_tree(trial)
     except OSError as error:
         raise DriverError.from_os_error("remove", trial, error, str(error)) from error
 

@@ -7,7 +7,8 @@ travel between processes.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class Remedy(enum.Enum):
@@ -105,8 +106,7 @@ _SAFE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """One thing that is wrong. Names from the disk stand in it as they are: escape to print."""
 
     kind: FaultKind

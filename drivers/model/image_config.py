@@ -6,7 +6,6 @@ configurations have the same fields and more). Nothing here touches the disk.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, NewType
 
 import msgspec
@@ -92,6 +91,8 @@ class StoredImage(msgspec.Struct, frozen=True, kw_only=True):
 
 def image_id_of(config: bytes) -> ImageID:
     """Return the image ID: the digest of the configuration's bytes."""
+    import hashlib  # noqa: PLC0415 - see ids
+
     return ImageID("sha256:" + hashlib.sha256(config).hexdigest())
 
 

@@ -7,7 +7,8 @@ do to the disk that of `upkeep/perform`.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from layerstore.drivers.model.faults import FaultKind
 
@@ -28,8 +29,7 @@ class Action(enum.StrEnum):
     MEND = "make again"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepairStep:
+class RepairStep(Struct, frozen=True, kw_only=True):
     """One step of a repair. Names from the disk stand in it as they are: escape to print."""
 
     action: Action

@@ -6,7 +6,8 @@ Owns the shape only; which driver keeps what where is the drivers' business.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 WHITEOUT_PREFIX = ".wh."
 """A tar entry `.wh.name` of a layer says that `name` of the layers below is gone."""
@@ -20,8 +21,7 @@ class ChangeKind(enum.IntEnum):
     DELETE = 2
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Change:
+class Change(Struct, frozen=True, order=True):
     """One changed path, absolute in the layer (`/etc/passwd`), undecodable bytes surrogate-escaped.
 
     Ordered by path, as moby sorts them.
@@ -39,8 +39,7 @@ class Change:
         return f"{'CAD'[self.kind]} {self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class TarStyle:
+class TarStyle(Struct, frozen=True):
     """How files are written as a tar where there is a choice."""
 
     sparse: bool = False
@@ -64,8 +63,7 @@ class WhiteoutFormat(enum.Enum):
     """The tree is complete: a whiteout in a tar removes what it names."""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerTree:
+class LayerTree(Struct, frozen=True):
     """Where one layer's own files lie, for the code that reads and writes tars.
 
     `root` is the directory of the diff (or of the complete tree for WhiteoutFormat.REMOVE);
@@ -77,8 +75,7 @@ class LayerTree:
     whiteouts: WhiteoutFormat
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """What apply_diff read and wrote."""
 
     diff_id: str

@@ -13,7 +13,6 @@ import msgspec
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.model.ids import check_layer_id
-from layerstore.drivers.system.durable import make_directories, remove_temporaries, write_file
 from layerstore.drivers.system.small_file import names_in, read_small
 
 _MAX_RECORD = 1 << 16
@@ -39,6 +38,8 @@ class ContainerRecords:
 
     def prepare(self) -> None:
         """Remove what a crash has left unfinished, before anybody writes. Raises DriverError."""
+        from layerstore.drivers.system.durable import remove_temporaries  # noqa: PLC0415
+
         try:
             remove_temporaries(self._home)
         except FileNotFoundError:
@@ -48,6 +49,9 @@ class ContainerRecords:
 
     def write(self, mount_id: str, record: ContainerRecord) -> None:
         """Write or replace a record. Raises DriverError."""
+        # Only here: whoever looks at a store of another process's reads these records alone.
+        from layerstore.drivers.system.durable import make_directories, write_file  # noqa: PLC0415
+
         path = self._path(mount_id)
         make_directories(self._home, durable=self._durable)
         write_file(path, msgspec.json.encode(record), durable=self._durable)

@@ -11,7 +11,6 @@ import fcntl
 import logging
 import os
 import queue
-import secrets
 import stat
 import threading
 import time
@@ -77,7 +76,7 @@ class Journal:
         thread. Each of at most `max_files` files has at most `max_bytes` bytes. Raises DriverError
         where the file can't be made, or somebody is writing a journal there.
         """
-        self._session = secrets.token_hex(8)
+        self._session = os.urandom(8).hex()
         if os.path.isdir(path):
             path = os.path.join(path, f"layerstore-{os.getpid()}-{self._session}.trace")
         self.path = path

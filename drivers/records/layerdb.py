@@ -8,7 +8,6 @@ layer/filestore.go.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -118,7 +117,7 @@ class MetadataStore:
         Returns the orphan's path, `<chain hex>-<random>-removing` as in moby's deleteLayer.
         """
         name = hex_of(chain)
-        orphan = f"{self._layers}/{name}-{secrets.token_hex(32)}{REMOVING}"
+        orphan = f"{self._layers}/{name}-{os.urandom(32).hex()}{REMOVING}"
         _move(f"{self._layers}/{name}", orphan, durable=self.durable)
         return orphan
 

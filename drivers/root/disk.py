@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from layerstore.drivers.confine.apart import Apart, in_this_process
-from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.graph.choose import reopen_driver
 from layerstore.drivers.graph.protocol import GraphDriver
 from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.model.wanted_confinement import Confine
 from layerstore.drivers.records.layerdb import MetadataStore
 from layerstore.drivers.root.trash import trash_path
 

@@ -15,6 +15,24 @@ from layerstore.drivers.errors import DriverError, StoreLocked
 _MAX_PID_DIGITS = 32
 
 
+def is_locked(root: str) -> bool:
+    """Whether a process has a root open; where none has, the lock is taken for the look at it."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        fd = os.open(f"{root}/layerstore/lock", flags)
+    except OSError:  # whoever opens the root is told why
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
 class RootLock:
     """A held lock; `release` gives it back, once nobody shares it any more."""
 

@@ -8,9 +8,7 @@ Sources: moby's createContainerOSSpecificSettings and Container.CopyImagePathCon
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Container
 
@@ -30,11 +28,13 @@ def make_volume(root: str, mount_id: str, rootfs: str, path: str) -> str:
     `rootfs` is where the layer is mounted; `path` is one in it, which may be hostile and need not
     be there. Content, owner and mode are copied. Raises DriverError; then no new directory is left.
     """
+    import hashlib  # noqa: PLC0415 - few runs have volumes
+
     home = f"{_home(root)}/{check_layer_id(mount_id)}"
     name = hashlib.sha256(os.fsencode(path)).hexdigest()
     if os.path.isdir(f"{home}/{name}"):
         return f"{home}/{name}"
-    unfinished = f"{name}-{secrets.token_hex(8)}"
+    unfinished = f"{name}-{os.urandom(8).hex()}"
     try:
         os.makedirs(home, 0o700, exist_ok=True)
         os.mkdir(f"{home}/{unfinished}", 0o755)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 
 from layerstore.drivers.errors import DriverError
-from layerstore.drivers.sandbox.root import make_mount_points
 
 
 def mount_points(path: str) -> None:
@@ -18,6 +17,9 @@ def mount_points(path: str) -> None:
     Then no change of the layer tells of them. Links in the place of /etc/hosts, /etc/hostname and
     /etc/resolv.conf become files; /etc/mtab becomes a link to /proc/mounts. moby: initlayer.Setup.
     """
+    # Only here: who attaches to a store knows this function by its name alone.
+    from layerstore.drivers.sandbox.root import make_mount_points  # noqa: PLC0415
+
     try:
         make_mount_points(path)
     except OSError as error:

@@ -10,7 +10,6 @@ import errno
 import logging
 import os
 import re
-import secrets
 from collections.abc import Callable
 
 from layerstore.drivers.errors import DriverError
@@ -31,7 +30,7 @@ def remove_temporaries(directory: str) -> None:
 
 def temporary_beside(path: str) -> str:
     """Return a new name for a file that goes when the place is prepared again."""
-    return f"{path}.{secrets.token_hex(8)}.tmp"
+    return f"{path}.{os.urandom(8).hex()}.tmp"
 
 
 def make_directories(path: str, *, durable: bool, mode: int = 0o700) -> None:

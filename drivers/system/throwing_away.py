@@ -6,7 +6,6 @@ Owns that name. It deletes nothing, and where the trash is others say.
 from __future__ import annotations
 
 import os
-import secrets
 
 from layerstore.drivers.errors import DriverError
 
@@ -16,7 +15,7 @@ def throw_away(path: str, trash: str, hint: str) -> None:
 
     Its name there begins with `hint`. Raises DriverError.
     """
-    target = f"{trash}/{hint}-{secrets.token_hex(16)}"
+    target = f"{trash}/{hint}-{os.urandom(16).hex()}"
     try:
         os.rename(path, target)
     except OSError as error:

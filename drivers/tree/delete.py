@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -42,7 +41,7 @@ def _delete_in(at: int, name: str, depth: int, top: int, waiting: list[str]) -> 
             os.unlink(name, dir_fd=at)
             return
         if not depth:
-            moved = secrets.token_hex(16)
+            moved = os.urandom(16).hex()
             os.rename(name, moved, src_dir_fd=at, dst_dir_fd=top)
             waiting.append(moved)
             return

@@ -7,7 +7,6 @@ every step can be taken again after a crash in it.
 from __future__ import annotations
 
 import os
-import secrets
 
 from layerstore.drivers.errors import InternalError
 from layerstore.drivers.model.faults import Fault
@@ -83,7 +82,7 @@ def _images(disk: Disk) -> ImageDatabase:
 
 def _set_aside(disk: Disk, path: str) -> None:
     try:
-        os.rename(path, f"{disk.trash}/repaired-{secrets.token_hex(16)}")
+        os.rename(path, f"{disk.trash}/repaired-{os.urandom(16).hex()}")
     except FileNotFoundError:
         return
     if disk.durable:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import tenacity
 from msgspec import structs
 
 from layerstore.drivers import work
@@ -51,7 +52,7 @@ from layerstore.drivers.worker import perform_tars, together
 from layerstore.drivers.worker.perform import perform
 
 _ITEMS_PER_FRAME = 10_000
-_IMPORTED = (perform_tars, tar_apply, tar_write, upkeep_perform, overlay2_check)
+_IMPORTED = (perform_tars, tar_apply, tar_write, upkeep_perform, overlay2_check, tenacity)
 """What others import when they need it: a confined process can't, nor need each fork anew."""
 
 
@@ -135,7 +136,7 @@ def _send_outcome(sock: socket.socket, outcome: work.Outcome) -> None:
 
 
 def _flat(item: Change | Fault | RepairStep) -> object:
-    return (item.path, int(item.kind)) if isinstance(item, Change) else asdict(item)
+    return (item.path, int(item.kind)) if isinstance(item, Change) else structs.asdict(item)
 
 
 def _refuse(sock: socket.socket, confinement: Confinement, numbers: list[int]) -> None:

@@ -9,14 +9,16 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from layerstore.actors.watching.trace import TraceRecord
-from layerstore.actors.watching.waiting import Waiting
-from layerstore.drivers.confine.confine import Confinement
-from layerstore.drivers.errors import InvalidMetadata
-from layerstore.observe.metrics import Metrics, measure
 from layerstore.operations.face import Face
+
+if TYPE_CHECKING:
+    from layerstore.actors.watching.trace import TraceRecord
+    from layerstore.actors.watching.waiting import Waiting
+    from layerstore.drivers.confine.confine import Confinement
+    from layerstore.drivers.errors import InvalidMetadata
+    from layerstore.observe.metrics import Metrics
 
 
 class Traced(Protocol):
@@ -91,6 +93,9 @@ class Observing(Face):
 
         `layerstore.prometheus` serves it. Raises StoreClosed, DriverError.
         """
+        # Only here: it is an operator's question.
+        from layerstore.observe.metrics import measure  # noqa: PLC0415
+
         return measure(self.core)
 
     def trace_into(

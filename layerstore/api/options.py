@@ -10,9 +10,9 @@ import os
 import socket
 from typing import Any, Literal, get_args
 
-from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.errors import InvalidArgument
 from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.model.wanted_confinement import Confine
 
 Durability = Literal["durable", "relaxed"]
 EngineKind = Literal["thread", "process"]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from layerstore.actors.watching.trace import TraceRecord
-from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.graph.choose import find_driver, open_driver
 from layerstore.drivers.graph.overlay2_probe import remove_trials
@@ -20,6 +19,7 @@ from layerstore.drivers.graph.protocol import GraphDriver
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.repair_step import RepairStep
+from layerstore.drivers.model.wanted_confinement import Confine
 from layerstore.drivers.records.journal import journal_path
 from layerstore.drivers.root.disk import DiskConfig, make_disk
 from layerstore.drivers.root.lock import RootLock

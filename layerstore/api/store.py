@@ -1,5 +1,7 @@
 """The front door: LayerStore."""
 
+# ruff: noqa: PLC0415 - who attaches waits for nothing that only owners need, nor most of them
+
 from __future__ import annotations
 
 import os
@@ -10,29 +12,27 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from layerstore.api.observing import Observing, Traced
 from layerstore.api.options import Durability, EngineKind, check_options
-from layerstore.api.owned import Opening, Owned
 from layerstore.asking.core import Core
 from layerstore.asking.progress import Progress
-from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.errors import NotConfined
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.repair_step import RepairStep
-from layerstore.drivers.records.journal import journal_path
-from layerstore.engine import checking, repairing
-from layerstore.engine.core import Engine
-from layerstore.engine.repairing import Announce
+from layerstore.drivers.model.wanted_confinement import Confine
 from layerstore.images.store import ImageStore
-from layerstore.observe.recording import Recording
 from layerstore.operations.blocking import BlockingStore
-from layerstore.operations.deferred import LaterStore
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from layerstore.api.embedded import Embedded
+    from layerstore.api.owned import Opening, Owned
+    from layerstore.engine.core import Engine
+    from layerstore.engine.repairing import Announce
     from layerstore.engine.sharing.attached import Attached
     from layerstore.engine.sharing.wire import Owner
+    from layerstore.observe.recording import Recording
+    from layerstore.operations.deferred import LaterStore
 
 
 class LayerStore(BlockingStore, Observing):
@@ -104,6 +104,9 @@ class LayerStore(BlockingStore, Observing):
             engine=engine,
             listen=listen,
         )
+        from layerstore.api.owned import Opening
+        from layerstore.drivers.records.journal import journal_path
+
         self.root = os.path.realpath(root)
         opening = Opening(
             root=self.root,
@@ -130,9 +133,11 @@ class LayerStore(BlockingStore, Observing):
     @staticmethod
     def _own(opening: Opening, engine: EngineKind) -> Owned | Embedded:
         if engine == "thread":
+            from layerstore.api.owned import Owned
+
             return Owned(opening)
         # Only here, as for `attach`.
-        from layerstore.api.embedded import Embedded  # noqa: PLC0415
+        from layerstore.api.embedded import Embedded
 
         return Embedded(opening)
 
@@ -151,7 +156,7 @@ class LayerStore(BlockingStore, Observing):
         Raises CannotAttach where no process has the root open, or none that listens; DriverError.
         """
         # Only here: most who open stores never do it.
-        from layerstore.engine.sharing.attached import Attached  # noqa: PLC0415
+        from layerstore.engine.sharing.attached import Attached
 
         check_options(root=root)
         store = cls.__new__(cls)
@@ -172,6 +177,8 @@ class LayerStore(BlockingStore, Observing):
 
     def _owned(self, what: str) -> Owned:
         """Return what only the owner has. Raises OwnersAlone for `what` is wanted of it."""
+        from layerstore.api.owned import Owned
+
         basis = self._basis
         return basis if isinstance(basis, Owned) else basis.refuse(what)
 
@@ -193,6 +200,8 @@ class LayerStore(BlockingStore, Observing):
         `store.later.create_rw_layer(...).tell(self.actor_ref, tag)` has an Outcome told to a Pykka
         actor. AsyncLayerStore is for asyncio.
         """
+        from layerstore.operations.deferred import LaterStore
+
         return LaterStore(self)
 
     @property
@@ -230,6 +239,8 @@ class LayerStore(BlockingStore, Observing):
         what is just being made or removed is no fault. Raises CallTimeout, WorkerDied, DriverError
         where the disk can't be looked at.
         """
+        from layerstore.engine import checking
+
         return checking.check(self.core, full=full, progress=progress)
 
     def repair(
@@ -266,6 +277,8 @@ class LayerStore(BlockingStore, Observing):
         return steps
 
     def _plan(self, faults: list[Fault]) -> list[RepairStep]:
+        from layerstore.engine import checking, repairing
+
         core = self.core
         busy = checking.standing(core).busy
         children = core.workers > 0

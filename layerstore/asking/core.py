@@ -12,7 +12,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import structs
 
@@ -26,7 +26,6 @@ from layerstore.asking.later import Later
 from layerstore.asking.requests import HandIn, Reading, Request
 from layerstore.asking.source import Pump, hand_over, in_file, make_pipe
 from layerstore.asking.stream import TarStream
-from layerstore.drivers.confine.confine import Confinement
 from layerstore.drivers.errors import (
     CallerError,
     CallTimeout,
@@ -35,9 +34,11 @@ from layerstore.drivers.errors import (
     StoreClosed,
     StoreRestarted,
 )
-from layerstore.drivers.root.disk import Disk, DiskConfig
 from layerstore.drivers.work import Descriptors, OwnedDescriptor
-from layerstore.drivers.worker.process import ChildProcess
+
+if TYPE_CHECKING:
+    from layerstore.drivers.confine.confine import Confinement
+    from layerstore.drivers.root.disk import Disk, DiskConfig
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Later[Any])
@@ -81,9 +82,9 @@ class Actors(Protocol):
 class Core(ABC):
     """The actors of one open store, as faces ask them."""
 
-    def __init__(self, disk: Disk, config: DiskConfig, *, references_from: int = 1) -> None:
-        self.disk = disk
-        self.config = config
+    def __init__(self, root: str, *, durable: bool, references_from: int = 1) -> None:
+        self.root = root
+        self.durable = durable
         self._confinement: Confinement | None = None
         self._references = itertools.count(references_from)
         self._pid = os.getpid()
@@ -94,6 +95,16 @@ class Core(ABC):
     @abstractmethod
     def actors(self) -> Actors:
         """The actors of now."""
+
+    @property
+    @abstractmethod
+    def disk(self) -> Disk:
+        """The root, as this process may read it."""
+
+    @property
+    @abstractmethod
+    def config(self) -> DiskConfig:
+        """What children have the same root by."""
 
     @property
     @abstractmethod
@@ -124,6 +135,10 @@ class Core(ABC):
 
     def confinement(self) -> Confinement:
         """Return how worker processes are confined, asking one that is spawned for it once."""
+        # Only here: an attached store has no children but for this.
+        from layerstore.drivers.confine.confine import Confinement  # noqa: PLC0415
+        from layerstore.drivers.worker.process import ChildProcess  # noqa: PLC0415
+
         self.check_open()
         if not self.workers:
             return Confinement((), ("everything (jobs run in threads of this process)",))
@@ -144,7 +159,7 @@ class Core(ABC):
     def check_open(self) -> None:
         """Raise StoreClosed where the store can't be used (any more, or in a forked child)."""
         if self._closing or os.getpid() != self._pid:
-            raise StoreClosed(self.disk.root)
+            raise StoreClosed(self.root)
 
     def call(self, ref: Address, message: m.Message, timeout: float | None = None) -> Any:
         """Ask an actor, or the one that came after it, and wait for the answer.

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
-
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from layerstore.api.store import LayerStore
 from layerstore.drivers.errors import CannotAttach, OwnersAlone, StoreLocked
 from layerstore.drivers.model.limits import Limits
-from layerstore.drivers.worker.sweeper import leave_trash
+from layerstore.drivers.root.lock import is_locked
 
 if TYPE_CHECKING:
     import socket
@@ -34,14 +34,14 @@ def opened(options: argparse.Namespace, *, patience: float = 0.0) -> Iterator[La
     `options.wait` and `patience` seconds, OwnersAlone for options that are the owner's to choose,
     and what LayerStore raises.
     """
-    store = _patiently(max(options.wait, patience))(_open, options)
+    store = _patiently(max(options.wait, patience), lambda: _open(options))
     attached = store.owner is not None
     try:
         yield store
     finally:
         store.close(keep_mounts=True, keep_trash=options.recover)
         if options.recover and not attached:
-            leave_trash(store.root)
+            _leave_trash(store.root)
 
 
 @contextlib.contextmanager
@@ -52,12 +52,12 @@ def owned(
 
     Raises StoreLocked where another process keeps it for longer than `options.wait` seconds.
     """
-    store = _patiently(options.wait)(_own, options, listen)
+    store = _patiently(options.wait, lambda: _own(options, listen))
     try:
         yield store
     finally:
         store.close(keep_mounts=True, keep_trash=True)
-        leave_trash(store.root)
+        _leave_trash(store.root)
 
 
 @contextlib.contextmanager
@@ -78,13 +78,36 @@ def watched(options: argparse.Namespace) -> Iterator[LayerStore]:
         store.close(keep_mounts=True)
 
 
-def _patiently(seconds: float) -> Retrying:
-    return Retrying(
+def _leave_trash(root: str) -> None:
+    from layerstore.drivers.worker.sweeper import leave_trash  # noqa: PLC0415 - owners have any
+
+    leave_trash(root)
+
+
+def _patiently(seconds: float, opening: Callable[[], LayerStore]) -> LayerStore:
+    """Open the store, for some seconds where another process has it. Raises StoreLocked."""
+    deadline = time.monotonic() + seconds
+    try:
+        return opening()
+    except StoreLocked:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise
+    # Only here: most roots are nobody's, or somebody's who listens.
+    from tenacity import (  # noqa: PLC0415
+        Retrying,
+        retry_if_exception_type,
+        stop_after_delay,
+        wait_random_exponential,
+    )
+
+    again = Retrying(
         retry=retry_if_exception_type(StoreLocked),
         wait=wait_random_exponential(multiplier=0.01, max=0.2),
-        stop=stop_after_delay(seconds),
+        stop=stop_after_delay(left),
         reraise=True,
     )
+    return again(opening)
 
 
 def _own(options: argparse.Namespace, listen: Literal["required"] | socket.socket) -> LayerStore:
@@ -101,6 +124,13 @@ def _own(options: argparse.Namespace, listen: Literal["required"] | socket.socke
 
 
 def _open(options: argparse.Namespace) -> LayerStore:
+    """Attach to the store of whoever has it open, or open it: much more is imported for that."""
+    cause: CannotAttach | None = None
+    if is_locked(os.path.realpath(options.root)):
+        try:
+            return _attach(options)
+        except CannotAttach as error:
+            cause = error
     try:
         return LayerStore(
             options.root,
@@ -117,10 +147,11 @@ def _open(options: argparse.Namespace) -> LayerStore:
             listen=False,
         )
     except StoreLocked as locked:
-        try:
-            store = LayerStore.attach(options.root)
-        except CannotAttach as error:
-            raise locked from error
+        raise locked from cause
+
+
+def _attach(options: argparse.Namespace) -> LayerStore:
+    store = LayerStore.attach(options.root)
     try:
         _check(store, options)
     except BaseException:

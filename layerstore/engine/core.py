@@ -52,13 +52,25 @@ class Engine(Core):
         number_lines()
         self.since = time.monotonic()
         """When it was begun, in seconds of the monotonic clock."""
-        super().__init__(disk, config, references_from=outliving.references_from)
+        super().__init__(disk.root, durable=disk.durable, references_from=outliving.references_from)
+        self._disk = disk
+        self._config = config
         self.staff = staff
         self.tracer = staff.tracer
         self._generations = Generations(
             disk, config, staff, find, self._look_after, outliving.retained
         )
         self._watchdog = Watchdog(self.waiting, staff.stall_after)
+
+    @property
+    def disk(self) -> Disk:
+        """See Core."""
+        return self._disk
+
+    @property
+    def config(self) -> DiskConfig:
+        """See Core."""
+        return self._config
 
     @property
     def actors(self) -> Generations:

@@ -38,7 +38,7 @@ def loaded_layers(
 
     Raises what ImageStore.load raises.
     """
-    spool = spool_directory(store.core.disk.root)
+    spool = spool_directory(store.core.root)
     archive = open_archive(source, spool, store.core.disk.limits, progress)
     loader = _LayerLoader(store, archive, progress)
     try:

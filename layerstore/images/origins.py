@@ -22,7 +22,7 @@ class Origins:
 
     def __init__(self, store: BlockingStore) -> None:
         self._core = store.core
-        self._records = ContainerRecords(self._core.disk.root, durable=self._core.disk.durable)
+        self._records = ContainerRecords(self._core.root, durable=self._core.durable)
 
     def record(self, rw: RWLayer, record: ContainerRecord) -> None:
         """Record what a read-write layer was made from, on the disk and in the books."""

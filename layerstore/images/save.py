@@ -100,7 +100,7 @@ def opened_target(store: BlockingStore, target: ArchiveTarget) -> Iterator[IO[by
 
 @contextlib.contextmanager
 def _spooled(store: BlockingStore, target: IO[bytes]) -> Iterator[IO[bytes]]:
-    with tempfile.TemporaryFile(dir=spool_directory(store.core.disk.root)) as raw:
+    with tempfile.TemporaryFile(dir=spool_directory(store.core.root)) as raw:
         out = cast("IO[bytes]", raw)
         yield out
         copy_whole(out, target)

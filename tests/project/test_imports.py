@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import layerstore
+from layerstore import LayerStore
 
 _TELLING = """
 import json, sys
@@ -35,6 +36,26 @@ _FOR_OTHERS = {
     "layerstore.drivers.graph.overlay2",
     "layerstore.drivers.upkeep.check",
     "rich",
+    "secrets",
+    "shutil",
+    "tempfile",
+    "tenacity",
+}
+_FOR_OWNERS = {
+    "ctypes",
+    "hashlib",
+    "layerstore.actors.registries",
+    "layerstore.actors.workers",
+    "layerstore.api.owned",
+    "layerstore.drivers.confine",
+    "layerstore.drivers.graph.protocol",
+    "layerstore.drivers.root.disk",
+    "layerstore.drivers.sandbox.root",
+    "layerstore.drivers.worker",
+    "layerstore.engine.core",
+    "layerstore.observe",
+    "layerstore.operations.deferred",
+    "subprocess",
 }
 
 
@@ -73,6 +94,13 @@ def test_a_command_that_lists_imports_nothing_for_tars_or_for_other_commands(
     printed, imported = called("--root", str(tmp_path), "--driver", "vfs", "ls")
     assert printed.startswith("ID")
     assert imported & (_FOR_TARS | _FOR_OTHERS) == set()
+
+
+def test_a_command_that_attaches_imports_nothing_for_a_root_of_its_own(root_dir: Path) -> None:
+    with LayerStore(root_dir, driver="vfs", durability="relaxed", prespawn=False):
+        printed, imported = called("--root", str(root_dir), "ls")
+    assert printed.startswith("ID")
+    assert imported & (_FOR_TARS | _FOR_OTHERS | _FOR_OWNERS) == set()
 
 
 def test_a_help_imports_no_store() -> None:

@@ -6,14 +6,12 @@ Owns the forms that `--format` asks for: `table` and nothing (the usual columns)
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from layerstore.command.output.tables import table
-from layerstore.command.output.templates import Template
 
 Row = Mapping[str, str]
 
@@ -33,7 +31,13 @@ class Listing(Struct, frozen=True):
         if form is None or form.strip() in ("", "table"):
             cells = [[row[name] for name in self.usual] for row in rows]
             print(table([self.titles[name] for name in self.usual], cells), end="")
-        elif form == "json":
+            return
+        # Only here: most ask for no form.
+        import json  # noqa: PLC0415
+
+        from layerstore.command.output.templates import Template  # noqa: PLC0415
+
+        if form == "json":
             for row in rows:
                 print(json.dumps(row))
         elif form.startswith("table "):

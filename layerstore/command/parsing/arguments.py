@@ -14,7 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from layerstore.command.parsing.dockers.answers import meant
-from layerstore.command.parsing.grammar import Verbs, seconds
+from layerstore.command.parsing.grammar import Page, Verbs, seconds
 from layerstore.command.parsing.images import IMAGE_VERBS
 from layerstore.command.parsing.mounts import MOUNT_VERBS
 from layerstore.command.parsing.run import RUN_VERB
@@ -52,6 +52,7 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self) -> None:
         super().__init__(
             prog="layerstore",
+            formatter_class=Page,
             description="Images, layers and throw-away root file systems, without a daemon.",
             epilog="exit status: 0; 1 and a line on standard error where something failed, or "
             "where check found something; 2 for wrong usage; 128 + n where signal n ended it; run "
@@ -60,6 +61,7 @@ class _Parser(argparse.ArgumentParser):
         )
         _add_options(self)
         self.commands = self.add_subparsers(
+            prog=self.prog,  # else it is made of a whole usage
             title="commands",
             metavar="COMMAND",
             required=True,

@@ -6,6 +6,9 @@ Owns how help looks. Which verbs there are is others' business.
 from __future__ import annotations
 
 import argparse
+import functools
+import os
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
@@ -18,8 +21,33 @@ Verbs: TypeAlias = dict[str, tuple[str, Adder]]
 """What each is about, in a line, and what adds it."""
 EXAMPLES = "examples:\n"
 _WIDTH = 78
+_COLUMNS = 80
+"""Where there is no terminal."""
 _MOST_SECONDS = 1e9
 _LEAST_SECONDS = 0.1
+
+
+class Page(argparse.HelpFormatter):
+    """As wide as the terminal; argparse would import shutil to look at it, for each argument."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+class _ManualPage(Page, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+@functools.cache
+def _columns() -> int:
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        found = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 0
+    except (OSError, ValueError):  # it is no terminal, or closed
+        found = 0
+    return found or _COLUMNS
 
 
 def add_verb(
@@ -46,7 +74,7 @@ def add_verb(
         help=about,
         description="\n\n".join(paragraph for paragraph in wrapped if paragraph),
         epilog=epilog if examples else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_ManualPage,
         add_help=short_help,
     )
     if not short_help:

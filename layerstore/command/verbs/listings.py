@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -68,6 +67,8 @@ _WHITEOUT_NAME = " (no layer can have it: there its name says that something is 
 
 def print_json(found: Any) -> int:
     """Print a document; returns the exit status."""
+    import json  # noqa: PLC0415 - for this alone
+
     json.dump(found, sys.stdout, indent=2)
     print()
     return 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     image, command = _image_and_command(options.words)
-    name = options.name or f"run-{secrets.token_hex(6)}"
+    name = options.name or f"run-{os.urandom(6).hex()}"
     volumes = [_volume(text) for text in options.volumes]
     volumes += [mount_of(text) for text in options.mounts]
     in_files = [variable for path in options.env_files for variable in variables_of(path)]

@@ -123,7 +123,7 @@ def info(store: LayerStore, options: argparse.Namespace) -> int:
         "Chosen because": store.driver_reason,
         **dict(store.driver_status()),
         **_owner(store),
-        "Durability": "durable" if store.core.disk.durable else "relaxed",
+        "Durability": "durable" if store.core.durable else "relaxed",
         "Confinement": str(store.confinement()),
         "Images": len(store.images.list()),
         "Layers": len(store.map()),

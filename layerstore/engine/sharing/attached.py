@@ -7,11 +7,12 @@ in the owner itself: only where a message goes to is another.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.calls import call
@@ -36,9 +37,6 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.repair_step import RepairStep
-from layerstore.drivers.records.journal import journal_path
-from layerstore.drivers.root.disk import DiskConfig, make_disk
-from layerstore.engine.repairing import Announce
 from layerstore.engine.sharing import place
 from layerstore.engine.sharing.following import (
     Following,
@@ -49,6 +47,10 @@ from layerstore.engine.sharing.following import (
 )
 from layerstore.engine.sharing.link import Link
 from layerstore.engine.sharing.wire import Owner
+
+if TYPE_CHECKING:
+    from layerstore.drivers.root.disk import Disk, DiskConfig
+    from layerstore.engine.repairing import Announce
 
 _NOT_MOUNTED = (LayerNotRetained, MountDoesNotExist, NotMounted, StoreClosed)
 _LOOKS_FOR = 10.0
@@ -137,14 +139,7 @@ class AttachedCore(Core):
         self.link = link
         self.owner: Owner = link.owner
         """Who has the store open, and how."""
-        config = DiskConfig(
-            root=root,
-            driver=self.owner.driver,
-            durable=self.owner.durable,
-            limits=self.owner.limits,
-            confine=self.owner.confine,
-        )
-        super().__init__(make_disk(config), config)
+        super().__init__(root, durable=self.owner.durable)
         self._actors = self._make_actors()
 
     def _make_actors(self) -> FarActors:
@@ -154,6 +149,27 @@ class AttachedCore(Core):
     def actors(self) -> FarActors:
         """The owner's actors."""
         return self._actors
+
+    @functools.cached_property
+    def config(self) -> DiskConfig:
+        """See Core; as the owner has it."""
+        # Only here: of the root itself most who attach want nothing.
+        from layerstore.drivers.root.disk import DiskConfig  # noqa: PLC0415
+
+        return DiskConfig(
+            root=self.root,
+            driver=self.owner.driver,
+            durable=self.owner.durable,
+            limits=self.owner.limits,
+            confine=self.owner.confine,
+        )
+
+    @functools.cached_property
+    def disk(self) -> Disk:
+        """See Core."""
+        from layerstore.drivers.root.disk import make_disk  # noqa: PLC0415
+
+        return make_disk(self.config)
 
     @property
     def workers(self) -> int:
@@ -218,6 +234,8 @@ class AttachedCore(Core):
 
     def trace_to(self, path: str | os.PathLike[str] | None) -> None:
         """See Observing.trace_to; the owner writes it."""
+        from layerstore.drivers.records.journal import journal_path  # noqa: PLC0415 - as the disk
+
         self.check_open()
         place = None if path is None else journal_path(path)
         answer_of("trace_to", self._current_link().order("journal", place), _SWITCHES_FOR)
@@ -226,7 +244,7 @@ class AttachedCore(Core):
         """See Core."""
         super().check_open()
         if self.link.ended:
-            raise StoreClosed(self.disk.root)
+            raise StoreClosed(self.root)
 
     def _look(self, what: str) -> Any:
         self.check_open()
@@ -299,7 +317,7 @@ class Attached(TracedFar):
 
     def refuse(self, what: str) -> NoReturn:
         """Raise OwnersAlone."""
-        raise OwnersAlone(what, self.core.disk.root, self.core.link.pid)
+        raise OwnersAlone(what, self.core.root, self.core.link.pid)
 
     @property
     def owner(self) -> Owner:

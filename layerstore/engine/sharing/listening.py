@@ -56,7 +56,7 @@ class Listener(Conversations):
         """Begin to listen; see `listen`. Raises DriverError, InvalidArgument."""
         self._engine = engine
         self._describe = describe
-        self._root = engine.disk.root
+        self._root = engine.root
         self._lent = door is not None
         self._shut_until = 0.0
         """When the door is opened again, if it is shut, in seconds of the monotonic clock."""

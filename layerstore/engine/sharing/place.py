@@ -16,8 +16,6 @@ import stat
 import struct
 from collections.abc import Iterator
 
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-
 from layerstore.drivers.errors import CannotAttach, DriverError, InvalidArgument
 
 log = logging.getLogger("layerstore")
@@ -124,6 +122,11 @@ def unlisten(root: str, sock: socket.socket, *, lent: bool) -> None:
 
 def _wait_until_nobody_has(path: str) -> None:
     """Raise OSError where a process has the socket that lies there, though it is no owner."""
+    if not _has_somebody(path):
+        return
+    # Only here: seldom anybody has.
+    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed  # noqa: PLC0415
+
     patiently = Retrying(
         retry=retry_if_result(bool),
         stop=stop_after_delay(_ENDING),

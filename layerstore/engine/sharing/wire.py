@@ -36,9 +36,9 @@ import msgspec
 from layerstore.actors import messages as m
 from layerstore.actors.watching.trace import Took, TraceRecord
 from layerstore.actors.watching.waiting import Waiting
-from layerstore.drivers.confine.confine import Confine
 from layerstore.drivers.errors import LimitExceeded, Wire
 from layerstore.drivers.model.limits import Limits
+from layerstore.drivers.model.wanted_confinement import Confine
 from layerstore.drivers.sandbox.init import mount_points
 from layerstore.drivers.system.frames import MAX_FRAME, BadFrame, convert, pack_frame
 from layerstore.drivers.work import CheckJob, Init, InspectRoot

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+from msgspec import structs
 
 from layerstore.drivers.confine.confine import Confinement
 from layerstore.drivers.errors import InvalidTar, LayerStoreError, Wire, from_wire, to_wire
@@ -38,7 +39,7 @@ _TYPES: tuple[Any, ...] = (
 def seeds() -> Iterator[bytes]:
     config = DiskConfig("/root", "vfs", durable=True, limits=Limits())
     values: list[object] = [
-        None, [1, -1, 1.5, "text", b"bytes"], {"ok": asdict(Applied("sha256:0", 1, 2, 3))},
+        None, [1, -1, 1.5, "text", b"bytes"], {"ok": structs.asdict(Applied("sha256:0", 1, 2, 3))},
         {"error": to_wire(InvalidTar(512, "bad", "name"), "here")}, asdict(config),
         asdict(Confinement(("one",), ("two",))), ["ApplyLayer", {"source": {}}],
         [[[[[{"deep": [{}]}]]]]], {"ok": [["/path", 1], ["/other", 2]]},

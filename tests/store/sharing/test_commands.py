@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from layerstore import LayerStore
+from layerstore.drivers.root.lock import is_locked
 from tests.command.fixtures import Run
 from tests.support.archives import NAME
 from tests.support.waiting import wait_until
@@ -23,6 +24,16 @@ def owner(arguments: list[str], driver_name: str) -> Iterator[LayerStore]:
     durability = "relaxed" if relaxed else "durable"
     with LayerStore(arguments[1], driver=driver_name, durability=durability) as store:  # type: ignore[arg-type]
         yield store
+
+
+def test_it_is_seen_whether_a_root_is_open_and_nobody_is_disturbed(root_dir: Path) -> None:
+    assert not is_locked(f"{root_dir}/none")
+    with LayerStore(root_dir, driver="vfs", durability="relaxed", prespawn=False):
+        assert is_locked(str(root_dir))
+    assert not is_locked(str(root_dir))
+    with LayerStore(root_dir, driver="vfs", durability="relaxed", prespawn=False) as store:
+        assert is_locked(str(root_dir))
+        assert store.mounts() == []
 
 
 def test_every_command_works_with_the_store_that_is_open(
