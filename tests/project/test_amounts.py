@@ -78,6 +78,8 @@ def test_the_default_run_and_the_rest_have_every_test_and_only_those_that_grow_t
     assert set(default) | set(rest) == set(every)
     twice = set(default) & set(rest)
     assert all("::test_once" not in name for name in rest)
+    alone = ("::test_exhaustive", "::test_in_another_way")
+    assert not any(name.endswith(alone) for name in default)
     assert {name for name in default if any(f"::{grows}" in name for grows in _GROWING)} == twice
     assert (len(default) + len(rest), len(twice)) == (len(every) + len(twice), len(_GROWING) + 1)
 
