@@ -56,7 +56,7 @@ AMOUNTS = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("layerstore's own tests")
     group.addoption(
-        "--thorough", action="store_true", help="all that there is, as CI does: some 16 minutes"
+        "--thorough", action="store_true", help="all that there is: a quarter of an hour"
     )
     group.addoption(
         "--rest",
