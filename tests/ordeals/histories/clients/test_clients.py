@@ -27,6 +27,7 @@ import pytest
 
 from layerstore import Layer, LayerStore
 from layerstore.drivers.system.mountinfo import mount_points
+from tests.conftest import OpenStore
 from tests.ordeals.histories.clients.client import Entry, Task, entries
 from tests.ordeals.histories.clients.remains import Remains, remains
 from tests.ordeals.histories.concurrent_user import ABSENT, layer_step, mount_step, steps_of
@@ -42,7 +43,7 @@ from tests.support.ways.opening import Way
 _CLIENTS = 4
 _KILLED = 2
 _OPERATIONS = 14
-_HISTORIES = 3
+_HISTORIES = 2
 """For each of the rounds that other histories have: these are shorter."""
 
 pytestmark = pytest.mark.timeout(600)
@@ -206,9 +207,16 @@ def emptied(store: LayerStore, base: Layer) -> None:
     assert store.check() == []
 
 
+@pytest.mark.parametrize("engine", ["thread", pytest.param("process", marks=pytest.mark.thorough)])
 def test_what_killed_processes_leave_could_have_happened_in_turn(
-    store: LayerStore, zygote: Zygote, tmp_path: Path, amount: AmountOf, tell: Tell
+    engine: str,
+    open_store: OpenStore,
+    zygote: Zygote,
+    tmp_path: Path,
+    amount: AmountOf,
+    tell: Tell,
 ) -> None:
+    store = open_store(engine=engine)
     count = _HISTORIES * amount("--history-rounds")
     unanswered = 0
     base = store.register(layer_tar({"a": b"1"}))
@@ -219,7 +227,7 @@ def test_what_killed_processes_leave_could_have_happened_in_turn(
         unanswered += history.unanswered
         emptied(store, base)
     tell(
-        f"{count} histories of attached processes on {store.driver_name}, {_KILLED * count} killed,"
-        f" {unanswered} of them with a call that had no answer"
+        f"{count} histories of processes attached to a {engine} on {store.driver_name},"
+        f" {_KILLED * count} killed, {unanswered} of them with a call that had no answer"
     )
     assert os.listdir(f"{store.root}/layerstore/trash") == []
