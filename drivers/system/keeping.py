@@ -10,13 +10,18 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 import socket
+import time
+
+from layerstore.drivers.system.frames import BadFrame, EndOfFrames
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
 _libc.send.restype = ctypes.c_ssize_t
 _libc.recv.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
 _libc.recv.restype = ctypes.c_ssize_t
+_INBOX = 1 << 16
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 
@@ -30,7 +35,7 @@ def send_at_once(fd: int, data: bytes) -> int:
     return sent
 
 
-class Inbox:
+class _Inbox:
     """A buffer to receive into; for one thread at a time."""
 
     def __init__(self, size: int) -> None:
@@ -50,3 +55,47 @@ class Inbox:
 def _failure() -> OSError:
     code = ctypes.get_errno()
     return OSError(code, os.strerror(code))
+
+
+class Line:
+    """A connected socket, for one thread at a time."""
+
+    __slots__ = ("_inbox", "_socket")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._inbox = _Inbox(_INBOX)
+
+    def send(self, frame: bytes) -> None:
+        """Send a small frame. Raises EndOfFrames."""
+        try:
+            sent = send_at_once(self._socket.fileno(), frame)
+        except OSError as error:
+            raise EndOfFrames from error
+        if sent < len(frame):
+            raise BadFrame("a line took no whole frame")
+
+    def receive(self, until: float) -> bytes | None:
+        """Return what comes, looking for it until a time of the monotonic clock; then None.
+
+        Raises EndOfFrames.
+        """
+        while True:
+            try:
+                found = self._inbox.receive_at_once(self._socket.fileno())
+            except OSError as error:
+                raise EndOfFrames from error
+            if found == b"":
+                raise EndOfFrames
+            if found is not None or time.monotonic() >= until:
+                return found
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until something comes; whether it did in time."""
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLIN)
+        return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()

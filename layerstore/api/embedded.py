@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from typing import NoReturn
 
 from layerstore.api.owned import Opening
+from layerstore.api.visiting import TracedFar
 from layerstore.drivers.errors import OwnersAlone
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.repair_step import RepairStep
@@ -22,7 +23,6 @@ from layerstore.engine.own_process.embedder import EmbeddedCore
 from layerstore.engine.own_process.notes import make_notes
 from layerstore.engine.own_process.spawning import EngineProcess
 from layerstore.engine.repairing import Announce, repair
-from layerstore.engine.sharing.attached import TracedFar
 
 _log = logging.getLogger("layerstore")
 

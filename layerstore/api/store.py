@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from layerstore.api.embedded import Embedded
     from layerstore.api.owned import Opening, Owned
+    from layerstore.api.visiting import Attached
     from layerstore.engine.core import Engine
     from layerstore.engine.repairing import Announce
-    from layerstore.engine.sharing.attached import Attached
     from layerstore.engine.sharing.wire import Owner
     from layerstore.observe.recording import Recording
     from layerstore.operations.deferred import LaterStore
@@ -156,7 +156,7 @@ class LayerStore(BlockingStore, Observing):
         Raises CannotAttach where no process has the root open, or none that listens; DriverError.
         """
         # Only here: most who open stores never do it.
-        from layerstore.engine.sharing.attached import Attached
+        from layerstore.api.visiting import Attached
 
         check_options(root=root)
         store = cls.__new__(cls)

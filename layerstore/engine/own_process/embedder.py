@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from layerstore.actors import messages as m
-from layerstore.actors.runtime.calls import call, check_may_wait, deadline_of
+from layerstore.actors.runtime.calls import call, deadline_of
 from layerstore.actors.runtime.futures import Latch, Notifying
 from layerstore.actors.runtime.ref import Address
 from layerstore.asking.core import Core
@@ -117,13 +117,8 @@ class EmbeddedCore(AttachedCore):
     def _call_once(
         self, ref: Address, message: m.Message, timeout: float | None, deadline: float | None
     ) -> Any:
-        check_may_wait(message)
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        self.restored(left)
-        asked = self._engine.ask_by_line(ref.name, message)
-        if asked is None:
-            return super()._call_once(ref, message, timeout, deadline)
-        return asked.answer(timeout, deadline)
+        self.restored(None if deadline is None else max(deadline - time.monotonic(), 0.0))
+        return super()._call_once(ref, message, timeout, deadline)
 
     def _look(self, what: str) -> Any:
         for _ in range(_ATTEMPTS - 1):

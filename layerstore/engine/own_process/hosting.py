@@ -23,7 +23,7 @@ from layerstore.drivers.system.frames import convert
 from layerstore.engine.core import Engine
 from layerstore.engine.sharing.connection import Connection
 from layerstore.engine.sharing.conversing import Conversations
-from layerstore.engine.sharing.serving import Served
+from layerstore.engine.sharing.serving import Held, Holding, Served
 from layerstore.engine.sharing.watching import Watching
 from layerstore.engine.sharing.wire import Owner, call_back
 
@@ -47,24 +47,26 @@ class _Called(NamedTuple):
 class _ServedEmbedder(Served):
     """What the engine does for its embedder, whose references are the store's."""
 
-    def __init__(self, engine: Engine, call: Callable[[int, str], None]) -> None:
-        super().__init__(engine)
+    def __init__(
+        self, engine: Engine, call: Callable[[int, str], None], holding: Holding | None = None
+    ) -> None:
+        super().__init__(engine, holding)
         self._call = call
 
     def _number(self, kind: type[Message], values: dict[str, Any], theirs: int | None) -> None:  # noqa: ARG002
         if values.get("init") is call_back:
             values["init"] = partial(self._call, values["reference"])
 
-    def answered(self, number: int, error: LayerStoreError | None) -> Message | None:  # noqa: ARG002
-        """See Served; what is held is noted by the actors alone."""
-        asked, theirs = self._asked.pop(number, (None, None))
-        if theirs is not None:
-            self._being_got.pop(theirs, None)
-        return None if asked is None else asked.message
+    def by_line(self, engine: Engine) -> Served:
+        """See Served."""
+        return _ServedEmbedder(engine, self._call, self.holding)
+
+    def _got(self, theirs: int, held: Held, error: LayerStoreError | None) -> None:
+        """Leave what is held to the actors, who note it."""
 
     def abandon(self, theirs: int) -> None:
         """See Served."""
-        asked, _ = self._asked.get(self._being_got.get(theirs, 0), (None, None))
+        asked = self.holding.being_got.get(theirs)
         if asked is not None:
             asked.abandon()
         else:
@@ -83,13 +85,12 @@ class _EmbeddersConnection(Connection):
         describe: Callable[[], Owner],
         ring: Callable[[Connection], None],
         watching: Watching,
+        add: Callable[[Connection], None],
         close: Callable[[Close], None],
-        add: Callable[[socket.socket], None],
     ) -> None:
         self._called: dict[int, Notifying[Wire | None]] = {}
         self._close = close
-        self._add_line = add
-        super().__init__(sock, engine, describe, ring, watching)
+        super().__init__(sock, engine, describe, ring, watching, add)
 
     def _make_served(self, engine: Engine) -> Served:
         return _ServedEmbedder(engine, self._call)
@@ -112,25 +113,8 @@ class _EmbeddersConnection(Connection):
                     future.set(called.error)
             case ["close", *_]:
                 self._close(convert(frame, Close))
-            case ["line"]:
-                (descriptor,) = self._channel.take(1)
-                self._add_line(socket.socket(fileno=descriptor.detach()))
             case _:
                 super()._heard_other(frame)
-
-
-class _Line(Connection):
-    """A socket of the embedder's for mere questions."""
-
-    most_unread = _EmbeddersConnection.most_unread
-    greeted = True
-
-    def _make_served(self, engine: Engine) -> Served:
-        return _ServedEmbedder(engine, _call_nobody)
-
-
-def _call_nobody(_reference: int, _path: str) -> None:
-    raise NotImplementedError("whoever asks by a line has no function to be called")
 
 
 class Host(Conversations):
@@ -144,22 +128,16 @@ class Host(Conversations):
         self.orders: queue.SimpleQueue[Close] = queue.SimpleQueue()
         """What the embedder wants of the store as a whole."""
         self._leaving = False
-        self._engine = engine
-        self._describe = describe
         # Its socket may live on in a process that it has forked.
         self._poll.register(embedder, select.EPOLLIN)
         self._embedder = embedder
         self._connection = _EmbeddersConnection(
-            sock, engine, describe, self.ring, self.watching, self.orders.put, self._add_line
+            sock, engine, describe, self.ring, self.watching, self.add, self.orders.put
         )
         self.add(self._connection)
         self._handler = _Forwarding(self._connection)
         logging.getLogger("layerstore").addHandler(self._handler)
         self.begin()
-
-    def _add_line(self, sock: socket.socket) -> None:
-        """Serve one more socket of the embedder's, by which one thread at a time asks."""
-        self.add(_Line(sock, self._engine, self._describe, self.ring, self.watching))
 
     def closed(self, order: Close, error: LayerStoreError | None) -> None:
         """Tell the embedder how closing went, and wait until it has heard it."""

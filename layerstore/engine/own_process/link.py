@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.base import Refused
 from layerstore.actors.runtime.calls import mark_worker_thread
-from layerstore.actors.runtime.futures import Latch, Notifying
+from layerstore.actors.runtime.futures import Notifying
 from layerstore.drivers.errors import (
     CallerError,
     CannotAttach,
@@ -24,18 +24,15 @@ from layerstore.drivers.errors import (
     to_wire,
 )
 from layerstore.drivers.system.collected_log import log_again
-from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pack_frame
-from layerstore.drivers.work import Descriptors, Init
-from layerstore.engine.own_process.lines import Line, Lines
+from layerstore.drivers.system.frames import convert, pack_frame
+from layerstore.drivers.work import Init
 from layerstore.engine.own_process.spawning import EngineProcess
-from layerstore.engine.sharing.answers import Asked, checked
-from layerstore.engine.sharing.link import Link
-from layerstore.engine.sharing.wire import CLOSE, PIECE, Mounted, Owner, fields_of
+from layerstore.engine.sharing.answers import Asked
+from layerstore.engine.sharing.quick import QuickLink
+from layerstore.engine.sharing.wire import CLOSE, Owner
 
 _OPENING = 86_400.0
 """Seconds that opening a store may take: it ends, or its process does."""
-_NOTICING = 60.0
-"""Seconds for the link's thread to see that the engine is gone, which it does at once."""
 _MOST_CALLED = 64
 """Init functions that run at once, as many as the engine's jobs at most."""
 
@@ -65,47 +62,15 @@ class Keeper(Protocol):
         """Have another engine go on; the last that the link's thread does."""
 
 
-class AskedByLine:
-    """A request whose answer its caller reads."""
-
-    def __init__(
-        self, link: EngineLink, line: Line, number: int, message: m.Message, frame: bytes
-    ) -> None:
-        self._link = link
-        self._line = line
-        self._number = number
-        self._message = message
-        self._frame = frame
-
-    def answer(self, timeout: float | None, deadline: float | None) -> Any:
-        """Ask, wait for the answer and return it; see Call."""
-        link, message, whole = self._link, self._message, False
-        try:
-            self._line.send(self._frame)
-            frame = link.lines.hear(self._line, type(message).__name__, timeout, deadline)
-            whole = True
-        except EndOfFrames as error:
-            link.known_lost.wait(_NOTICING)
-            raise link.lost() from error
-        finally:
-            if whole:
-                link.lines.give_back(self._line)
-            else:
-                link.lines.drop(self._line, message.number)
-        return link.heard_by_line(self._number, message, frame)
-
-
-class EngineLink(Link):
+class EngineLink(QuickLink):
     """A connection to the engine that this process has spawned."""
 
     _calls_back = True
+    _counts_mounts = False
 
     def __init__(self, root: str, process: EngineProcess, keeper: Keeper) -> None:
         """Wait until the engine has opened its store. Raises what opening it raised, WorkerDied."""
         self.process = process
-        self.lines = Lines()
-        self.known_lost = Latch()
-        """Open once its keeper knows that the engine is gone."""
         self._keeper = keeper
         self._callers = ThreadPoolExecutor(
             _MOST_CALLED, thread_name_prefix="init", initializer=mark_worker_thread
@@ -131,45 +96,13 @@ class EngineLink(Link):
         how = (keep_mounts, keep_trash, timeout)
         return self._ask(CLOSE, lambda number: ["close", number, *how])
 
-    def ask_by_line(self, actor: str, message: m.Message) -> AskedByLine | None:
-        """Ask an actor by a line; None where the link has to do it."""
-        descriptors: Descriptors = getattr(message, "descriptors", ())
-        if getattr(message, "init", None) is not None or descriptors:
-            return None
-        number = next(self._numbers)
-        frame = pack_frame(["ask", number, actor, type(message).__name__, fields_of(message), 0])
-        line = self._line() if len(frame) <= PIECE else None
-        return None if line is None else AskedByLine(self, line, number, message, frame)
-
-    def _line(self) -> Line | None:
-        line = self.lines.take()
-        if line is None and (made := self.lines.new()) is not None:
-            line, theirs = made
-            self._send([pack_frame(["line"])], (theirs,))
-        return line
-
-    def heard_by_line(self, number: int, message: m.Message, frame: object) -> Any:
-        """Return what a frame answers, or raise it. Raises BadFrame."""
-        match frame:
-            case ["answer", got, value] if got == number:
-                found = checked(message, value)
-            case ["mounted", got, *_] if got == number:
-                found = self._seen(message, convert(frame, Mounted))
-            case ["error", got, error] if got == number:
-                found = self._refusal(message, from_wire(convert(error, Wire)))
-            case _:
-                raise BadFrame(f"it answers {str(frame)[:400]} on a line")
-        if isinstance(found, Refused):
-            raise found.error
-        return found
-
     def lost(self) -> LayerStoreError:
         """See Link."""
         return self._keeper.why_lost()
 
     def _ending(self) -> None:
         self._keeper.lost(self)
-        self.known_lost.open()
+        super()._ending()
 
     def _over(self) -> None:
         self.lines.close()

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from layerstore.actors import messages as m
-from layerstore.actors.runtime.calls import call
+from layerstore.actors.runtime.calls import call, check_may_wait
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.ref import Address
 from layerstore.actors.watching.trace import Took, TraceRecord
@@ -29,28 +28,21 @@ from layerstore.drivers.errors import (
     LayerStoreError,
     MountDoesNotExist,
     NotMounted,
-    OwnersAlone,
     StoreClosed,
     StoreRestarted,
     Wire,
     from_wire,
 )
-from layerstore.drivers.model.faults import Fault
-from layerstore.drivers.model.repair_step import RepairStep
-from layerstore.engine.sharing import place
 from layerstore.engine.sharing.following import (
     Following,
-    Lost,
-    Take,
     answer_of,
-    handing_over,
 )
 from layerstore.engine.sharing.link import Link
+from layerstore.engine.sharing.quick import QuickLink
 from layerstore.engine.sharing.wire import Owner
 
 if TYPE_CHECKING:
     from layerstore.drivers.root.disk import Disk, DiskConfig
-    from layerstore.engine.repairing import Announce
 
 _NOT_MOUNTED = (LayerNotRetained, MountDoesNotExist, NotMounted, StoreClosed)
 _LOOKS_FOR = 10.0
@@ -135,7 +127,7 @@ class FarActors:
 class AttachedCore(Core):
     """The actors of a store that another process has open."""
 
-    def __init__(self, root: str, link: Link) -> None:
+    def __init__(self, root: str, link: QuickLink) -> None:
         self.link = link
         self.owner: Owner = link.owner
         """Who has the store open, and how."""
@@ -240,6 +232,15 @@ class AttachedCore(Core):
         place = None if path is None else journal_path(path)
         answer_of("trace_to", self._current_link().order("journal", place), _SWITCHES_FOR)
 
+    def _call_once(
+        self, ref: Address, message: m.Message, timeout: float | None, deadline: float | None
+    ) -> Any:
+        check_may_wait(message)
+        asked = self.link.ask_by_line(ref.name, message)
+        if asked is None:
+            return super()._call_once(ref, message, timeout, deadline)
+        return asked.answer(timeout, deadline)
+
     def check_open(self) -> None:
         """See Core."""
         super().check_open()
@@ -276,69 +277,3 @@ class AttachedCore(Core):
                     failures.append(error)
         for failure in failures:
             raise failure
-
-
-class TracedFar:
-    """What a LayerStore stands on whose actors are in another process, as far as it is traced."""
-
-    core: AttachedCore
-
-    def trace_to(self, path: str | os.PathLike[str] | None) -> None:
-        """See Observing.trace_to."""
-        self.core.trace_to(path)
-
-    @contextlib.contextmanager
-    def trace_into(self, take: Take, lost: Lost | None) -> Iterator[None]:
-        """See Observing.trace_into."""
-        threads: list[threading.Thread] = []
-        try:
-            with self.core.following() as following:
-                threads.append(handing_over(following, take, lost))
-                yield
-        finally:
-            for thread in threads:
-                thread.join()
-
-
-class Attached(TracedFar):
-    """What an attached LayerStore stands on."""
-
-    def __init__(self, root: str, timeout: float) -> None:
-        """Attach to whoever has `root` open. Raises CannotAttach, DriverError."""
-        begun = time.monotonic()
-        sock, pid = place.connect(root, timeout)
-        left = max(timeout - (time.monotonic() - begun), 0.0)
-        self.core = AttachedCore(root, Link(root, sock, pid, left))
-
-    @property
-    def driver_reason(self) -> str:
-        """Why the owner uses its driver."""
-        return self.core.owner.driver_reason
-
-    def refuse(self, what: str) -> NoReturn:
-        """Raise OwnersAlone."""
-        raise OwnersAlone(what, self.core.root, self.core.link.pid)
-
-    @property
-    def owner(self) -> Owner:
-        """Whoever has the root open, and how."""
-        return self.core.owner
-
-    def check_may_repair(self) -> None:
-        """Raise OwnersAlone."""
-        self.refuse("repairing the store")
-
-    def repair(
-        self,
-        faults: list[Fault],  # noqa: ARG002
-        *,
-        force: bool,  # noqa: ARG002
-        announce: Announce | None,  # noqa: ARG002
-    ) -> list[RepairStep]:
-        """Raise OwnersAlone."""
-        self.check_may_repair()
-        return []
-
-    def close(self, *, keep_mounts: bool, timeout: float, keep_trash: bool = False) -> None:  # noqa: ARG002
-        """See LayerStore.close; what was removed is the owner's to delete."""
-        self.core.close(keep_mounts=keep_mounts, timeout=timeout)

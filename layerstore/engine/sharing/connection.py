@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.futures import Notifying
@@ -27,7 +28,13 @@ from layerstore.engine.sharing.wire import (
     MAX_QUESTION,
     PIECE,
     PROTOCOL,
+    Abandon,
+    Ask,
+    Hello,
+    Look,
+    NewLine,
     Owner,
+    Piece,
     plain,
 )
 
@@ -35,43 +42,15 @@ _MOST_AT_ONCE = 1 << 20
 """Bytes of a frame; longer questions come in pieces."""
 _LITTLE = 10
 """Members of a list that is answered at once; actors have better to do than to pack long ones."""
+_MOST_LINES = 16
 _MOST_PILED = 2 * MAX_QUESTION
-
-
-class _Hello(NamedTuple):
-    word: Literal["hello"]
-    protocol: int
-
-
-class _Ask(NamedTuple):
-    word: Literal["ask"]
-    number: int
-    actor: str
-    name: str
-    fields: dict[str, Any]
-    descriptors: int
-
-
-class _Look(NamedTuple):
-    word: Literal["look"]
-    number: int
-    what: str
-
-
-class _Piece(NamedTuple):
-    word: Literal["part", "last"]
-    number: int
-    content: bytes
-
-
-class _Abandon(NamedTuple):
-    word: Literal["abandon"]
-    number: int
 
 
 class Connection:
     """A connection to an attached process."""
 
+    is_line = False
+    """It is one more socket of a process that is attached, for questions alone."""
     greeted = False
     """It knows who we are, and speaks our protocol."""
     most_unread = 8 << 20
@@ -84,8 +63,13 @@ class Connection:
         describe: Callable[[], Owner],
         ring: Callable[[Connection], None],
         watching: Watching,
+        add: Callable[[Connection], None],
     ) -> None:
-        """Take the socket over; `ring` is called with itself, in any thread, to be looked at."""
+        """Take the socket over.
+
+        `ring` is called with itself, in any thread, to be looked at, and `add` with a line of its
+        to be served.
+        """
         self._channel = Channel(sock, most_in=_MOST_AT_ONCE)
         self.number = self._channel.fileno()
         """Of the socket."""
@@ -94,6 +78,10 @@ class Connection:
         self._engine = engine
         self._describe = describe
         self._ring = ring
+        self._watching = watching
+        self._add_line = add
+        self.lines: list[Connection] = []
+        """More sockets of the same process."""
         self._served = self._make_served(engine)
         self._onlooker = Onlooker(engine, watching, self._channel, self._note, lambda: ring(self))
         self._pieces: dict[int, bytearray] = {}
@@ -120,27 +108,31 @@ class Connection:
     def _heard(self, frame: object) -> None:
         word = frame[0] if isinstance(frame, list) and frame else None
         if not self.greeted:
-            protocol = convert(frame, _Hello).protocol
+            protocol = convert(frame, Hello).protocol
             if protocol != PROTOCOL:
                 raise BadFrame(f"its owner speaks protocol {PROTOCOL}, not {protocol}")
             self.greeted = True
             self._channel.put(["owner", plain(self._describe())])
         elif word == "ask":
-            self._ask(convert(frame, _Ask))
+            self._ask(convert(frame, Ask))
         elif word in ("part", "last"):
-            self._add(convert(frame, _Piece))
+            self._add(convert(frame, Piece))
+        elif word == "abandon":
+            self._served.abandon(convert(frame, Abandon).number)
+        elif self.is_line:
+            raise BadFrame("it says on a line what it should say elsewhere")
         elif word in WORDS:
             self._onlooker.heard(word, frame)
-        elif word == "abandon":
-            self._served.abandon(convert(frame, _Abandon).number)
+        elif word == "line":
+            self._take_line(convert(frame, NewLine).number)
         else:
             self._heard_other(frame)
 
     def _heard_other(self, frame: object) -> None:
-        look = convert(frame, _Look)
+        look = convert(frame, Look)
         self._look(look.number, look.what)
 
-    def _add(self, piece: _Piece) -> None:
+    def _add(self, piece: Piece) -> None:
         """Put a long question together."""
         before = self._pieces.setdefault(piece.number, bytearray())
         before += piece.content
@@ -151,9 +143,9 @@ class Connection:
             del self._pieces[piece.number]
             self._piled -= len(before)
             (question,) = unpack_frames(before, MAX_QUESTION) or [None]
-            self._ask(convert(question, _Ask))
+            self._ask(convert(question, Ask))
 
-    def _ask(self, frame: _Ask) -> None:
+    def _ask(self, frame: Ask) -> None:
         _, number, actor, name, fields, count = frame
         descriptors = self._channel.take(count)
         try:
@@ -182,6 +174,26 @@ class Connection:
         if what not in LOOKS:
             raise BadFrame(f"there is nothing to look at that is called {what[:40]}")
         self._put_answer(number, ["answer", number, plain(found[what]())])
+
+    def _take_line(self, number: int) -> None:
+        """Take one more socket of the process's over."""
+        (descriptor,) = self._channel.take(1)
+        if len(self.lines) >= _MOST_LINES:
+            raise BadFrame("it has lines enough")
+        status = os.fstat(descriptor.fileno())
+        if not stat.S_ISSOCK(status.st_mode):
+            raise BadFrame("a line is a socket")
+        sock = socket.socket(fileno=descriptor.detach())
+        if (sock.family, sock.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
+            sock.close()
+            raise BadFrame("a line is a Unix stream socket")
+        line = self._make_line(sock)
+        self.lines.append(line)
+        self._add_line(line)
+        self._channel.put(["answer", number, None])
+
+    def _make_line(self, sock: socket.socket) -> Connection:
+        return Line(sock, self)
 
     # Answers
 
@@ -297,3 +309,27 @@ class Connection:
         self._onlooker.end()
         self._served.end()
         self._channel.close()
+
+
+class Line(Connection):
+    """One more socket of an attached process, by which one of its threads at a time asks."""
+
+    is_line = True
+    greeted = True
+
+    def __init__(self, sock: socket.socket, main: Connection) -> None:
+        """Take over a socket of the same process that `main` is a connection to."""
+        self._main = main
+        self.most_unread = main.most_unread
+        super().__init__(
+            sock, main._engine, main._describe, main._ring, main._watching, main._add_line
+        )
+
+    def _make_served(self, engine: Engine) -> Served:
+        return self._main._served.by_line(engine)
+
+    def close(self) -> None:
+        """End it, and undo what is under way by it. Idempotent."""
+        super().close()
+        if self in self._main.lines:
+            self._main.lines.remove(self)

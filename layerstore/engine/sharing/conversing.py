@@ -150,4 +150,6 @@ class Conversations:
         if self._connections.pop(connection.number, None) is not None:
             self._poll.unregister(connection.number)
             connection.close()
+            for line in list(connection.lines):
+                self._end(line)
             self._ended(connection)

@@ -107,7 +107,9 @@ class Listener(Conversations):
 
     def _take(self, sock: socket.socket) -> None:
         pid, user = place.peer_of(sock)
-        connection = Connection(sock, self._engine, self._describe, self.ring, self.watching)
+        connection = Connection(
+            sock, self._engine, self._describe, self.ring, self.watching, self.add
+        )
         if not place.is_trusted(user):
             connection.cut_off(f"user {user} may not use this store")
         elif len(self._connections) >= _most_connections():

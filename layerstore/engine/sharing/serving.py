@@ -62,19 +62,32 @@ class Asked(Later[Any]):
         self._taken()
 
 
+class Holding:
+    """What one attached process has, by whatever socket it asks; by their numbers."""
+
+    def __init__(self) -> None:
+        self.being_got: dict[int, Asked] = {}
+        """The requests for references and work to come."""
+        self.held: dict[int, Held] = {}
+        self.unsettled: dict[int, Held] = {}
+        """Those that may be held: their actor died before it answered."""
+        self.ended = False
+
+
 class Served:
     """The requests and the references of one attached process."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, holding: Holding | None = None) -> None:
+        """Begin with nothing, or by one more socket of a process that is `holding` something."""
         self._engine = engine
         self._asked: dict[int, tuple[Asked, int | None]] = {}
         """Requests without an answer, by their number; with the number that is being used up."""
-        self._being_got: dict[int, int] = {}
-        """Their number of a reference or of work to come -> the request."""
-        self._held: dict[int, Held] = {}
-        self._unsettled: dict[int, Held] = {}
-        """Those that may be held: their actor died before it answered."""
-        self._ended = False
+        self.holding = holding or Holding()
+        self._is_line = holding is not None
+
+    def by_line(self, engine: Engine) -> Served:
+        """Return what serves one more socket of the same process."""
+        return Served(engine, self.holding)
 
     def ask(
         self,
@@ -103,7 +116,7 @@ class Served:
         asked = Asked(self._engine, Request(_as_asked(actor), message), taken)
         self._asked[number] = (asked, theirs)
         if theirs is not None:
-            self._being_got[theirs] = number
+            self.holding.being_got[theirs] = asked
         return asked
 
     def begin(self, asked: Asked) -> None:
@@ -131,13 +144,13 @@ class Served:
         if values.get("init") is call_back:
             raise BadFrame("functions are called back for the embedder alone")
         if theirs is not None:
-            if theirs in self._being_got or theirs in self._held:
+            if theirs in self.holding.being_got or theirs in self.holding.held:
                 raise BadFrame(f"the number {theirs} is in use")
-            before = self._unsettled.pop(theirs, None)
+            before = self.holding.unsettled.pop(theirs, None)
             fresh = before.number if before is not None else self._engine.new_reference()
             values[str(kind.abandoned_by)] = fresh
         if "reference" in values and kind.abandoned_by != "reference":
-            held = self._held.get(values["reference"])
+            held = self.holding.held.get(values["reference"])
             # A number that nobody has is refused by the actor, in the words of its own.
             values["reference"] = held.number if held else self._engine.new_reference()
 
@@ -149,45 +162,49 @@ class Served:
         asked, theirs = self._asked.get(number, (None, None))
         if asked is None:
             return None
-        message = asked.message
+        message, holding = asked.message, self.holding
         if theirs is not None:
             if message.abandoned_by == "reference":
                 self._got(theirs, Held(message.number or 0, asked.actor, message), error)
-            self._being_got.pop(theirs, None)
+            holding.being_got.pop(theirs, None)
         elif error is None and isinstance(message, _RELEASES):
-            held_now = list(self._held.items())
+            held_now = list(holding.held.items())
             for key in [key for key, held in held_now if held.number == message.reference]:
-                self._held.pop(key, None)
+                holding.held.pop(key, None)
         self._asked.pop(number, None)
         return message
 
     def _got(self, theirs: int, held: Held, error: LayerStoreError | None) -> None:
         if error is None:
-            self._held[theirs] = held
-            if self._ended:  # perhaps before it knew of this one
+            self.holding.held[theirs] = held
+            if self.holding.ended:  # perhaps before it knew of this one
                 self._give_back(held)
         elif isinstance(error, StoreRestarted):
-            self._unsettled[theirs] = held
+            self.holding.unsettled[theirs] = held
 
     def abandon(self, theirs: int) -> None:
         """Undo what was asked for by a number; one that isn't in use is of something over."""
-        asked, _ = self._asked.get(self._being_got.get(theirs, 0), (None, None))
+        holding = self.holding
+        asked = holding.being_got.get(theirs)
         if asked is not None:  # also where it is just being answered
             asked.abandon()
-        held = self._held.pop(theirs, None) or self._unsettled.pop(theirs, None)
+        held = holding.held.pop(theirs, None) or holding.unsettled.pop(theirs, None)
         if asked is None and held is not None:
             self._engine.abandon(self._engine.actor(held.actor), held.message)
 
     def end(self) -> None:
-        """Undo what is under way, and give back what is held. Idempotent."""
-        self._ended = True
+        """Undo what is under way, and give back what is held, but for a line's. Idempotent."""
         asked, self._asked = self._asked, {}
         for one, _ in list(asked.values()):
             one.abandon()
-        held, self._held = self._held, {}
+        if self._is_line:
+            return
+        holding = self.holding
+        holding.ended = True
+        held, holding.held = holding.held, {}
         for each in list(held.values()):
             self._give_back(each)
-        unsettled, self._unsettled = self._unsettled, {}
+        unsettled, holding.unsettled = holding.unsettled, {}
         for each in list(unsettled.values()):
             self._engine.abandon(self._engine.actor(each.actor), each.message)
 

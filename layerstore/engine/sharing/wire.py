@@ -11,6 +11,7 @@ messages there are, their fields and what they are answered with, is said by the
                       unwatch, number, watch           which is answered once all are sent
                       journal, number, path or nil     the owner's, to be written from now on
                       abandon, reference or request
+                      line, number             one more socket of its comes beside
                       part, number, bytes              of a question that is longer than a frame,
                       last, number, bytes              and how it ends
     from the owner    owner, facts of it               the answer to hello
@@ -102,6 +103,54 @@ class Owner:
     workers: int
     open_for: float
     """Seconds for which it has had the root open."""
+
+
+class Hello(NamedTuple):
+    """Who begins a conversation says so."""
+
+    word: Literal["hello"]
+    protocol: int
+
+
+class Ask(NamedTuple):
+    """A question for an actor."""
+
+    word: Literal["ask"]
+    number: int
+    actor: str
+    name: str
+    fields: dict[str, Any]
+    descriptors: int
+
+
+class Look(NamedTuple):
+    """What the owner is to tell of itself."""
+
+    word: Literal["look"]
+    number: int
+    what: str
+
+
+class Piece(NamedTuple):
+    """Part of a question that is longer than a frame."""
+
+    word: Literal["part", "last"]
+    number: int
+    content: bytes
+
+
+class NewLine(NamedTuple):
+    """One more socket comes beside this."""
+
+    word: Literal["line"]
+    number: int
+
+
+class Abandon(NamedTuple):
+    """What was asked for by this number is to be undone."""
+
+    word: Literal["abandon"]
+    number: int
 
 
 class Answer(NamedTuple):

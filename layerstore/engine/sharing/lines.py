@@ -1,82 +1,43 @@
-"""Lines: sockets to the engine, each for one thread at a time that waits for its own answer.
+"""Lines: sockets to a store's owner, each for one thread at a time that waits for its own answer.
 
 Owns them, and how one waits. Whoever asks by a line reads its answer itself, so that no other
-thread of the embedder has to run for it; where others are busy each turn for the interpreter's lock
-costs a switch interval of 5 ms. So a caller that has lost one lately looks for its answer for a
-while without letting go of the lock, before it waits. A line is used up by whoever doesn't hear its
-answer: what was asked there is undone, and the line is closed.
+thread of its process has to run for it; where others are busy each turn for the interpreter's lock
+costs a switch interval of 5 ms. So the answer is looked for without letting go of the lock, before
+it is waited for: for a moment, or longer by a caller that has lost a turn lately. A line is used up
+by whoever doesn't hear its answer: what was asked there is undone, and the line is closed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import select
+import os
 import socket
 import time
 from collections import deque
+from typing import TYPE_CHECKING
 
 from layerstore.drivers.errors import CallTimeout
 from layerstore.drivers.system.frames import BadFrame, EndOfFrames, pack_frame, unpack_frames
-from layerstore.drivers.system.keeping import Inbox, send_at_once
 from layerstore.drivers.work import OwnedDescriptor
 from layerstore.engine.sharing.wire import MAX_ANSWER
 
+if TYPE_CHECKING:
+    from layerstore.drivers.system.keeping import Line
+
 _MOST_LINES = 16
-_INBOX = 1 << 16
+_PROCESSORS = len(os.sched_getaffinity(0))
+_GLANCES_FOR = 0.0001
+"""Seconds that an answer is looked for by whoever alone asks."""
 _LOOKS_FOR = 0.002
-"""Seconds that an answer is looked for without letting go of the lock."""
+"""Seconds that an answer is looked for where waiting has cost a turn lately."""
 _LOST = 0.003
-"""Seconds to wait for an answer that tell of a busy thread, if the engine isn't slow itself."""
+"""Seconds to wait for an answer that tell of a busy thread, if the owner isn't slow itself."""
 _AFTER = 1.0
 """Seconds after such a wait in which answers are looked for."""
 
 
-class Line:
-    """A socket to the engine."""
-
-    __slots__ = ("_inbox", "_socket")
-
-    def __init__(self, sock: OwnedDescriptor) -> None:
-        self._socket = sock
-        self._inbox = Inbox(_INBOX)
-
-    def send(self, frame: bytes) -> None:
-        """Send a small frame. Raises EndOfFrames."""
-        try:
-            sent = send_at_once(self._socket.fileno(), frame)
-        except OSError as error:
-            raise EndOfFrames from error
-        if sent < len(frame):
-            raise BadFrame("a line took no whole frame")
-
-    def receive(self, until: float) -> bytes | None:
-        """Return what comes, looking for it until a time of the monotonic clock; then None.
-
-        Raises EndOfFrames.
-        """
-        while True:
-            try:
-                found = self._inbox.receive_at_once(self._socket.fileno())
-            except OSError as error:
-                raise EndOfFrames from error
-            if found == b"":
-                raise EndOfFrames
-            if found is not None or time.monotonic() >= until:
-                return found
-
-    def wait(self, seconds: float | None) -> bool:
-        """Wait until something comes; whether it did in time."""
-        poll = select.poll()
-        poll.register(self._socket.fileno(), select.POLLIN)
-        return bool(poll.poll(None if seconds is None else seconds * 1000))
-
-    def close(self) -> None:
-        """Close it."""
-        self._socket.close()
-
-
 class Lines:
-    """The lines to one engine."""
+    """The lines to one owner."""
 
     def __init__(self) -> None:
         self._idle: deque[Line] = deque()
@@ -94,7 +55,7 @@ class Lines:
             return None
 
     def new(self) -> tuple[Line, OwnedDescriptor] | None:
-        """Return one more line and its other end, for the engine; None for one too many."""
+        """Return one more line and its other end, for the owner; None for one too many."""
         try:
             self._to_come.pop()
         except IndexError:
@@ -104,7 +65,10 @@ class Lines:
         except OSError:  # no descriptor left: there are other ways to ask
             self._to_come.append(0)
             return None
-        return Line(OwnedDescriptor(ours.detach())), OwnedDescriptor(theirs.detach())
+        # Only here: a short command, which makes none, is quicker without ctypes.
+        from layerstore.drivers.system.keeping import Line  # noqa: PLC0415
+
+        return Line(ours), OwnedDescriptor(theirs.detach())
 
     def give_back(self, line: Line) -> None:
         """Have a line used by others again."""
@@ -115,7 +79,7 @@ class Lines:
     def drop(self, line: Line, abandoned: int | None) -> None:
         """Close a line, and have undone what was asked there by a number."""
         if abandoned is not None:
-            # An engine that has ended needn't hear it, and one that can't hears it otherwise, too.
+            # An owner that has ended needn't hear it, and one that can't hears it otherwise, too.
             with contextlib.suppress(EndOfFrames, BadFrame):
                 line.send(pack_frame(["abandon", abandoned]))
         line.close()
@@ -134,7 +98,7 @@ class Lines:
         received = bytearray()
         begun = time.monotonic()
         looking = begun < self._look_until
-        until = begun + _LOOKS_FOR if looking else 0.0
+        until = begun + (_LOOKS_FOR if looking else self._glance())
         while True:
             found = line.receive(until)
             if found is None:
@@ -147,6 +111,14 @@ class Lines:
             if frames:
                 self._learn(begun, looked=looking)
                 return frames[0]
+
+    def _glance(self) -> float:
+        """Return for how many seconds an answer is looked for before waiting.
+
+        To wait and be woken takes longer than a short answer, where there is a processor for both.
+        """
+        alone = len(self._idle) + len(self._to_come) == _MOST_LINES - 1
+        return _GLANCES_FOR if alone and _PROCESSORS > 1 else 0.0
 
     def _learn(self, begun: float, *, looked: bool) -> None:
         now = time.monotonic()

@@ -1,0 +1,122 @@
+"""A link with lines: whoever waits for one answer reads it itself.
+
+Owns which questions go by a line, and what becomes of one that isn't answered.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from layerstore.actors import messages as m
+from layerstore.actors.runtime.base import Refused
+from layerstore.actors.runtime.futures import Latch, Notifying
+from layerstore.drivers.errors import Wire, from_wire
+from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pack_frame
+from layerstore.drivers.work import Descriptors
+from layerstore.engine.sharing.answers import checked
+from layerstore.engine.sharing.lines import Lines
+from layerstore.engine.sharing.link import Link
+from layerstore.engine.sharing.wire import PIECE, Mounted, fields_of
+
+if TYPE_CHECKING:
+    from layerstore.drivers.system.keeping import Line
+
+_FIRST = 10
+"""Questions that go by the link: a short command is over by then, and needs no line."""
+_NOTICING = 60.0
+"""Seconds for the link's thread to see that the owner is gone, which it does at once."""
+
+
+class AskedByLine:
+    """A request whose answer its caller reads."""
+
+    def __init__(
+        self, link: QuickLink, line: Line, number: int, message: m.Message, frame: bytes
+    ) -> None:
+        self._link = link
+        self._line = line
+        self._number = number
+        self._message = message
+        self._frame = frame
+
+    def answer(self, timeout: float | None, deadline: float | None) -> Any:
+        """Ask, wait for the answer and return it; see Call."""
+        link, message, whole = self._link, self._message, False
+        try:
+            self._line.send(self._frame)
+            frame = link.lines.hear(self._line, type(message).__name__, timeout, deadline)
+            whole = True
+        except EndOfFrames as error:
+            link.known_lost.wait(_NOTICING)
+            raise link.lost() from error
+        finally:
+            if whole:
+                link.lines.give_back(self._line)
+            else:
+                link.lines.drop(self._line, message.number)
+        return link.heard_by_line(self._number, message, frame)
+
+
+class QuickLink(Link):
+    """A connection to the owner of a root, with lines beside it."""
+
+    _counts_mounts = True
+
+    def __init__(self, root: str, sock: socket.socket, pid: int, timeout: float) -> None:
+        """See Link."""
+        self.lines = Lines()
+        self.known_lost = Latch()
+        """Open once it is known that the owner is gone."""
+        super().__init__(root, sock, pid, timeout)
+
+    def ask_by_line(self, actor: str, message: m.Message) -> AskedByLine | None:
+        """Ask an actor by a line; None where the link has to do it."""
+        if self._counts_mounts and isinstance(message, m.Mount | m.Unmount):
+            return None  # one thread counts them
+        descriptors: Descriptors = getattr(message, "descriptors", ())
+        if getattr(message, "init", None) is not None or descriptors:
+            return None
+        number = next(self._numbers)
+        frame = pack_frame(["ask", number, actor, type(message).__name__, fields_of(message), 0])
+        line = self._line() if len(frame) <= PIECE and number > _FIRST else None
+        return None if line is None else AskedByLine(self, line, number, message, frame)
+
+    def _line(self) -> Line | None:
+        """Return a line that nobody uses; where there is none have one more made for the next."""
+        line = self.lines.take()
+        if line is None and (made := self.lines.new()) is not None:
+            new, theirs = made
+            taken = self._ask("line", lambda number: ["line", number], (theirs,))
+            taken.when_set(lambda answer: self._line_taken(new, answer))
+        return line
+
+    def _line_taken(self, line: Line, answer: Notifying[Any]) -> None:
+        if isinstance(answer.get(timeout=0), Refused):  # the link's end, which all will hear of
+            self.lines.drop(line, None)
+        else:
+            self.lines.give_back(line)
+
+    def heard_by_line(self, number: int, message: m.Message, frame: object) -> Any:
+        """Return what a frame answers, or raise it. Raises BadFrame."""
+        match frame:
+            case ["answer", got, value] if got == number:
+                found = checked(message, value)
+            case ["mounted", got, *_] if got == number:
+                found = self._seen(message, convert(frame, Mounted))
+            case ["error", got, error] if got == number:
+                found = self._refusal(message, from_wire(convert(error, Wire)))
+            case _:
+                raise BadFrame(f"it answers {str(frame)[:400]} on a line")
+        if isinstance(found, Refused):
+            raise found.error
+        self._note(message)
+        return found
+
+    def _ending(self) -> None:
+        super()._ending()
+        self.known_lost.open()
+
+    def _over(self) -> None:
+        self.lines.close()
+        super()._over()
