@@ -5,6 +5,10 @@ round every contender does its work once, in turn; medians are printed with the 
 line of their table, and at the end where layerstore does worst beside dockerd. Contenders that
 aren't installed are left out, and that is said. What the rounds make is deleted at the end only: on
 some file systems making files is slow just after a deletion.
+
+`python -m benchmarks --against moby [--in DIRECTORY] [--rounds N] [--peer-cache DIRECTORY]`, as
+root, has moby's own layer package beside layerstore instead, both in process: on a tmpfs and in
+DIRECTORY. It is built from Debian's sources with Debian's Go, the first time, which takes a minute.
 """
 
 from __future__ import annotations
@@ -16,11 +20,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import commands, images, latency, mounts, reopen, tars
+from benchmarks import commands, images, latency, mounts, tars
 from benchmarks.bench import Bench, Storage
-from benchmarks.curves import growth, scaling
+from benchmarks.curves import growth, reopen, scaling
 from benchmarks.curves.plot import lines_of, plot
 from benchmarks.dockerd import DockerdUnavailable, private_dockerd, unmount_all
+from benchmarks.peer import build, compare
 from benchmarks.timing import worst
 
 _BENCHMARKS: dict[str, Callable[[Bench], object]] = {
@@ -34,6 +39,8 @@ _BENCHMARKS: dict[str, Callable[[Bench], object]] = {
     "commands": commands.measure,
 }
 _CURVE = "curve"
+_ROUNDS = 5
+_PEER_ROUNDS = 3
 
 
 def main() -> None:
@@ -41,21 +48,42 @@ def main() -> None:
     names = [*_BENCHMARKS, _CURVE]
     parser.add_argument("what", nargs="*", choices=[*names, []], help="which; all of them if none")
     parser.add_argument("--in", dest="directory", default="/var/tmp")  # noqa: S108
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--rounds", type=int, help=f"how many; {_ROUNDS}, or {_PEER_ROUNDS} against moby"
+    )
     parser.add_argument(
         "--plot", type=Path, help="draw cost against size, as PNG or SVG, in FILE and beside it"
     )
+    parser.add_argument(
+        "--against", choices=["moby"], help="compare with its layer package, and with nothing else"
+    )
+    parser.add_argument(
+        "--peer-cache", type=Path, default=build.cache_directory(), help="where it is built"
+    )
     options = parser.parse_args()
+    if options.against is not None:
+        if options.what or options.plot:
+            parser.error("--against has a table of its own")
+        _against_moby(options)
+        return
     place = Path(tempfile.mkdtemp(prefix="layerstore-bench-", dir=options.directory))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, place)
-        bench = _bench(stack, place, options.rounds)
+        bench = _bench(stack, place, options.rounds or _ROUNDS)
         for name in options.what or names:
             if name == _CURVE:
                 _curve(bench, options.plot)
             else:
                 _BENCHMARKS[name](bench)
         _summary(bench)
+
+
+def _against_moby(options: argparse.Namespace) -> None:
+    try:
+        rounds = options.rounds or _PEER_ROUNDS
+        compare.measure(Path(options.directory), rounds, options.peer_cache)
+    except build.PeerUnavailable as error:
+        raise SystemExit(f"{error}") from error
 
 
 def _curve(bench: Bench, target: Path | None) -> None:

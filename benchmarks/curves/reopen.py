@@ -66,7 +66,7 @@ def _create(bench: Bench, root: Path, count: int) -> None:
 
 
 def _open(root: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.open_once", str(root)]
+    command = [sys.executable, "-m", "benchmarks.curves.open_once", str(root)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     facts: dict[str, float] = json.loads(done.stdout)
     return facts

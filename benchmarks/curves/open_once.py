@@ -1,7 +1,7 @@
 """Open a store in a fresh process, and print how long that took and what it holds.
 
-`python -m benchmarks.open_once ROOT` prints JSON: `seconds` of opening, `memory` in resident bytes
-afterwards, `layers` and `mounts`.
+`python -m benchmarks.curves.open_once ROOT` prints JSON: `seconds` of opening, `memory` in resident
+bytes afterwards, `layers` and `mounts`.
 """
 
 from __future__ import annotations
