@@ -89,13 +89,14 @@ def _head(place: str) -> str:
 def _line(row: Row, place: str, medians: Mapping[str, float]) -> str:
     theirs, mine = medians[MOBY], medians[_RELAXED]
     ratio = theirs / mine
+    digits = 2 if ratio >= 0.1 else 4
     aim, met = "", True
     if row.most:
         aim, met = in_units(row.most).strip(), mine <= row.most
     elif place in row.aims:
         aim, met = f"{row.aims[place]:.1f}", ratio >= row.aims[place]
     verdict = "" if not aim else "met" if met else "not met"
-    line = f"{row.title:{_MOST_WIDTH}}{in_units(theirs):>12}{in_units(mine):>12}{ratio:9.2f}"
+    line = f"{row.title:{_MOST_WIDTH}}{in_units(theirs):>12}{in_units(mine):>12}{ratio:9.{digits}f}"
     line += f"{aim:>9}  {verdict:8}"
     if _DURABLE in medians and row.writes:
         more = medians[_DURABLE] / mine
