@@ -44,7 +44,7 @@ class RootLock:
         except OSError as error:
             raise DriverError.from_os_error("open", path, error) from error
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take()
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, str(os.getpid()).encode(), 0)
         except BlockingIOError as error:
@@ -54,6 +54,22 @@ class RootLock:
         except OSError as error:
             os.close(self._fd)
             raise DriverError.from_os_error("lock", path, error) from error
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Perhaps somebody only looks (`is_locked`), which is over at once.
+            import tenacity  # noqa: PLC0415 - seldom needed, and long to import
+
+            for attempt in tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(BlockingIOError),
+                wait=tenacity.wait_fixed(0.005),
+                stop=tenacity.stop_after_attempt(5),
+                reraise=True,
+            ):
+                with attempt:
+                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def fileno(self) -> int:
         """Return its descriptor's number: whoever has a copy of that holds the lock, too."""

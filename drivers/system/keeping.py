@@ -7,6 +7,7 @@ microsecond, for which nobody need be let in. send(2), recv(2).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -80,6 +81,7 @@ class Line:
 
         Raises EndOfFrames.
         """
+        last = False
         while True:
             try:
                 found = self._inbox.receive_at_once(self._socket.fileno())
@@ -87,8 +89,10 @@ class Line:
                 raise EndOfFrames from error
             if found == b"":
                 raise EndOfFrames
-            if found is not None or time.monotonic() >= until:
+            if found is not None or last:
                 return found
+            # Another thread may have had its turn since the last look.
+            last = time.monotonic() >= until
 
     def wait(self, seconds: float | None) -> bool:
         """Wait until something comes; whether it did in time."""
@@ -96,6 +100,12 @@ class Line:
         poll.register(self._socket.fileno(), select.POLLIN)
         return bool(poll.poll(None if seconds is None else seconds * 1000))
 
+    def shut(self) -> None:
+        """End the connection, from any thread: whoever waits here hears that."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Close it."""
+        """Close it, whoever has a copy of it."""
+        self.shut()
         self._socket.close()

@@ -23,6 +23,7 @@ from layerstore.engine.own_process.embedder import EmbeddedCore
 from layerstore.engine.own_process.notes import make_notes
 from layerstore.engine.own_process.spawning import EngineProcess
 from layerstore.engine.repairing import Announce, repair
+from layerstore.observe.recording import VARIABLE
 
 _log = logging.getLogger("layerstore")
 
@@ -44,6 +45,8 @@ class Embedded(TracedFar):
         except BaseException:
             self._lock.release()
             raise
+        path = how.trace_file or os.environ.get(VARIABLE) or None
+        self._how = replace(how, trace_as_left=True, trace_file=path)
 
     def _open(self) -> EmbeddedCore:
         self._notes = make_notes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -50,6 +51,9 @@ def main(fd: str, lock: str, notes: str, parent: str) -> None:
         return
     except BadFrame as error:
         sys.exit(f"layerstore engine: bad frame: {error}")
+    # Processes that attach, their tars and the embedder's share the descriptors.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     log = logging.getLogger("layerstore")
     log.setLevel(level)
     log.propagate = False

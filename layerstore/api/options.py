@@ -41,7 +41,7 @@ def _refused(name: str, value: Any) -> str | None:
         return None if value in _WORDS[name] else f"{name} is {' or '.join(_WORDS[name])}"
     if name == "limits":
         return None if value is None or isinstance(value, Limits) else "limits are a Limits"
-    if name == "stall_after":
+    if name in ("stall_after", "timeout"):
         good = isinstance(value, int | float) and math.isfinite(value) and value >= 0
         return None if good else f"{name} is a number of seconds, 0 or more"
     if name == "listen":

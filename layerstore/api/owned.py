@@ -50,6 +50,9 @@ class Opening:
     confine: Confine
     trace_size: int
     trace_file: str | None
+    trace_as_left: bool = False
+    """An engine goes on for another: where it can't be written that is logged, and there is no
+    other file where there is none."""
     stall_after: float
     recover: bool
     listen: bool | Literal["required"]
@@ -112,7 +115,7 @@ class Owned:
             stall_after=how.stall_after,
         )
         disk = make_disk(config, driver)
-        self.recording.begin(how.trace_file)
+        self.recording.begin(how.trace_file, as_left=how.trace_as_left)
         try:
             self.core = start(
                 disk, config, staff, recovering=how.recover, outliving=self._outliving
@@ -120,10 +123,13 @@ class Owned:
         except BaseException:
             self.recording.close()
             raise
-        self._listener = None
+        self._listener: Listener | None = None
+        self._begin_listening()
+
+    def _begin_listening(self) -> None:
         try:
             # Without recovering nothing is made on the disk, a socket neither.
-            self._listener = self._listen() if how.recover else None
+            self._listener = self._listen() if self._how.recover else None
         except BaseException:
             self.close(keep_mounts=True, timeout=10.0)
             raise
@@ -177,7 +183,7 @@ class Owned:
                 self.recording.close()
                 self._lock.release()
                 raise
-            self._listener = self._listen()
+            self._begin_listening()
 
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None

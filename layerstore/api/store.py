@@ -158,7 +158,7 @@ class LayerStore(BlockingStore, Observing):
         # Only here: most who open stores never do it.
         from layerstore.api.visiting import Attached
 
-        check_options(root=root)
+        check_options(root=root, timeout=timeout)
         store = cls.__new__(cls)
         store.root = os.path.realpath(root)
         store._stand_on(Attached(store.root, timeout))

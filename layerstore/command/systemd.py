@@ -36,7 +36,7 @@ class Systemd:
         self._address = taken("NOTIFY_SOCKET")
         microseconds, pid = taken("WATCHDOG_USEC"), taken("WATCHDOG_PID")
         watched = microseconds.isdecimal() and pid in ("", str(os.getpid()))
-        self.wants_signs = int(microseconds) / 2e6 if watched and int(microseconds) else None
+        self.wants_signs = int(microseconds) / 4e6 if watched and int(microseconds) else None
         """Seconds between signs of life that leave time for one to be late; None: nobody waits."""
 
     @contextlib.contextmanager

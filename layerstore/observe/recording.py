@@ -34,18 +34,21 @@ class Recording:
         self._switching = ThreadPoolExecutor(1, thread_name_prefix="journals")
         self._pid = os.getpid()
 
-    def begin(self, path: Path | None) -> None:
-        """Write a journal to `path`, or to where the environment says; DriverError for a `path`."""
-        if path is not None:
+    def begin(self, path: Path | None, *, as_left: bool = False) -> None:
+        """Write a journal to `path`, or to where the environment says; DriverError for a `path`.
+
+        `as_left` says that one is gone on with, or none: where that fails it is logged.
+        """
+        if path is not None and not as_left:
             self._switch(path)
             return
-        wanted = os.environ.get(VARIABLE)
+        wanted = path if as_left else os.environ.get(VARIABLE)
         if wanted:
             try:
                 self._switch(wanted)
             except DriverError as error:
                 # Whoever set the variable meant to look on, not to keep programs from working.
-                log.warning("%s: not traced: %s", VARIABLE, error)
+                log.warning("%s: not traced: %s", "as before" if as_left else VARIABLE, error)
 
     def write_to(self, path: Path | None) -> None:
         """End the journal, if there is one, and begin one at `path`.

@@ -35,6 +35,8 @@ log = logging.getLogger("layerstore")
 _ATTEMPTS = 3
 _MOST_ABANDONED = 10_000
 """Requests that were given up lately, of which a dying engine may not have heard."""
+_STARTS = 6
+"""How often it is tried to start another engine, in some two seconds."""
 _GRACE = 10.0
 """Seconds beyond those it has for closing that an engine has to answer, and to end."""
 
@@ -88,17 +90,25 @@ class EmbeddedCore(AttachedCore):
         """There will be no engine any more."""
         self.restoring_engine: Notifying[None] | None = None
         self._abandoned: deque[int] = deque(maxlen=_MOST_ABANDONED)
-        self._restarts = 0
+        self._starting: EngineProcess | None = None
+        """One that hasn't opened the store yet."""
+        self._restarts = self._seen = 0
+        """How often there were new actors before this engine, and, as far as is known, in it."""
         self._engine = self._start()
         super().__init__(root, self._engine)
 
     def _start(self) -> EngineLink:
-        process = self._spawn()
+        process = self._starting = self._spawn()
         try:
+            if self._given_up:
+                raise StoreClosed(self._root)
             return EngineLink(self._root, process, self)
         except BaseException:
+            process.kill()
             process.end()
             raise
+        finally:
+            self._starting = None
 
     def _make_actors(self) -> EmbeddedActors:
         return EmbeddedActors(self._engine, self)
@@ -106,7 +116,11 @@ class EmbeddedCore(AttachedCore):
     @property
     def generation(self) -> int:
         """See Core; another engine's actors are made anew, too."""
-        return self._restarts + super().generation
+        restarts = self._restarts
+        seen: int = super().generation
+        if restarts == self._restarts:  # of this engine, not of the one before it
+            self._seen = max(self._seen, seen)
+        return restarts + seen
 
     def check_open(self) -> None:
         """See Core."""
@@ -148,22 +162,41 @@ class EmbeddedCore(AttachedCore):
         if restoring is None:
             self._follow_on(link)
             return
-        renewed = False
         try:
             link.process.end()
-            self._engine = self.link = self._start()
-            renewed = True
+            self._engine = self.link = self._start_patiently()
         except LayerStoreError as error:
             log.error("no engine could go on: %s", error)  # noqa: TRY400 - it says why
+            self._given_up = True  # then every call says that the store is closed
+        except BaseException:
+            self._given_up = True
+            raise
         finally:
-            self._given_up = not renewed  # then every call says that the store is closed
-            self._restarts += 1
+            self._restarts += 1 + self._seen
+            self._seen = 0
             self._actors = self._make_actors()
             self.restoring_engine = None
             self._abandon_again(list(self._abandoned))
             self._follow_on(link)
             restoring.set(None)
             self._look_after()
+
+    def _start_patiently(self) -> EngineLink:
+        """Start another engine, in a while where that fails: descriptors may be short just now."""
+        import tenacity  # noqa: PLC0415 - seldom needed, and long to import
+
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self._may_pass),
+            wait=tenacity.wait_exponential(multiplier=0.05),
+            stop=tenacity.stop_after_attempt(_STARTS),
+            reraise=True,
+        ):
+            with attempt:
+                return self._start()
+        raise StoreClosed(self._root)
+
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, LayerStoreError) and not self._given_up
 
     def _follow_on(self, dead: EngineLink) -> None:
         """Have those who heard what a dead engine did hear the next one, if there is any."""
@@ -210,10 +243,14 @@ class EmbeddedCore(AttachedCore):
             self._close_store(deadline, keep_mounts=keep_mounts, keep_trash=keep_trash)
         finally:
             self._given_up = True
+            starting = self._starting
+            if starting is not None:
+                starting.kill()
             engine = None
             while engine is not self._engine:  # a dead one may just have been replaced
                 engine = self._engine
                 engine.close()
+                engine.join()
                 engine.process.end(_GRACE)
             self._look_after()
 

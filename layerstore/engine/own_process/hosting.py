@@ -160,6 +160,10 @@ class Host(Conversations):
             self._closing = True
 
 
+_LONGEST = 10_000
+"""Characters of what is logged, a traceback's among them."""
+
+
 class _Forwarding(logging.Handler):
     """Has what the engine logs logged by its embedder."""
 
@@ -171,4 +175,4 @@ class _Forwarding(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._connection.pending < self._MOST:
-            self._connection.tell(["log", record.levelno, record.getMessage()])
+            self._connection.tell(["log", record.levelno, self.format(record)[:_LONGEST]])

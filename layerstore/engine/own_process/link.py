@@ -6,6 +6,7 @@ Owns the threads in which init functions are called back. What becomes of a dead
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -23,13 +24,14 @@ from layerstore.drivers.errors import (
     from_wire,
     to_wire,
 )
-from layerstore.drivers.system.collected_log import log_again
-from layerstore.drivers.system.frames import convert, pack_frame
+from layerstore.drivers.system.frames import BadFrame, convert, pack_frame
 from layerstore.drivers.work import Init
 from layerstore.engine.own_process.spawning import EngineProcess
 from layerstore.engine.sharing.answers import Asked
 from layerstore.engine.sharing.quick import QuickLink
 from layerstore.engine.sharing.wire import CLOSE, Owner
+
+_log = logging.getLogger("layerstore")
 
 _OPENING = 86_400.0
 """Seconds that opening a store may take: it ends, or its process does."""
@@ -71,6 +73,7 @@ class EngineLink(QuickLink):
     def __init__(self, root: str, process: EngineProcess, keeper: Keeper) -> None:
         """Wait until the engine has opened its store. Raises what opening it raised, WorkerDied."""
         self.process = process
+        self._watched = process.pidfd
         self._keeper = keeper
         self._callers = ThreadPoolExecutor(
             _MOST_CALLED, thread_name_prefix="init", initializer=mark_worker_thread
@@ -127,7 +130,7 @@ class EngineLink(QuickLink):
 
     def _log(self, frame: object) -> None:
         _, level, line = convert(frame, _Log)
-        log_again([(level, line)])
+        _log.log(level, "%s", line)
 
     def _call(self, call: _Call) -> None:
         """Call an init function, in a thread of its own, and tell the engine how that went."""
@@ -139,7 +142,7 @@ class EngineLink(QuickLink):
             except LayerStoreError:
                 raise
             except BaseException as error:
-                text = f"{type(error).__name__}: {error}"
+                text = _told(f"{type(error).__name__}: {error}")
                 raise CallerError(f"the init function of mount {name}", text) from error
         except LayerStoreError as error:
             self._raised[call.reference] = failure = error
@@ -147,7 +150,12 @@ class EngineLink(QuickLink):
 
     def _tell_called(self, reference: int, error: LayerStoreError | None) -> None:
         wire = None if error is None else to_wire(error, "the embedder")
-        self._send([pack_frame(["called", reference, wire])], ())
+        try:
+            frame = pack_frame(["called", reference, wire])
+        except (UnicodeEncodeError, BadFrame):
+            plain = CallerError("an init function", "it raised what can't be told")
+            frame = pack_frame(["called", reference, to_wire(plain, "the embedder")])
+        self._send([frame], ())
 
     def _init_of(self, reference: int) -> tuple[str, Init]:
         for _, asked in list(self._asked.values()):
@@ -163,3 +171,8 @@ class EngineLink(QuickLink):
         if raised is not None and type(raised) is type(error) and raised.args == error.args:
             error = raised if isinstance(raised, LayerStoreError) else error
         return Refused(error)
+
+
+def _told(text: str) -> str:
+    """Return a text that travels, whatever is in it."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from layerstore.drivers.errors import DriverError, InternalError
 from layerstore.drivers.system.frames import send_frame
 from layerstore.drivers.system.held_signals import signals_held
+from layerstore.drivers.work import OwnedDescriptor
 from layerstore.drivers.worker.lean import lean_command
 
 _MAIN = "layerstore.api.engine_process"
@@ -36,6 +37,7 @@ class EngineProcess:
         `how` is the opening as plain data; `lock`, `notes` and `door`, if there is one, are the
         numbers of descriptors that it inherits.
         """
+        self._ended = False
         try:
             self.sock, theirs = socket.socketpair()
             numbers = (theirs.fileno(), lock, notes)
@@ -50,6 +52,14 @@ class EngineProcess:
         except OSError as error:
             raise DriverError.from_os_error("spawn", sys.executable, error) from error
         self.pid = self._process.pid
+        try:
+            self.pidfd = OwnedDescriptor(os.pidfd_open(self.pid))
+            """Readable once it has ended; it means this process whoever reaps it."""
+        except OSError as error:
+            self._process.kill()
+            self._process.wait()
+            self.sock.close()
+            raise DriverError.from_os_error("watch", "the engine's process", error) from error
         with contextlib.suppress(OSError):  # one that is dead already shows when it is listened to
             send_frame(self.sock, how)
 
@@ -59,18 +69,24 @@ class EngineProcess:
         Raises InternalError where something of it doesn't end. Idempotent.
         """
         self.sock.close()
-        if self._process.returncode is not None:
+        if self._ended:
             return
-        with _pidfd(self.pid) as pidfd:
-            if not _ends(pidfd, grace):
-                self._process.kill()
-                if not _ends(pidfd, _GRACE):
-                    raise InternalError("ending the engine", f"process {self.pid} doesn't end")
+        if not _ends(self.pidfd.fileno(), grace):
+            self.kill()
+            if not _ends(self.pidfd.fileno(), _GRACE):
+                raise InternalError("ending the engine", f"process {self.pid} doesn't end")
         deadline = time.monotonic() + _GRACE
         while left := _session_of(self.pid):
             for pid in left:
                 self._end_other(pid, deadline)
         self._process.wait()
+        self._ended = True
+        self.pidfd.close()
+
+    def kill(self) -> None:
+        """Kill it, from any thread."""
+        with contextlib.suppress(ProcessLookupError, ValueError):  # it has ended
+            signal.pidfd_send_signal(self.pidfd.fileno(), signal.SIGKILL)
 
     def _end_other(self, pid: int, deadline: float) -> None:
         """Have a process end that the engine has started; the kernel is at it, as a rule."""

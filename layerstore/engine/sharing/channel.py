@@ -6,6 +6,7 @@ that go with both. One thread uses it; others may only `send_at_once`.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import deque
 
@@ -146,6 +147,9 @@ class Channel:
     def _close_in_turn(self) -> None:
         """Close the socket, unless somebody is just sending, who will do it."""
         if self._take_turn():
+            # Processes that were forked meanwhile have copies: closing alone ends nothing.
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
             self._sock.close()
 
     def close(self) -> None:

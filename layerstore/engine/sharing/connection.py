@@ -87,7 +87,7 @@ class Connection:
         self._pieces: dict[int, bytearray] = {}
         self._piled = 0
         """Bytes in all of these."""
-        self._news: deque[tuple[int, Notifying[Any] | list[Any] | None]] = deque()
+        self._news: deque[tuple[int, Notifying[Any] | list[Any] | bytes | None]] = deque()
         """Requests that are taken (None) or answered, and frames that are about none."""
         self.over = False
         """Nothing more is heard of it: it is closed once what there is room for is sent."""
@@ -205,33 +205,40 @@ class Connection:
 
     def _note(self, number: int, future: Notifying[Any] | None) -> None:
         """Answer a request, in any thread: at once if it is little and nothing is on its way."""
-        frame = None if self._news or self.over else self._at_once(number, future)
-        if frame is None:
+        packed = None if self._news or self.over else self._at_once(number, future)
+        if packed is None:
             self._news.append((number, future))
-        elif not self._sent(frame):
-            self._news.append((number, frame))
+        elif not self._sent(packed):
+            self._news.append((number, packed))
         elif not self._channel.pending:
             return
         self._ring(self)
 
-    def _at_once(self, number: int, future: Notifying[Any] | None) -> list[Any] | None:
-        """Return the frame of an answer that is little; None for any other."""
+    def _at_once(self, number: int, future: Notifying[Any] | None) -> bytes | None:
+        """Return the frame of an answer that is little, taking note of it; None for any other."""
         if not isinstance(future, Asked) or isinstance(future.message, m.Mount):
             return None
+        failure: LayerStoreError | None = None
         try:
-            value = future.get(timeout=0)
-        except LayerStoreError as error:
-            self._served.answered(number, error)
-            return ["error", number, to_wire(error, "the store's owner")]
-        if isinstance(value, list | dict) and len(value) > _LITTLE:
+            try:
+                value = future.get(timeout=0)
+            except LayerStoreError as error:
+                failure = error
+                packed = pack_frame(["error", number, to_wire(error, "the store's owner")])
+            else:
+                if isinstance(value, list | dict) and len(value) > _LITTLE:
+                    return None
+                packed = pack_frame(["answer", number, plain(value)])
+        except Exception:  # noqa: BLE001 - the thread comes to it as well, and will say so
             return None
-        self._served.answered(number, None)
-        return ["answer", number, plain(value)]
+        if len(packed) > PIECE:
+            return None
+        self._served.answered(number, failure)
+        return packed
 
-    def _sent(self, frame: list[Any]) -> bool:
-        packed = pack_frame(frame)
+    def _sent(self, packed: bytes) -> bool:
         try:
-            return len(packed) <= PIECE and self._channel.send_at_once(packed)
+            return self._channel.send_at_once(packed)
         except OSError:
             return True  # nobody is there to hear it, which the thread notices as well
 
@@ -259,6 +266,9 @@ class Connection:
         while self._news and not self.over:
             self._check_reads()
             number, future = self._news.popleft()
+            if isinstance(future, bytes):
+                self._channel.queue(future)
+                continue
             if future is None or isinstance(future, list):
                 self._channel.put(["taken", number] if future is None else future)
                 continue

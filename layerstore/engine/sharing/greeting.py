@@ -11,8 +11,11 @@ from collections.abc import Callable
 
 from layerstore.drivers.errors import CannotAttach
 from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert
+from layerstore.drivers.work import OwnedDescriptor
 from layerstore.engine.sharing.channel import Channel
 from layerstore.engine.sharing.wire import PROTOCOL, Owner
+
+Polled = Channel | OwnedDescriptor
 
 
 def greet(
@@ -21,10 +24,13 @@ def greet(
     deadline: float,
     timeout: float,
     heard: Callable[[object], Owner | None],
+    *,
+    watched: OwnedDescriptor | None = None,
 ) -> Owner:
     """Say hello, and return who is there, as `heard` takes it from the frames that come.
 
-    `deadline` is in seconds of the monotonic clock, `timeout` what is told of it. Raises
+    `deadline` is in seconds of the monotonic clock, `timeout` what is told of it; `watched` is
+    readable once nobody is there any more. Raises
     CannotAttach, and what `heard` raises.
     """
     channel.put(["hello", PROTOCOL])
@@ -32,9 +38,12 @@ def greet(
         channel.flush()
         while True:
             left = deadline - time.monotonic()
-            if left <= 0 or not _wait(channel, select.POLLIN, left):
+            if left <= 0 or not _wait(channel, watched, left):
                 raise CannotAttach(root, f"its owner took no call for {timeout:.3g} s")
-            for frame in channel.receive():
+            frames = channel.receive()
+            if not frames and watched is not None and _wait(watched, None, 0.0):
+                raise EndOfFrames
+            for frame in frames:
                 owner = heard(frame)
                 if owner is not None:
                     return owner
@@ -61,7 +70,9 @@ def owner_of(frame: object, root: str) -> Owner:
     raise BadFrame("it doesn't say who it is")
 
 
-def _wait(channel: Channel, events: int, seconds: float) -> bool:
+def _wait(first: Polled, second: Polled | None, seconds: float) -> bool:
     poll = select.poll()
-    poll.register(channel, events)
+    for each in (first, second):
+        if each is not None:
+            poll.register(each, select.POLLIN)
     return bool(poll.poll(seconds * 1000))

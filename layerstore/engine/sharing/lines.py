@@ -28,9 +28,9 @@ _MOST_LINES = 16
 _PROCESSORS = len(os.sched_getaffinity(0))
 _GLANCES_FOR = 0.0001
 """Seconds that an answer is looked for by whoever alone asks."""
-_LOOKS_FOR = 0.002
+_LOOKS_FOR = 0.0045
 """Seconds that an answer is looked for where waiting has cost a turn lately."""
-_LOST = 0.003
+_LOST = 0.0045
 """Seconds to wait for an answer that tell of a busy thread, if the owner isn't slow itself."""
 _AFTER = 1.0
 """Seconds after such a wait in which answers are looked for."""
@@ -43,6 +43,7 @@ class Lines:
         self._idle: deque[Line] = deque()
         self._to_come = deque(range(_MOST_LINES))
         """One for each line that may still be made."""
+        self._all: dict[Line, None] = {}
         self._look_until = 0.0
         """When answers are looked for no more, in seconds of the monotonic clock."""
         self._ended = False
@@ -68,7 +69,11 @@ class Lines:
         # Only here: a short command, which makes none, is quicker without ctypes.
         from layerstore.drivers.system.keeping import Line  # noqa: PLC0415
 
-        return Line(ours), OwnedDescriptor(theirs.detach())
+        line = Line(ours)
+        self._all[line] = None
+        if self._ended:
+            line.shut()
+        return line, OwnedDescriptor(theirs.detach())
 
     def give_back(self, line: Line) -> None:
         """Have a line used by others again."""
@@ -82,14 +87,18 @@ class Lines:
             # An owner that has ended needn't hear it, and one that can't hears it otherwise, too.
             with contextlib.suppress(EndOfFrames, BadFrame):
                 line.send(pack_frame(["abandon", abandoned]))
+        self._all.pop(line, None)
         line.close()
         self._to_come.append(0)
 
     def close(self) -> None:
-        """Close those that nobody uses; the others as they are given back. Idempotent."""
+        """End all of them; those that are used are closed as they are given back. Idempotent."""
         self._ended = True
-        while (line := self.take()) is not None:
-            line.close()
+        for line in list(self._all):
+            line.shut()
+        while (idle := self.take()) is not None:
+            self._all.pop(idle, None)
+            idle.close()
 
     def hear(
         self, line: Line, operation: str, timeout: float | None, deadline: float | None

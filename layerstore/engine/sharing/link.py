@@ -22,6 +22,7 @@ from layerstore.actors.runtime.calls import deadline_of
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.ref import close_descriptors
 from layerstore.drivers.errors import (
+    InvalidArgument,
     LayerStoreError,
     OwnersAlone,
     StoreBusy,
@@ -55,6 +56,8 @@ _MOST_UNSENT = 10_000
 class Link:
     """A connection to the owner of a root."""
 
+    _watched: OwnedDescriptor | None = None
+    """What is readable once the owner has ended, whoever still has copies of its socket."""
     _calls_back = False
     """Init functions are called in this process."""
 
@@ -69,7 +72,9 @@ class Link:
         self.pid = pid
         self._channel = Channel(sock, most_in=MAX_ANSWER)
         try:
-            self.owner = greet(self._channel, root, deadline, timeout, self._greeted)
+            self.owner = greet(
+                self._channel, root, deadline, timeout, self._greeted, watched=self._watched
+            )
             bell = OwnedDescriptor(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
             out = OwnedDescriptor(os.dup(self._channel.fileno()))
         except BaseException:
@@ -103,7 +108,12 @@ class Link:
         if init is not None and init not in INITS.values() and not self._calls_back:
             return refused(OwnersAlone("calling an init function", self._root, self.pid))
         descriptors: Descriptors = getattr(message, "descriptors", ())
-        name, fields = type(message).__name__, fields_of(message)
+        name = type(message).__name__
+        try:
+            fields = fields_of(message)
+        except InvalidArgument as error:
+            close_descriptors(message)
+            return refused(error)
         return self._ask(
             message,
             lambda number: ["ask", number, actor, name, fields, len(descriptors)],
@@ -187,6 +197,10 @@ class Link:
         self._thread.join()
         self._let_go()
 
+    def join(self) -> None:
+        """Wait until the thread has ended, which does whatever is left to do."""
+        self._thread.join()
+
     def _let_go(self) -> None:
         """Close what is left, once nobody uses it any more."""
         self._bell = self._out = None
@@ -217,20 +231,33 @@ class Link:
         self.followers.end()
 
     def _carry(self) -> None:
-        channel, bell, blocked = self._channel.fileno(), self._bell, False
+        channel, bell, watched = self._channel.fileno(), self._bell, self._watched
+        blocked = False
         with select.epoll() as poll:
             if bell is not None:
                 poll.register(bell, select.EPOLLIN | select.EPOLLET)
             poll.register(channel, select.EPOLLIN)
+            if watched is not None:
+                poll.register(watched, select.EPOLLIN)
             while not self.ended:
                 for fd, events in poll.poll():
                     if fd == channel and events & ~select.EPOLLOUT:
-                        for frame in self._channel.receive():
-                            self._heard(frame)
+                        self._hear()
+                    elif watched is not None and fd == watched.fileno():
+                        while self._hear():
+                            pass  # what it has said before its end
+                        raise EndOfFrames
                 was, blocked = blocked, not self._flush()
                 if blocked is not was:
                     wanted = select.EPOLLIN | (select.EPOLLOUT if blocked else 0)
                     poll.modify(channel, wanted)
+
+    def _hear(self) -> bool:
+        """Take what has come; whether there was a whole frame."""
+        frames = self._channel.receive()
+        for frame in frames:
+            self._heard(frame)
+        return bool(frames)
 
     def _flush(self) -> bool:
         """Send what waits for that; whether that was all."""

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.base import Refused
 from layerstore.actors.runtime.futures import Latch, Notifying
-from layerstore.drivers.errors import Wire, from_wire
-from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pack_frame
+from layerstore.drivers.errors import InternalError, Wire, from_wire
+from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert
 from layerstore.drivers.work import Descriptors
 from layerstore.engine.sharing.answers import checked
 from layerstore.engine.sharing.lines import Lines
 from layerstore.engine.sharing.link import Link
-from layerstore.engine.sharing.wire import PIECE, Mounted, fields_of
+from layerstore.engine.sharing.wire import Mounted, fields_of, pack_question
 
 if TYPE_CHECKING:
     from layerstore.drivers.system.keeping import Line
 
 _FIRST = 10
 """Questions that go by the link: a short command is over by then, and needs no line."""
-_NOTICING = 60.0
+_NOTICING = 10.0
 """Seconds for the link's thread to see that the owner is gone, which it does at once."""
 
 
@@ -46,16 +46,22 @@ class AskedByLine:
         try:
             self._line.send(self._frame)
             frame = link.lines.hear(self._line, type(message).__name__, timeout, deadline)
+            answer = link.heard_by_line(self._number, message, frame)
             whole = True
         except EndOfFrames as error:
             link.known_lost.wait(_NOTICING)
             raise link.lost() from error
+        except BadFrame as error:
+            raise InternalError(type(message).__name__, f"its owner answers: {error}") from error
         finally:
             if whole:
                 link.lines.give_back(self._line)
             else:
                 link.lines.drop(self._line, message.number)
-        return link.heard_by_line(self._number, message, frame)
+        if isinstance(answer, Refused):
+            raise answer.error
+        link.note(message)
+        return answer
 
 
 class QuickLink(Link):
@@ -71,16 +77,22 @@ class QuickLink(Link):
         super().__init__(root, sock, pid, timeout)
 
     def ask_by_line(self, actor: str, message: m.Message) -> AskedByLine | None:
-        """Ask an actor by a line; None where the link has to do it."""
+        """Ask an actor by a line; None where the link has to do it.
+
+        Raises InvalidArgument, LimitExceeded.
+        """
         if self._counts_mounts and isinstance(message, m.Mount | m.Unmount):
             return None  # one thread counts them
         descriptors: Descriptors = getattr(message, "descriptors", ())
         if getattr(message, "init", None) is not None or descriptors:
             return None
         number = next(self._numbers)
-        frame = pack_frame(["ask", number, actor, type(message).__name__, fields_of(message), 0])
-        line = self._line() if len(frame) <= PIECE and number > _FIRST else None
-        return None if line is None else AskedByLine(self, line, number, message, frame)
+        if number <= _FIRST:
+            return None
+        name = type(message).__name__
+        frames = pack_question(number, ["ask", number, actor, name, fields_of(message), 0])
+        line = self._line() if len(frames) == 1 else None
+        return None if line is None else AskedByLine(self, line, number, message, frames[0])
 
     def _line(self) -> Line | None:
         """Return a line that nobody uses; where there is none have one more made for the next."""
@@ -98,7 +110,7 @@ class QuickLink(Link):
             self.lines.give_back(line)
 
     def heard_by_line(self, number: int, message: m.Message, frame: object) -> Any:
-        """Return what a frame answers, or raise it. Raises BadFrame."""
+        """Return what a frame answers, or Refused. Raises BadFrame."""
         match frame:
             case ["answer", got, value] if got == number:
                 found = checked(message, value)
@@ -108,10 +120,11 @@ class QuickLink(Link):
                 found = self._refusal(message, from_wire(convert(error, Wire)))
             case _:
                 raise BadFrame(f"it answers {str(frame)[:400]} on a line")
-        if isinstance(found, Refused):
-            raise found.error
-        self._note(message)
         return found
+
+    def note(self, message: m.Message) -> None:
+        """Take note of what has been done."""
+        self._note(message)
 
     def _ending(self) -> None:
         super()._ending()

@@ -37,7 +37,7 @@ import msgspec
 from layerstore.actors import messages as m
 from layerstore.actors.watching.trace import Took, TraceRecord
 from layerstore.actors.watching.waiting import Waiting
-from layerstore.drivers.errors import LimitExceeded, Wire
+from layerstore.drivers.errors import InvalidArgument, LimitExceeded, Wire
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.wanted_confinement import Confine
 from layerstore.drivers.sandbox.init import mount_points
@@ -229,13 +229,21 @@ def plain(value: object) -> Any:
 
 
 def fields_of(message: m.Message) -> dict[str, Any]:
-    """Return what travels of a message: of an init function its name, or call_back's."""
+    """Return what travels of a message: of an init function its name, or call_back's.
+
+    Raises InvalidArgument for what is none of its kind.
+    """
     names = _shape(type(message)).__struct_fields__
     values = {name: getattr(message, name) for name in names}
     if values.get("init") is not None:
         known = (name for name, init in INITS.items() if init is values["init"])
         values["init"] = next(known, call_back.__name__)
-    return {name: plain(value) for name, value in values.items()}
+    fields = {name: plain(value) for name, value in values.items()}
+    try:
+        convert(fields, _shape(type(message)))
+    except BadFrame as error:
+        raise InvalidArgument(repr(message)[:200], str(error)) from error
+    return fields
 
 
 def checked_fields(message: type[m.Message], received: object) -> dict[str, Any]:
@@ -256,10 +264,12 @@ def checked_answer(message: type[m.Message], received: object) -> Any:
 def pack_question(number: int, question: object) -> list[bytes]:
     """Return the frames of a question, each so small that it is sent in one piece or not at all.
 
-    Raises LimitExceeded.
+    Raises LimitExceeded, InvalidArgument.
     """
     try:
         whole = pack_frame(question, MAX_QUESTION)
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise InvalidArgument(repr(question)[:200], "no other process can be asked that") from error
     except BadFrame as error:
         raise LimitExceeded("a request to another process", MAX_QUESTION) from error
     if len(whole) <= PIECE:

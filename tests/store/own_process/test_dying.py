@@ -5,37 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from layerstore import LayerStore, StoreClosed, StoreRestarted
+from layerstore import (
+    LayerStore,
+    StoreClosed,
+    StoreRestarted,
+)
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.proc_children import children_of
-from tests.conftest import OpenStore
 from tests.store.sharing.elsewhere import python
 from tests.support.processes import ends, kill
 from tests.support.tars import layer_tar
 from tests.support.waiting import Held, in_thread, wait_until
 
 TAR = layer_tar({"etc": None, "etc/passwd": b"root"})
-
-Open = Callable[..., LayerStore]
-
-
-@pytest.fixture
-def open_own(open_store: OpenStore) -> Open:
-    """Open the test's store with an engine of its own."""
-    return partial(open_store, engine="process")
-
-
-@pytest.fixture
-def own(open_own: Open) -> LayerStore:
-    """A store with an engine of its own."""
-    return open_own()
 
 
 def engine_of(store: LayerStore) -> int:

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -32,20 +31,6 @@ from tests.support.tars import layer_tar
 from tests.support.waiting import in_thread, wait_until
 
 TAR = layer_tar({"etc": None, "etc/passwd": b"root"})
-
-Open = Callable[..., LayerStore]
-
-
-@pytest.fixture
-def open_own(open_store: OpenStore) -> Open:
-    """Open the test's store with an engine of its own."""
-    return partial(open_store, engine="process")
-
-
-@pytest.fixture
-def own(open_own: Open) -> LayerStore:
-    """A store with an engine of its own."""
-    return open_own()
 
 
 def test_the_actors_are_in_a_child_of_its_own_session(own: LayerStore) -> None:
@@ -121,7 +106,9 @@ def test_sources_are_objects_of_the_embedder(own: LayerStore) -> None:
     assert set(own.map()) == {layer.chain_id}
 
 
-def test_opening_fails_as_in_this_process(root_dir: Path, driver_name: str, open_own: Open) -> None:
+def test_opening_fails_as_in_this_process(
+    root_dir: Path, driver_name: str, open_own: OpenStore
+) -> None:
     with pytest.raises(DriverNotSupported, match="nodriver"):
         LayerStore(root_dir, driver="nodriver", engine="process")
     with pytest.raises(InvalidArgument, match="engine is thread or process"):
@@ -154,7 +141,7 @@ def test_options_reach_the_engine(root_dir: Path, tmp_path: Path) -> None:
 
 
 def test_what_the_engine_logs_is_logged_here(
-    own: LayerStore, open_own: Open, root_dir: Path, caplog: pytest.LogCaptureFixture
+    own: LayerStore, open_own: OpenStore, root_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     own.close()
     (root_dir / "layerstore" / "socket").mkdir()
@@ -182,7 +169,7 @@ def test_a_repair_opens_the_store_anew(own: LayerStore) -> None:
     assert own.register(TAR).chain_id == layer.chain_id
 
 
-def test_closing_ends_every_thread_process_and_call(open_own: Open, root_dir: Path) -> None:
+def test_closing_ends_every_thread_process_and_call(open_own: OpenStore, root_dir: Path) -> None:
     threads, descriptors = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))
     store = open_own()
     errors: list[object] = []

@@ -125,7 +125,7 @@ def test_what_systemd_says_is_for_one_process_and_taken_away() -> None:
     there = {**said, "LISTEN_PID": "1", "WATCHDOG_PID": "1", "NOTIFY_SOCKET": "", "PATH": "/bin"}
     mine, others = Systemd(here), Systemd(there)
     assert (here, there) == ({}, {"PATH": "/bin"})
-    assert (mine.wants_signs, others.wants_signs) == (0.5, None)
+    assert (mine.wants_signs, others.wants_signs) == (0.25, None)
     with pytest.raises(InvalidArgument, match=r"LISTEN_FDS=2 \(a:b\)': one socket"), mine.passed():
         pass
     with others.passed() as sock:
