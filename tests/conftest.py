@@ -45,8 +45,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
-    os.environ.pop("PYTEST_ADDOPTS", None)  # it isn't for runs of pytest that a test starts
+def pytest_configure(config: pytest.Config) -> None:
+    # It isn't for runs of pytest that a test starts, but it is for the processes of this one.
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        os.environ.pop("PYTEST_ADDOPTS", None)
     # A shell has what it runs in the background ignore this, and all that is started from there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -29,6 +29,12 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def stop(pid: int) -> None:
+    """Stop a child of this process, and wait until it is, which may take it a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def kill_children() -> None:
     """Kill all children of this process, so that the next jobs wait for new ones."""
     for pid in children_of(os.getpid()):

@@ -18,7 +18,7 @@ from layerstore import (
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.proc_children import children_of
 from tests.store.sharing.elsewhere import python
-from tests.support.processes import ends, kill
+from tests.support.processes import ends, kill, stop
 from tests.support.tars import layer_tar
 from tests.support.waiting import Held, in_thread, wait_until
 
@@ -233,7 +233,7 @@ def test_it_ends_with_its_embedder_in_the_middle_of_whatever_it_does(root_dir: P
 def test_an_engine_that_is_stopped_keeps_to_the_callers_time_outs(own: LayerStore) -> None:
     base = own.register(TAR)
     engine = engine_of(own)
-    os.kill(engine, signal.SIGSTOP)
+    stop(engine)
     try:
         with pytest.raises(TimeoutError):
             own.create_rw_layer("web", base.chain_id, timeout=0.2)
@@ -251,7 +251,7 @@ def test_who_is_interrupted_leaves_nothing(own: LayerStore) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    os.kill(engine, signal.SIGSTOP)
+    stop(engine)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
         with pytest.raises(KeyboardInterrupt):

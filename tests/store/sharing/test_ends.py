@@ -16,7 +16,7 @@ import pytest
 from layerstore import CallTimeout, CannotAttach, LayerStore, StoreClosed
 from layerstore.drivers.errors import LayerStoreError
 from tests.store.sharing.elsewhere import owner, python
-from tests.support.processes import kill
+from tests.support.processes import kill, stop
 from tests.support.tars import layer_tar, many_files
 from tests.support.waiting import in_thread, wait_until
 
@@ -53,7 +53,7 @@ def test_who_waits_for_an_owner_that_ends_is_told(root_dir: Path, how: str) -> N
 
 def test_an_owner_that_is_stopped_keeps_nobody_beyond_the_timeout(root_dir: Path) -> None:
     with owner(root_dir) as process, LayerStore.attach(root_dir) as attached:
-        process.send_signal(signal.SIGSTOP)
+        stop(process.pid)
         try:
             with pytest.raises(CallTimeout):
                 attached.register(TAR, timeout=0.2)
