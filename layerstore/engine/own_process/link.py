@@ -68,7 +68,6 @@ class EngineLink(QuickLink):
     """A connection to the engine that this process has spawned."""
 
     _calls_back = True
-    _counts_mounts = False
 
     def __init__(self, root: str, process: EngineProcess, keeper: Keeper) -> None:
         """Wait until the engine has opened its store. Raises what opening it raised, WorkerDied."""

@@ -265,8 +265,8 @@ class AttachedCore(Core):
 
     def _unmount(self, deadline: float) -> None:
         failures: list[DriverError] = []
-        for (reference, name), count in list(self.link.mounts.items()):
-            for _ in range(count):
+        for (reference, name), mounts in list(self.link.mounts.items()):
+            for _ in range(len(mounts)):
                 left = max(deadline - time.monotonic(), 0.0)
                 message = m.Unmount(reference=reference, name=name)
                 try:

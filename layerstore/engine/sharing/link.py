@@ -6,13 +6,14 @@ ends the connection answers everybody who waits: the store is closed.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
 import select
 import socket
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -82,8 +83,9 @@ class Link:
             raise
         self._bell: OwnedDescriptor | None = bell
         self._out: OwnedDescriptor | None = out
-        self.mounts: Counter[tuple[int, str]] = Counter()
-        """How often this process has mounted what it holds, by reference and name."""
+        self.mounts: dict[tuple[int, str], deque[None]] = {}
+        """As many members as this process has mounted what it holds, by reference and name: what
+        several threads count in steps that the interpreter doesn't divide."""
         self.followers = Followers()
         """Those who hear what the owner does."""
         self.ended = False
@@ -319,9 +321,10 @@ class Link:
             case Following():
                 self.followers.add(asked)
             case m.Mount():
-                self.mounts[asked.reference, asked.name] += 1
+                self.mounts.setdefault((asked.reference, asked.name), deque()).append(None)
             case m.Unmount():
-                self.mounts[asked.reference, asked.name] -= 1
+                with contextlib.suppress(KeyError, IndexError):  # another process's mount
+                    self.mounts[asked.reference, asked.name].pop()
             case m.ReleaseRWLayer():
                 self.mounts.pop((asked.reference, asked.name), None)
 

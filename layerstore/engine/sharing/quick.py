@@ -67,8 +67,6 @@ class AskedByLine:
 class QuickLink(Link):
     """A connection to the owner of a root, with lines beside it."""
 
-    _counts_mounts = True
-
     def __init__(self, root: str, sock: socket.socket, pid: int, timeout: float) -> None:
         """See Link."""
         self.lines = Lines()
@@ -81,8 +79,6 @@ class QuickLink(Link):
 
         Raises InvalidArgument, LimitExceeded.
         """
-        if self._counts_mounts and isinstance(message, m.Mount | m.Unmount):
-            return None  # one thread counts them
         descriptors: Descriptors = getattr(message, "descriptors", ())
         if getattr(message, "init", None) is not None or descriptors:
             return None
