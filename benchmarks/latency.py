@@ -30,17 +30,24 @@ _SECONDS = 0.7
 """For each kind of call in a round, at most."""
 _CALLS = 300
 _ROUNDS = 3
-_BUSY = (0, 1, 4)
+_SCENES = {
+    "idle": (0, 5e-3),
+    "1 busy thread": (1, 5e-3),
+    "4 busy threads": (4, 5e-3),
+    "1 busy thread, and a switch interval of 1 ms": (1, 1e-3),
+}
+"""Threads that compute, and the interpreter's switch interval, which is 5 ms by default."""
+_IDLE, _ONE, *_ = _SCENES
 _WARM = 2
 _GET, _CREATE, _MOUNT, _RELEASE = "get, release", "create, release", "mount, unmount", "release"
 _AIMS = {  # with the actors in a process of their own, beside one busy thread
-    (1, _GET, "process"): (None, 6e-3),
-    (1, _CREATE, "process"): (6e-3, 12e-3),
+    (_ONE, _GET, "process"): (None, 6e-3),
+    (_ONE, _CREATE, "process"): (6e-3, 12e-3),
 }
 _AIM_OF_A_CALL = 80e-6
 """Beyond what it takes within the process, while that idles."""
 
-Key = tuple[int, str, Way]
+Key = tuple[str, str, Way]
 Times = dict[Key, list[float]]
 
 
@@ -53,9 +60,9 @@ def measure(bench: Bench) -> None:
             bases[way] = store.register(layer_tar({"a": b"1"})).chain_id
             await_children(store, _WARM)
         for _ in range(min(bench.rounds, _ROUNDS)):
-            for busy, (way, store) in itertools.product(_BUSY, stores.items()):
-                with _computing(busy):
-                    _sample(times, busy, way, store, bases[way])
+            for scene, (way, store) in itertools.product(_SCENES, stores.items()):
+                with _computing(*_SCENES[scene]):
+                    _sample(times, scene, way, store, bases[way])
     _print(times)
     _print_memory(bench)
 
@@ -77,9 +84,10 @@ def _stores(bench: Bench) -> Iterator[dict[Way, LayerStore]]:
 
 
 @contextlib.contextmanager
-def _computing(threads: int) -> Iterator[None]:
-    """Have threads of this process compute meanwhile."""
-    stop = threading.Event()
+def _computing(threads: int, interval: float) -> Iterator[None]:
+    """Have threads of this process compute meanwhile, and take turns after an interval."""
+    stop, before = threading.Event(), sys.getswitchinterval()
+    sys.setswitchinterval(interval)
     burners = [threading.Thread(target=_burn, args=(stop,)) for _ in range(threads)]
     for burner in burners:
         burner.start()
@@ -89,6 +97,7 @@ def _computing(threads: int) -> Iterator[None]:
         stop.set()
         for burner in burners:
             burner.join()
+        sys.setswitchinterval(before)
 
 
 def _burn(stop: threading.Event) -> None:
@@ -98,7 +107,7 @@ def _burn(stop: threading.Event) -> None:
             number = (number * 31 + 7) % 1_000_003
 
 
-def _sample(times: Times, busy: int, way: Way, store: LayerStore, base: str) -> None:
+def _sample(times: Times, scene: str, way: Way, store: LayerStore, base: str) -> None:
     def get() -> None:
         store.get(base).release()
 
@@ -106,17 +115,17 @@ def _sample(times: Times, busy: int, way: Way, store: LayerStore, base: str) -> 
         made = store.create_rw_layer("sample", base)
         start = time.perf_counter()
         made.release()
-        times[busy, _RELEASE, way].append(time.perf_counter() - start)
+        times[scene, _RELEASE, way].append(time.perf_counter() - start)
 
-    _repeat(times[busy, _GET, way], get)
-    _repeat(times[busy, _CREATE, way], create)
+    _repeat(times[scene, _GET, way], get)
+    _repeat(times[scene, _CREATE, way], create)
     with store.create_rw_layer("mounted", base) as rw:
 
         def mount() -> None:
             rw.mount()
             rw.unmount()
 
-        _repeat(times[busy, _MOUNT, way], mount)
+        _repeat(times[scene, _MOUNT, way], mount)
 
 
 def _repeat(taken: list[float], act: Callable[[], None]) -> None:
@@ -133,17 +142,17 @@ def _repeat(taken: list[float], act: Callable[[], None]) -> None:
 def _print(times: Times) -> None:
     print("\np50 and p99 of calls, and how often what `thread` takes", flush=True)
     print(f"  {'':17}" + "".join(f"{way:>36}" for way in WAYS))
-    for busy in _BUSY:
-        print("  idle" if not busy else f"  {busy} busy thread{'s' * (busy > 1)}")
+    for scene in _SCENES:
+        print(f"  {scene}")
         for kind in (_GET, _CREATE, _MOUNT, _RELEASE):
-            first = _cuts(times[busy, kind, WAYS[0]])
+            first = _cuts(times[scene, kind, WAYS[0]])
             line = f"    {kind:15}"
             for way in WAYS:
-                for here, there in zip(_cuts(times[busy, kind, way]), first, strict=True):
+                for here, there in zip(_cuts(times[scene, kind, way]), first, strict=True):
                     line += f"{in_units(here)} {here / there:5.2f}x"
-            print(line + _aim(times, busy, kind))
+            print(line + _aim(times, scene, kind))
     for way in WAYS[1:]:
-        more = (_cuts(times[0, _GET, way])[0] - _cuts(times[0, _GET, WAYS[0]])[0]) / 2
+        more = (_cuts(times[_IDLE, _GET, way])[0] - _cuts(times[_IDLE, _GET, WAYS[0]])[0]) / 2
         print(
             f"  a call over the socket, idle, {way}: {in_units(more)} more"
             f" (aim: at most {in_units(_AIM_OF_A_CALL)})"
@@ -155,11 +164,11 @@ def _cuts(taken: list[float]) -> tuple[float, float]:
     return cuts[49], cuts[98]
 
 
-def _aim(times: Times, busy: int, kind: str) -> str:
+def _aim(times: Times, scene: str, kind: str) -> str:
     told = ""
     for way in WAYS:
-        aims = _AIMS.get((busy, kind, way), (None, None))
-        found = _cuts(times[busy, kind, way])
+        aims = _AIMS.get((scene, kind, way), (None, None))
+        found = _cuts(times[scene, kind, way])
         for name, aim, is_so in zip(("p50", "p99"), aims, found, strict=True):
             if aim is not None:
                 met = "met" if is_so < aim else "not met"
