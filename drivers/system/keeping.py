@@ -2,7 +2,7 @@
 
 Owns nothing. Python lets go of it around each system call, and where another thread is busy the
 caller waits a whole switch interval (5 ms) to have it back. A call that doesn't block takes a
-microsecond, for which nobody need be let in. send(2), recv(2).
+microsecond, for which nobody need be let in. send(2), recv(2), sched_yield(2).
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ class Line:
                 raise EndOfFrames
             if found is not None or last:
                 return found
+            # Whoever is to answer may wait for this processor.
+            _libc.sched_yield()
             # Another thread may have had its turn since the last look.
             last = time.monotonic() >= until
 
