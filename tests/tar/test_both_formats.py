@@ -183,3 +183,14 @@ def test_umoci_unpacks_what_a_copy_shows(place: Path, layers: list[list[Member]]
 def explained(line: str, marked: set[str]) -> bool:
     """Whether a difference is about a directory that an opaque marker has made."""
     return line.removeprefix("only ours: ").partition(":")[0] in marked
+
+
+@pytest.mark.parametrize("format_", [WhiteoutFormat.OVERLAY, WhiteoutFormat.REMOVE])
+def test_directories_in_the_place_of_files_go_with_a_tar_that_fails(
+    place: Path, format_: WhiteoutFormat
+) -> None:
+    root = Path(tempfile.mkdtemp(dir=place))
+    names = [f"a/{number}" for number in range(30)]
+    members = [*(file(name) for name in names), *(directory(f"{name}/") for name in names)]
+    assert applied(tar(*members, link("a", "a")), LayerTree(str(root), (), format_))
+    assert os.listdir(root) == []

@@ -223,6 +223,7 @@ class Unpacker:
                 continue  # it is followed, as far as it leads
             if not is_copy and is_whiteout_device(status):
                 self._place.replace_by_directory(above)
+                self._note(above, replaced=True)
                 make_opaque(self._place.directory(above), self._tree.whiteouts)
             else:
                 at, name = split(above)
@@ -245,14 +246,13 @@ class Unpacker:
             return made
         self._place.remove(directory, name, status)
         made = make(self._place.directory(above), name)
-        if self._undo is not None:
-            self._undo.replaced(path)
+        self._note(path, replaced=True)
         return made
 
-    def _note(self, path: bytes) -> None:
-        """Tell who may have to undo it that something is where nothing was."""
+    def _note(self, path: bytes, *, replaced: bool = False) -> None:
+        """Tell who may have to undo it that something is where nothing was, or something else."""
         if self._undo is not None:
-            self._undo.made(path)
+            (self._undo.replaced if replaced else self._undo.made)(path)
 
     def _describe(self, header: Header, path: bytes, kind: int) -> None:
         above, name = split(path)
@@ -282,6 +282,7 @@ class Unpacker:
         hiding = self._tree.whiteouts is not WhiteoutFormat.REMOVE
         self._place.remove(directory, name, status)
         os.mkdir(name, 0o700, dir_fd=self._place.directory(above))
+        self._note(path, replaced=True)
         if hiding:
             make_opaque(self._place.directory(path), self._tree.whiteouts)
         return True
