@@ -82,10 +82,7 @@ class Embedded(TracedFar):
         core.check_open()
         try:
             core.close(keep_mounts=True, timeout=10.0)
-            children = core.workers > 0
-            return repair(
-                core.disk, core.config, faults, force=force, children=children, announce=announce
-            )
+            return repair(core, faults, force=force, announce=announce)
         finally:
             self._notes.close()
             try:

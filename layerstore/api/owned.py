@@ -172,10 +172,7 @@ class Owned:
         try:
             self._stop_listening()
             core.close(keep_mounts=True, timeout=10.0)
-            children = core.workers > 0
-            return repair(
-                core.disk, core.config, faults, force=force, children=children, announce=announce
-            )
+            return repair(core, faults, force=force, announce=announce)
         finally:
             try:
                 self.core = start(core.disk, core.config, core.staff, recovering=True)

@@ -279,10 +279,8 @@ class LayerStore(BlockingStore, Observing):
     def _plan(self, faults: list[Fault]) -> list[RepairStep]:
         from layerstore.engine import checking, repairing
 
-        core = self.core
-        busy = checking.standing(core).busy
-        children = core.workers > 0
-        return repairing.plan(core.disk, core.config, faults, busy=busy, children=children)
+        busy = checking.standing(self.core).busy
+        return repairing.plan(self.core, faults, busy=busy)
 
     def close(
         self, *, keep_mounts: bool = False, keep_trash: bool = False, timeout: float = 10.0

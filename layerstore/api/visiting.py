@@ -71,7 +71,7 @@ class Attached(TracedFar):
         """Whoever has the root open, and how."""
         return self.core.owner
 
-    def check_may_repair(self) -> None:
+    def check_may_repair(self) -> NoReturn:
         """Raise OwnersAlone."""
         self.refuse("repairing the store")
 
@@ -84,7 +84,6 @@ class Attached(TracedFar):
     ) -> list[RepairStep]:
         """Raise OwnersAlone."""
         self.check_may_repair()
-        return []
 
     def close(self, *, keep_mounts: bool, timeout: float, keep_trash: bool = False) -> None:  # noqa: ARG002
         """See LayerStore.close; what was removed is the owner's to delete."""

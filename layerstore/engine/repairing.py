@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import cast
 
+from layerstore.asking.core import Core
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.repair_step import RepairStep
-from layerstore.drivers.root.disk import Disk, DiskConfig
 from layerstore.drivers.root.trash import prepare_trash
 from layerstore.drivers.system.mountinfo import mount_paths
 from layerstore.drivers.work import PlanRepair, Repair
@@ -21,16 +21,9 @@ Announce = Callable[[list[RepairStep]], None]
 """Called with all steps, those that need force among them, before the first is taken."""
 
 
-def plan(
-    disk: Disk,
-    config: DiskConfig,
-    faults: Iterable[Fault],
-    *,
-    busy: Iterable[str],
-    children: bool,
-) -> list[RepairStep]:
+def plan(core: Core, faults: Iterable[Fault], *, busy: Iterable[str]) -> list[RepairStep]:
     """Return what a repair would do, of all but what is `busy`."""
-    hands = WorkerHands(disk, config, children=children)
+    hands = _hands(core)
     try:
         return _planned(hands, faults, busy)
     finally:
@@ -44,25 +37,25 @@ def _planned(
     return cast("list[RepairStep]", hands.perform(job, ()))
 
 
+def _hands(core: Core) -> WorkerHands:
+    return WorkerHands(core.disk, core.config, children=core.workers > 0)
+
+
 def repair(
-    disk: Disk,
-    config: DiskConfig,
-    faults: Iterable[Fault],
-    *,
-    force: bool,
-    children: bool,
-    announce: Announce | None,
+    core: Core, faults: Iterable[Fault], *, force: bool, announce: Announce | None
 ) -> list[RepairStep]:
     """Plan and take the steps, those that need it only with `force`; returns all of them.
 
+    `core` is of the store as it was, which is closed.
+
     Raises what a step fails with.
     """
-    hands = WorkerHands(disk, config, children=children)
+    hands = _hands(core)
     try:
         steps = _planned(hands, faults)
         if announce is not None:
             announce(steps)
-        prepare_trash(disk.trash)
+        prepare_trash(core.disk.trash)
         for step in steps:
             if force or not step.force:
                 hands.perform(Repair(step=step), ())

@@ -77,7 +77,7 @@ class EngineLink(QuickLink):
         self._callers = ThreadPoolExecutor(
             _MOST_CALLED, thread_name_prefix="init", initializer=mark_worker_thread
         )
-        self._raised: dict[int, BaseException] = {}
+        self._raised: dict[int, LayerStoreError] = {}
         """By reference, what init functions raised and the engine was told of."""
         try:
             super().__init__(root, process.sock, process.pid, _OPENING)
@@ -168,7 +168,7 @@ class EngineLink(QuickLink):
         if isinstance(asked, m.CreateRWLayer):
             raised = self._raised.pop(asked.reference, None)
         if raised is not None and type(raised) is type(error) and raised.args == error.args:
-            error = raised if isinstance(raised, LayerStoreError) else error
+            error = raised
         return Refused(error)
 
 

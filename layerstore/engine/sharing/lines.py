@@ -29,9 +29,8 @@ _PROCESSORS = len(os.sched_getaffinity(0))
 _GLANCES_FOR = 0.0001
 """Seconds that an answer is looked for by whoever alone asks."""
 _LOOKS_FOR = 0.0045
-"""Seconds that an answer is looked for where waiting has cost a turn lately."""
-_LOST = 0.0045
-"""Seconds to wait for an answer that tell of a busy thread, if the owner isn't slow itself."""
+"""Seconds that an answer is looked for where waiting has cost a turn lately, which is seen by its
+taking longer."""
 _AFTER = 1.0
 """Seconds after such a wait in which answers are looked for."""
 
@@ -131,5 +130,5 @@ class Lines:
 
     def _learn(self, begun: float, *, looked: bool) -> None:
         now = time.monotonic()
-        if now - begun > _LOST or (looked and now - begun < _LOOKS_FOR):
+        if looked or now - begun > _LOOKS_FOR:
             self._look_until = now + _AFTER

@@ -32,14 +32,13 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert, pack_frame
 from layerstore.drivers.work import Descriptors, OwnedDescriptor
-from layerstore.engine.sharing.answers import Asked, checked, refused
+from layerstore.engine.sharing.answers import AnswerFrame, Asked, answer_frame, checked, refused
 from layerstore.engine.sharing.channel import Channel
 from layerstore.engine.sharing.following import Followers, Following, heard
 from layerstore.engine.sharing.greeting import greet, owner_of
 from layerstore.engine.sharing.wire import (
     INITS,
     MAX_ANSWER,
-    Answer,
     Error,
     Mounted,
     Owner,
@@ -278,17 +277,9 @@ class Link:
                     promise: Notifying[Any] = Notifying()
                     self._asked[convert(frame, Taken).number] = (promise, asked)
                     future.set(promise)
-            case "answer":
-                answer = convert(frame, Answer)
-                self._answered(answer.number, lambda asked: checked(asked, answer.value))
-            case "mounted":
-                mounted = convert(frame, Mounted)
-                self._answered(mounted.number, lambda asked: self._seen(asked, mounted))
-            case "error":
-                error = convert(frame, Error)
-                self._answered(
-                    error.number, lambda asked: self._refusal(asked, from_wire(error.error))
-                )
+            case "answer" | "mounted" | "error":
+                answer = answer_frame(word, frame)
+                self._answered(answer.number, lambda asked: self._meant(asked, answer))
             case "records" | "lost":
                 self.followers.tell(heard(word, frame))
             case "bad":
@@ -311,6 +302,15 @@ class Link:
         if not isinstance(found, Refused):
             self._note(asked)
         future.set(found)
+
+    def _meant(self, asked: Asked, answer: AnswerFrame) -> object:
+        """Return what a frame answers, or Refused. Raises BadFrame."""
+        match answer:
+            case Mounted():
+                return self._seen(asked, answer)
+            case Error():
+                return self._refusal(asked, from_wire(answer.error))
+        return checked(asked, answer.value)
 
     def _refusal(self, asked: Asked, error: LayerStoreError) -> Refused:  # noqa: ARG002
         return Refused(error)

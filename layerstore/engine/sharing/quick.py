@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from layerstore.actors import messages as m
 from layerstore.actors.runtime.base import Refused
 from layerstore.actors.runtime.futures import Latch, Notifying
-from layerstore.drivers.errors import InternalError, Wire, from_wire
-from layerstore.drivers.system.frames import BadFrame, EndOfFrames, convert
+from layerstore.drivers.errors import InternalError
+from layerstore.drivers.system.frames import BadFrame, EndOfFrames
 from layerstore.drivers.work import Descriptors
-from layerstore.engine.sharing.answers import checked
+from layerstore.engine.sharing.answers import answer_frame
 from layerstore.engine.sharing.lines import Lines
 from layerstore.engine.sharing.link import Link
-from layerstore.engine.sharing.wire import Mounted, fields_of, pack_question
+from layerstore.engine.sharing.wire import fields_of, pack_question
 
 if TYPE_CHECKING:
     from layerstore.drivers.system.keeping import Line
@@ -107,16 +107,10 @@ class QuickLink(Link):
 
     def heard_by_line(self, number: int, message: m.Message, frame: object) -> Any:
         """Return what a frame answers, or Refused. Raises BadFrame."""
-        match frame:
-            case ["answer", got, value] if got == number:
-                found = checked(message, value)
-            case ["mounted", got, *_] if got == number:
-                found = self._seen(message, convert(frame, Mounted))
-            case ["error", got, error] if got == number:
-                found = self._refusal(message, from_wire(convert(error, Wire)))
-            case _:
-                raise BadFrame(f"it answers {str(frame)[:400]} on a line")
-        return found
+        answer = answer_frame(frame[0] if isinstance(frame, list) and frame else None, frame)
+        if answer.number != number:
+            raise BadFrame(f"it answers {answer.number} on a line that was asked {number}")
+        return self._meant(message, answer)
 
     def note(self, message: m.Message) -> None:
         """Take note of what has been done."""
