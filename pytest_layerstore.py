@@ -23,14 +23,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, each on the command line and in the configuration."""
     group = parser.getgroup("layerstore")
     group.addoption("--layerstore-root", metavar="DIR", help="store to use, which stays")
-    group.addoption("--layerstore-driver", metavar="NAME", help="graph driver: overlay2 or vfs")
+    group.addoption("--layerstore-driver", metavar="NAME", help="graph driver, such as overlay2")
+    group.addoption(
+        "--layerstore-place",
+        metavar="DIR",
+        help="where layerstore.testing.driver makes its root (default: where the driver works)",
+    )
     group.addoption(
         "--layerstore-check-leaks",
         action="store_true",
         help="have every test fail that leaves layers, mounts, processes or threads",
     )
     parser.addini("layerstore_root", "store to use, which stays (default: a temporary one)")
-    parser.addini("layerstore_driver", "graph driver: overlay2 (default) or vfs")
+    parser.addini("layerstore_driver", "graph driver, such as overlay2 (default)")
     parser.addini("layerstore_image", "what layerstore_rootfs is made from without a marker")
     parser.addini("layerstore_check_leaks", "as --layerstore-check-leaks", type="bool")
 

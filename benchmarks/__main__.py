@@ -1,10 +1,10 @@
 """layerstore beside dockerd, containers-storage, umoci and plain tools, at the same work.
 
-`python -m benchmarks [WHAT...] [--in DIRECTORY] [--rounds N] [--plot FILE]`, as root. In each
-round every contender does its work once, in turn; medians are printed with the ratio to the first
-line of their table, and at the end where layerstore does worst beside dockerd. Contenders that
-aren't installed are left out, and that is said. What the rounds make is deleted at the end only: on
-some file systems making files is slow just after a deletion.
+`python -m benchmarks [WHAT...] [--in DIRECTORY] [--rounds N] [--plot FILE] [--most N]`, as root. In
+each round every contender does its work once, in turn; medians are printed with the ratio to the
+first line of their table, and at the end where layerstore does worst beside dockerd. Contenders
+that aren't installed are left out, and that is said. What the rounds make is deleted at the end
+only: on some file systems making files is slow just after a deletion.
 
 `python -m benchmarks --against moby [--in DIRECTORY] [--rounds N] [--peer-cache DIRECTORY]`, as
 root, has moby's own layer package beside layerstore instead, both in process: on a tmpfs and in
@@ -20,20 +20,26 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import commands, images, latency, mounts, tars
+from benchmarks import commands, handovers, images, latency, mounts, pull, tars
 from benchmarks.bench import Bench, Storage
 from benchmarks.curves import growth, reopen, scaling
 from benchmarks.curves.plot import lines_of, plot
 from benchmarks.dockerd import DockerdUnavailable, private_dockerd, unmount_all
+from benchmarks.parts import forks, sandboxes
 from benchmarks.peer import build, compare
 from benchmarks.timing import worst
 
 _BENCHMARKS: dict[str, Callable[[Bench], object]] = {
     "mounts": mounts.measure,
+    "forks": forks.measure,
+    "sandboxes": sandboxes.measure,
     "tars": tars.measure,
     "image": images.measure_real,
+    "small": images.measure_small,
     "chain": images.measure_chain,
+    "pull": pull.measure,
     "latency": latency.measure,
+    "handovers": handovers.measure,
     "workers": scaling.measure_workers,
     "reopen": reopen.measure,
     "commands": commands.measure,
@@ -55,6 +61,13 @@ def main() -> None:
         "--plot", type=Path, help="draw cost against size, as PNG or SVG, in FILE and beside it"
     )
     parser.add_argument(
+        "--most",
+        type=int,
+        default=growth.COUNTS[-1],
+        metavar="N",
+        help="images, names and read-write layers in the largest root of `curve`",
+    )
+    parser.add_argument(
         "--against", choices=["moby"], help="compare with its layer package, and with nothing else"
     )
     parser.add_argument(
@@ -72,7 +85,7 @@ def main() -> None:
         bench = _bench(stack, place, options.rounds or _ROUNDS)
         for name in options.what or names:
             if name == _CURVE:
-                _curve(bench, options.plot)
+                _curve(bench, options.plot, options.most)
             else:
                 _BENCHMARKS[name](bench)
         _summary(bench)
@@ -86,9 +99,9 @@ def _against_moby(options: argparse.Namespace) -> None:
         raise SystemExit(f"{error}") from error
 
 
-def _curve(bench: Bench, target: Path | None) -> None:
+def _curve(bench: Bench, target: Path | None, most: int) -> None:
     files = lines_of(scaling.measure_curve(bench))
-    there_is = growth.measure_growth(bench)
+    there_is = growth.measure_growth(bench, most)
     if target is not None:
         plot(files, "files of one layer", target)
         beside = target.with_stem(f"{target.stem}-growth")

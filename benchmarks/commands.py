@@ -30,7 +30,7 @@ _MAIN = (
     "-c",
     "import sys, layerstore_command; sys.exit(layerstore_command.main())",
 )
-_OWNER = """
+OWNER = """
 import sys
 from layerstore import LayerStore
 with LayerStore(sys.argv[1]):
@@ -62,7 +62,7 @@ def measure(bench: Bench) -> None:
         f"{OURS} run IMAGE true, attached": (*attached, "run", NAME, "true"),
         **dict(_others(bench)),
     }
-    with python(_OWNER, owned):
+    with python(OWNER, owned):
         _measure(bench, "a command that looks", looking)
         _measure(bench, "a command that runs `true`", running)
 
@@ -72,7 +72,7 @@ def _others(bench: Bench) -> Iterator[tuple[str, Sequence[str]]]:
     rootfs = bench.directory()
     with tarfile.open(fileobj=io.BytesIO(rootfs_tar())) as archive:
         archive.extractall(rootfs, filter="tar")
-    for program, command in (("bwrap", _bwrap(rootfs)), ("runc", _runc(bench, rootfs))):
+    for program, command in (("bwrap", bwrap(rootfs)), ("runc", _runc(bench, rootfs))):
         if shutil.which(program) is None:
             print(f"{program} is not installed")
         else:
@@ -103,7 +103,8 @@ def _call(command: Sequence[str], given: bytes = b"") -> None:
     subprocess.run(command, input=given, stdout=subprocess.DEVNULL, env=_ENVIRONMENT, check=True)
 
 
-def _bwrap(rootfs: Path) -> Sequence[str]:
+def bwrap(rootfs: Path) -> Sequence[str]:
+    """Return what has bwrap run `true` in a directory, apart from the machine."""
     apart = ("--unshare-all", "--die-with-parent", "--proc", "/proc", "--dev", "/dev")
     return ("bwrap", "--bind", str(rootfs), "/", *apart, "/bin/true")
 

@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -24,8 +24,14 @@ from layerstore.drivers.system.mountinfo import mount_points
 
 _API = "/v1.41"
 _START_SECONDS = 60
+_ATTEMPTS = 3
+_SLOW = "timeout waiting for containerd"
 _STOP_SECONDS = 30
+_RUN = "/run"
+"""Where its sockets lie: their paths may have no more than 107 bytes, and `place` may be long."""
 _PIECE = 1 << 20
+_NOBODY = "e30="
+"""No credentials: base64 of `{}`."""
 
 
 class DockerdUnavailable(Exception):
@@ -58,6 +64,27 @@ class Dockerd:
         """Load a docker-archive. API: POST /images/load."""
         with open(archive, "rb") as body:
             answer = self.call("POST", "/images/load?quiet=1", body, "application/x-tar")
+        if b'"error"' in answer:
+            raise DockerdRefused(answer.decode())
+
+    def pull(self, name: str) -> bytes:
+        """Pull an image whose name says its registry and its tag; returns what it tells of that.
+
+        API: POST /images/create.
+        """
+        repository, _, tag = name.rpartition(":")
+        query = f"fromImage={quote(repository, safe='')}&tag={quote(tag)}"
+        answer = self.call("POST", f"/images/create?{query}")
+        if b'"error"' in answer:
+            raise DockerdRefused(answer.decode())
+        return answer
+
+    def push(self, name: str) -> None:
+        """Push an image, as nobody. API: POST /images/x/push."""
+        repository, _, tag = name.rpartition(":")
+        query = f"/images/{quote(repository)}/push?tag={quote(tag)}"
+        with self.answer("POST", query, headers={"X-Registry-Auth": _NOBODY}) as told:
+            answer = told.read()
         if b'"error"' in answer:
             raise DockerdRefused(answer.decode())
 
@@ -102,13 +129,19 @@ class Dockerd:
 
     @contextlib.contextmanager
     def answer(
-        self, method: str, path: str, body: bytes | BinaryIO | None = None, kind: str = ""
+        self,
+        method: str,
+        path: str,
+        body: bytes | BinaryIO | None = None,
+        kind: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         """Make one request, and give its answer to be read. Raises DockerdRefused."""
         connection = _UnixConnection(self.address, timeout=300)
         connection.blocksize = _PIECE
         with contextlib.closing(connection):
-            connection.request(method, _API + path, body, {"Content-Type": kind} if kind else {})
+            about = {"Content-Type": kind} if kind else {}
+            connection.request(method, _API + path, body, {**about, **(headers or {})})
             answer = connection.getresponse()
             if answer.status >= 400:
                 reason = answer.read().decode()
@@ -120,7 +153,7 @@ class Dockerd:
 def private_dockerd(
     place: str, *, data_root: str | None = None, driver: str | None = None
 ) -> Iterator[Dockerd]:
-    """Run a dockerd with all its files in a new directory in `place`, for a `with` block.
+    """Run a dockerd with its data in a new directory in `place`, for a `with` block.
 
     With `data_root` its images and containers are there instead, and stay. `driver` names its
     storage driver. Raises DockerdUnavailable where it isn't installed or doesn't start.
@@ -130,19 +163,38 @@ def private_dockerd(
         raise DockerdUnavailable("dockerd is not installed (Debian: docker.io)")
     if os.geteuid() != 0:
         raise DockerdUnavailable("dockerd needs root")
-    directory = tempfile.mkdtemp(prefix="d-", dir=place)
-    data = data_root or f"{directory}/data"
+    directory = tempfile.mkdtemp(prefix="layerstore-d-", dir=_RUN)
+    data = data_root or tempfile.mkdtemp(prefix="d-", dir=place)
     options = [f"--data-root={data}", *([f"--storage-driver={driver}"] if driver else [])]
     process = None
     try:
-        process = _start(program, directory, options)
-        yield _ready(directory)
+        process, daemon = _started(program, directory, options)
+        yield daemon
     finally:
         if process is not None:
             _stop(process)
         for used in (directory, data):
             unmount_all(used)
         shutil.rmtree(directory)
+        if data_root is None:
+            shutil.rmtree(data)
+
+
+def _started(
+    program: str, directory: str, options: list[str], attempts: int = _ATTEMPTS
+) -> tuple[subprocess.Popen[bytes], Dockerd]:
+    """Start it, once more where its containerd took longer than it waits, as on a busy disk."""
+    process = _start(program, directory, options)
+    try:
+        return process, _ready(directory)
+    except BaseException as error:
+        _stop(process)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its containerd
+        os.unlink(f"{directory}/socket")
+        if attempts == 1 or _SLOW not in str(error):
+            raise
+    return _started(program, directory, options, attempts - 1)
 
 
 def _start(program: str, directory: str, options: list[str]) -> subprocess.Popen[bytes]:
@@ -193,7 +245,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def unmount_all(directory: str) -> None:
-    """Unmount everything beneath a directory, the newest first."""
-    left = [point.path for point in mount_points() if point.path.startswith(f"{directory}/")]
+    """Unmount everything on and beneath a directory, the newest first."""
+    left = [point.path for point in mount_points() if f"{point.path}/".startswith(f"{directory}/")]
     for path in reversed(left):
         subprocess.run(["umount", path], check=True)

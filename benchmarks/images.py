@@ -1,4 +1,4 @@
-"""Loading a whole image: a real one, and one whose chain is 100 layers long."""
+"""Loading a whole image: a real one, one of small layers, and one whose chain is very long."""
 
 from __future__ import annotations
 
@@ -15,14 +15,30 @@ from tests.support.make_image import make_image
 from tests.support.tars import layer_tar, many_files
 
 _DEPTH = 100
+_SMALL = 60
 
 
 def measure_real(bench: Bench) -> None:
-    """An image of a minimal Debian, made by debootstrap and umoci."""
+    """An image of a minimal Debian, made by mmdebstrap and umoci."""
     place = bench.directory()
     archive = make_image(place)
     table = bench.table("load of a real image (a minimal Debian)", size=archive.stat().st_size)
     _compare(bench, archive, place / "layout", table)
+    table.print()
+
+
+def measure_small(bench: Bench) -> None:
+    """60 layers of one to four files each, some of which hide one of a layer beneath."""
+    layers = []
+    for number in range(_SMALL):
+        files = {f"srv/{number}/{name}": b"1" * 500 for name in range(number % 4 + 1)}
+        if number % 5 == 4:
+            files[f"srv/{number - 1}/.wh.0"] = b""
+        layers.append(layer_tar(files))
+    archive = bench.directory() / "small.tar"
+    archive.write_bytes(as_tar(docker_archive(layers, ["small:1"])))
+    table = bench.table(f"load of an image of {_SMALL} small layers")
+    _compare(bench, archive, None, table)
     table.print()
 
 
@@ -74,11 +90,11 @@ def _compare(bench: Bench, archive: Path, layout: Path | None, table: Table) -> 
         if layout is not None and bench.umoci:
             bundle = bench.directory() / "bundle"
             with table.timed("umoci unpack"):
-                _quietly("umoci", "unpack", "--image", f"{layout}:latest", str(bundle))
+                quietly("umoci", "unpack", "--image", f"{layout}:latest", str(bundle))
         if bench.storage is not None and layout is not None and shutil.which("skopeo"):
             target = bench.storage.image("localhost/x:1")
             with table.timed("skopeo copy into containers-storage"):
-                _quietly("skopeo", "copy", f"oci:{layout}:latest", target)
+                quietly("skopeo", "copy", f"oci:{layout}:latest", target)
             bench.storage.run("delete-image", "localhost/x:1")
 
 
@@ -98,5 +114,6 @@ def _mount_in_storage(bench: Bench, storage: Storage, layers: list[bytes], table
         storage.run("delete-layer", layer_id)
 
 
-def _quietly(*command: str) -> None:
+def quietly(*command: str) -> None:
+    """Run a command that has to succeed; what it tells of its progress isn't shown."""
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

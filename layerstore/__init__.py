@@ -21,20 +21,27 @@ if TYPE_CHECKING:
     from layerstore.actors.watching.trace import TraceRecord
     from layerstore.actors.watching.waiting import ActorStatus, PendingRequest, Waiting
     from layerstore.api.aio import AsyncLayerStore
-    from layerstore.api.steps import AsyncImageStore
+    from layerstore.api.aio_sandbox import AsyncSandbox
+    from layerstore.api.image_steps import AsyncImageStore
+    from layerstore.api.sandboxes.box import Sandbox
     from layerstore.api.store import LayerStore
+    from layerstore.api.user_namespace import enter_user_namespace
     from layerstore.asking.later import Later
     from layerstore.asking.outcome import Outcome
     from layerstore.asking.source import Region
     from layerstore.asking.stream import TarStream
     from layerstore.drivers.confine.confine import Confinement
     from layerstore.drivers.errors import (
+        AccessDenied,
+        AmbiguousName,
         CallerError,
         CallTimeout,
         CannotAttach,
         CommandNotRun,
         DriverError,
         DriverNotSupported,
+        EngineError,
+        IdsExhausted,
         ImageDoesNotExist,
         ImageInUse,
         IntegrityError,
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
         InvalidImage,
         InvalidMetadata,
         InvalidName,
+        InvalidSettings,
         InvalidTar,
         InvalidTrace,
         JobCancelled,
@@ -54,13 +62,20 @@ if TYPE_CHECKING:
         MountDoesNotExist,
         MountNameConflict,
         NotConfined,
+        NotInRegistry,
         NotMounted,
         NotPermitted,
+        NotRunning,
+        OutputExceeded,
         OwnersAlone,
         ReadOnlyStorage,
+        RegistryError,
+        RegistryUnreachable,
+        StillMounted,
         StorageFull,
         StoreBusy,
         StoreClosed,
+        StoreDoesNotExist,
         StoreLocked,
         StoreRestarted,
         WorkerDied,
@@ -69,7 +84,16 @@ if TYPE_CHECKING:
     from layerstore.drivers.model.limits import Limits
     from layerstore.drivers.model.repair_step import RepairStep
     from layerstore.drivers.model.tree import Change, ChangeKind
+    from layerstore.drivers.userns.id_map import IdMap
+    from layerstore.drivers.userns.standing import Standing
+    from layerstore.images.distribution.manner import Pushed
+    from layerstore.images.distribution.remote_image import RemoteImage, RemoteLayer
     from layerstore.images.image import Image
+    from layerstore.images.registry.client import RegistryClient
+    from layerstore.images.registry.credentials import Credentials
+    from layerstore.images.registry.logins.login import Login
+    from layerstore.images.registry.settings import RegistrySettings
+    from layerstore.images.registry.stop import Stop
     from layerstore.images.store import ImageStore
     from layerstore.observe.metrics import Metrics
     from layerstore.operations.aio_stream import AsyncTarStream
@@ -77,15 +101,27 @@ if TYPE_CHECKING:
     from layerstore.operations.blocking import Layer, RWLayer
     from layerstore.operations.deferred import LaterLayer, LaterRWLayer, LaterStore
     from layerstore.sandbox.process import image_process
-    from layerstore.sandbox.running import Finished, Running, Volume, mount_points, run, start
+    from layerstore.sandbox.running import (
+        Finished,
+        Running,
+        RunOptions,
+        Volume,
+        mount_points,
+        run,
+        start,
+    )
     from layerstore.sandbox.volumes import image_volumes
+    from layerstore.sandbox.warm import Warm
 
 __all__ = [
+    "AccessDenied",
     "ActorStatus",
+    "AmbiguousName",
     "AsyncImageStore",
     "AsyncLayer",
     "AsyncLayerStore",
     "AsyncRWLayer",
+    "AsyncSandbox",
     "AsyncTarStream",
     "CallTimeout",
     "CallerError",
@@ -94,11 +130,15 @@ __all__ = [
     "ChangeKind",
     "CommandNotRun",
     "Confinement",
+    "Credentials",
     "DriverError",
     "DriverNotSupported",
+    "EngineError",
     "Fault",
     "FaultKind",
     "Finished",
+    "IdMap",
+    "IdsExhausted",
     "Image",
     "ImageDoesNotExist",
     "ImageInUse",
@@ -109,6 +149,7 @@ __all__ = [
     "InvalidImage",
     "InvalidMetadata",
     "InvalidName",
+    "InvalidSettings",
     "InvalidTar",
     "InvalidTrace",
     "JobCancelled",
@@ -125,33 +166,52 @@ __all__ = [
     "LayerStoreError",
     "LimitExceeded",
     "Limits",
+    "Login",
     "MaxDepthExceeded",
     "Metrics",
     "MountDoesNotExist",
     "MountMetadata",
     "MountNameConflict",
     "NotConfined",
+    "NotInRegistry",
     "NotMounted",
     "NotPermitted",
+    "NotRunning",
     "Outcome",
+    "OutputExceeded",
     "OwnersAlone",
     "PendingRequest",
+    "Pushed",
     "RWLayer",
     "ReadOnlyStorage",
     "Region",
+    "RegistryClient",
+    "RegistryError",
+    "RegistrySettings",
+    "RegistryUnreachable",
+    "RemoteImage",
+    "RemoteLayer",
     "RemovedImage",
     "RepairStep",
+    "RunOptions",
     "Running",
+    "Sandbox",
+    "Standing",
+    "StillMounted",
+    "Stop",
     "StorageFull",
     "StoreBusy",
     "StoreClosed",
+    "StoreDoesNotExist",
     "StoreLocked",
     "StoreRestarted",
     "TarStream",
     "TraceRecord",
     "Volume",
     "Waiting",
+    "Warm",
     "WorkerDied",
+    "enter_user_namespace",
     "image_process",
     "image_volumes",
     "mount_points",
@@ -164,8 +224,10 @@ _PLACES = {
     "actors.watching.trace": "TraceRecord",
     "actors.watching.waiting": "ActorStatus PendingRequest Waiting",
     "api.aio": "AsyncLayerStore",
-    "api.steps": "AsyncImageStore",
+    "api.aio_sandbox": "AsyncSandbox",
+    "api.image_steps": "AsyncImageStore",
     "api.store": "LayerStore",
+    "api.user_namespace": "enter_user_namespace",
     "asking.later": "Later",
     "asking.outcome": "Outcome",
     "asking.source": "Region",
@@ -175,6 +237,15 @@ _PLACES = {
     "drivers.model.limits": "Limits",
     "drivers.model.repair_step": "RepairStep",
     "drivers.model.tree": "Change ChangeKind",
+    "drivers.userns.id_map": "IdMap",
+    "drivers.userns.standing": "Standing",
+    "images.distribution.manner": "Pushed",
+    "images.distribution.remote_image": "RemoteImage RemoteLayer",
+    "images.registry.client": "RegistryClient",
+    "images.registry.credentials": "Credentials",
+    "images.registry.logins.login": "Login",
+    "images.registry.settings": "RegistrySettings",
+    "images.registry.stop": "Stop",
     "images.image": "Image",
     "images.store": "ImageStore",
     "observe.metrics": "Metrics",
@@ -182,9 +253,11 @@ _PLACES = {
     "operations.asynchronous": "AsyncLayer AsyncRWLayer",
     "operations.blocking": "Layer RWLayer",
     "operations.deferred": "LaterLayer LaterRWLayer LaterStore",
+    "api.sandboxes.box": "Sandbox",
     "sandbox.process": "image_process",
-    "sandbox.running": "Finished Running Volume mount_points run start",
+    "sandbox.running": "Finished RunOptions Running Volume mount_points run start",
     "sandbox.volumes": "image_volumes",
+    "sandbox.warm": "Warm",
 }
 """The public names of each module, words apart; what isn't here is an error."""
 

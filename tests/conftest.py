@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -25,11 +26,16 @@ from tests.tar.corpus import reference as tar_reference
 from tests.tar.corpus.corpus import Workshop
 from tests.tar.corpus.reference import Reference
 
+NEEDS_FUSE = pytest.mark.needs("fuse-overlayfs", "/dev/fuse")
+NOWHERE = Path(__file__).parent / "support/registries/nowhere.conf"
+T = TypeVar("T")
+
 pytest_plugins = [
     "tests.command.fixtures",
     "tests.ordeals.crash.rig.fixtures",
     "tests.support.figures",
     "tests.support.options",
+    "tests.support.registries.fixtures",
     "tests.support.ways.fixtures",
 ]
 
@@ -49,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # It isn't for runs of pytest that a test starts, but it is for the processes of this one.
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("PYTEST_ADDOPTS", None)
+    # Nothing that a test starts asks a registry but one of its own.
+    os.environ["CONTAINERS_REGISTRIES_CONF"] = str(NOWHERE)
     # A shell has what it runs in the background ignore this, and all that is started from there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -71,8 +79,11 @@ def why_no_root_tests() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # What takes longest is begun first, so that no process is left with it while others are done.
-    first = ("long", "thorough")
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in first))
+    marks = ("long", "thorough")
+    first = [item for item in items if any(item.get_closest_marker(name) for name in marks)]
+    begun = set(first)
+    later = [item for item in items if item not in begun]
+    items[:] = dealt(first, later, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     _skip_without_programs(config, items)
     marked = [item for item in items if item.get_closest_marker("root")]
     reason = why_no_root_tests() if marked else ""
@@ -82,6 +93,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"{len(marked)} tests need root and overlay mounts: {reason}")
     for item in marked:
         item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def dealt(first: list[T], later: list[T], processes: int) -> list[T]:
+    """Put items in an order of which each process, which gets a row of them, begins with `first`.
+
+    pytest-xdist's worksteal deals out as many to each, in order; who is done takes others' last.
+    """
+    found: list[T] = []
+    for left in range(processes, 0, -1):
+        own = len(first) // left
+        more = (len(first) + len(later)) // left - own
+        found += [*first[:own], *later[:more]]
+        first, later = first[own:], later[more:]
+    return found
 
 
 def _skip_without_programs(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -106,10 +131,18 @@ def base_directory() -> Iterator[Path]:
     shutil.rmtree(place)
 
 
+@pytest.fixture(scope="session")
+def btrfs_directory(make_file_system: Callable[[str, int], Path]) -> Path:
+    """A directory on btrfs."""
+    return make_file_system("btrfs", 4096)
+
+
 @pytest.fixture
-def root_dir(base_directory: Path) -> Iterator[Path]:
-    """An empty directory to open a store in."""
-    place = Path(tempfile.mkdtemp(dir=base_directory))
+def root_dir(base_directory: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An empty directory to open a store in, where its driver works."""
+    drivers = request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()
+    above = request.getfixturevalue("btrfs_directory") if "btrfs" in drivers else base_directory
+    place = Path(tempfile.mkdtemp(dir=above))
     yield place
     left = _mounts(place)
     for path in left:
@@ -118,7 +151,14 @@ def root_dir(base_directory: Path) -> Iterator[Path]:
     assert left == set()
 
 
-@pytest.fixture(params=[pytest.param("overlay2", marks=pytest.mark.root), "vfs"])
+@pytest.fixture(
+    params=[
+        pytest.param("overlay2", marks=pytest.mark.root),
+        pytest.param("btrfs", marks=[pytest.mark.root, pytest.mark.seldom(8)]),
+        pytest.param("fuse-overlayfs", marks=[pytest.mark.root, pytest.mark.seldom(8), NEEDS_FUSE]),
+        "vfs",
+    ]
+)
 def driver_name(request: pytest.FixtureRequest) -> str:
     """Every graph driver in turn."""
     name: str = request.param
@@ -191,7 +231,10 @@ def leaves_nothing_behind(base_directory: Path) -> Iterator[None]:
     """No thread, no child process and no mount outlives a test."""
     threads, children, mounts = _threads(), _children(), _mounts(base_directory)
     yield
-    assert _threads() - threads == set()
+    left = _threads() - threads
+    for thread in left:
+        thread.join(5)  # one that has answered, and is about to end
+    assert {thread for thread in left if thread.is_alive()} == set()
     assert _children() - children == set()
     assert _mounts(base_directory) - mounts == set()
 

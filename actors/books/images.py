@@ -7,15 +7,14 @@ reference stores, and of `docker rmi`.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from layerstore.actors.books.index import take_out
+from layerstore.actors.books.index import OrderedIds, only, take_out
 from layerstore.actors.books.names import NameBook
 from layerstore.actors.messages import FindOrigin, ImageMetadata, ImageQuery, RemoveImage
-from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, InvalidName
+from layerstore.drivers.errors import AmbiguousName, ImageDoesNotExist, ImageInUse
 from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.ids import ChainID, hex_of
 from layerstore.drivers.model.image_config import ImageFacts, ImageID, Repositories, StoredImage
@@ -53,11 +52,11 @@ class ImageBooks:
         """Fill the books from disk; `sizes` has the bytes of every chain of layers there is."""
         self.names = NameBook(repositories)
         self._entries: dict[ImageID, ImageEntry] = {}
-        self._ids: list[ImageID] = []
-        """Ordered."""
         self._children: dict[ImageID, set[ImageID]] = {}
         self._on_layer: dict[ChainID, set[ImageID]] = {}
-        for image in stored:
+        known = list(stored)
+        self._ids = OrderedIds(image.facts.image_id for image in known)
+        for image in known:
             chain = image.facts.chain_id
             entry = ImageEntry(
                 facts=image.facts,
@@ -78,7 +77,7 @@ class ImageBooks:
         if image_id in self._entries:
             self.strike(self._entries[image_id])
         self._entries[image_id] = entry
-        insort(self._ids, image_id)
+        self._ids.enter(image_id)
         if entry.parent is not None:
             self._children.setdefault(entry.parent, set()).add(image_id)
         chain = entry.facts.chain_id
@@ -89,12 +88,16 @@ class ImageBooks:
         """Strike an entry out."""
         image_id = entry.facts.image_id
         del self._entries[image_id]
-        del self._ids[bisect_left(self._ids, image_id)]
+        self._ids.strike(image_id)
         if entry.parent is not None:
             take_out(self._children, entry.parent, image_id)
         chain = entry.facts.chain_id
         if chain is not None:
             take_out(self._on_layer, chain, image_id)
+
+    def count(self) -> int:
+        """Return how many there are."""
+        return len(self._entries)
 
     def all(self) -> list[ImageMetadata]:
         """Return every image, ordered by ID."""
@@ -114,7 +117,7 @@ class ImageBooks:
     def find(self, query: ImageQuery) -> ImageEntry:
         """Return the image that is meant: by full ID, else by name, else by the ID's start.
 
-        Raises ImageDoesNotExist, or InvalidName where several names or IDs fit. moby:
+        Raises ImageDoesNotExist, or AmbiguousName where several names or IDs fit. moby:
         ImageService.GetImage.
         """
         full = ImageID(f"sha256:{query.digits}")
@@ -123,22 +126,14 @@ class ImageBooks:
         meant = self.names.meant(query)
         named = {self.names.image(name) for name in meant}
         if len(named) > 1:
-            raise InvalidName(query.asked, f"it can mean {', '.join(meant)}")
+            raise AmbiguousName(query.asked, f"it can mean {', '.join(meant)}")
         if named and not named.isdisjoint(self._entries):
             return self._entries[named.pop()]
         if query.digits:
-            found = self._beginning(full)
-            if len(found) > 1:
-                raise InvalidName(query.asked, f"{len(found)} images have IDs that start so")
-            if found:
-                return self._entries[found[0]]
+            found = only(self._ids.beginning(full), query.asked, "images")
+            if found is not None:
+                return self._entries[found]
         raise ImageDoesNotExist(query.asked)
-
-    def _beginning(self, start: str) -> list[ImageID]:
-        first = after = bisect_left(self._ids, start)
-        while after < len(self._ids) and self._ids[after].startswith(start):
-            after += 1
-        return self._ids[first:after]
 
     def origin(self, message: FindOrigin) -> ImageMetadata | None:
         """Return the image that a read-write layer was made from, or the likeliest one."""

@@ -7,106 +7,43 @@ and by mounts, and goes when the last of them does.
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from msgspec import Struct, field
-
+from layerstore.actors.books.index import OrderedIds, only, take_out
+from layerstore.actors.books.layer_entry import LayerEntry, LayerState
+from layerstore.actors.books.leave import Leaves
 from layerstore.actors.books.retained import LayersRetained
-from layerstore.actors.messages import LayerMetadata
 from layerstore.drivers.errors import LayerDoesNotExist, LayerNotRetained, MaxDepthExceeded
 from layerstore.drivers.model.ids import ChainID, DiffID
 from layerstore.drivers.model.stored import StoredLayer
 
-MAX_DEPTH = 125
-"""Layers in one chain. moby: layer.maxLayerDepth."""
-
-
-class LayerState(enum.Enum):
-    """Where a layer is in its life."""
-
-    REGISTERING = "registering"
-    READY = "ready"
-    REMOVING = "removing"
-
-
-class LayerEntry(Struct, kw_only=True):
-    """One layer's page."""
-
-    chain_id: ChainID
-    diff_id: DiffID
-    parent: LayerEntry | None
-    cache_id: str
-    diff_size: int
-    descriptor: str | None
-    size: int
-    depth: int
-    state: LayerState
-    children: int = 0
-    users: int = 0
-    """Mounts, registrations on it and jobs that read it."""
-    held: set[int] = field(default_factory=set)
-    """References that callers retain."""
-    forsaken: bool = False
-    """Somebody gave it up, so it goes once nothing keeps it. What was never retained since the
-    store was opened stays, whatever uses it in passing."""
-    made_by: int | None = None
-    """The reference of whoever registered it, for the first time and through this store."""
-    undone: bool = False
-    """It is to be as if it had never been made, so its parent is not given up with it."""
-    waiting: list[Callable[[], None]] = field(default_factory=list)
-    """What to do when its state changes."""
-
-    @property
-    def references(self) -> int:
-        """Everything that keeps the layer."""
-        return self.children + self.users + len(self.held)
-
-    def metadata(self) -> LayerMetadata:
-        """Return the facts for the outside."""
-        return LayerMetadata(
-            chain_id=self.chain_id,
-            diff_id=self.diff_id,
-            parent=self.parent.chain_id if self.parent else None,
-            size=self.size,
-            diff_size=self.diff_size,
-            cache_id=self.cache_id,
-            descriptor=self.descriptor,
-            depth=self.depth,
-            references=self.references,
-        )
-
-    def ancestors(self) -> Iterator[LayerEntry]:
-        """Yield the parents, nearest first."""
-        entry = self.parent
-        while entry is not None:
-            yield entry
-            entry = entry.parent
-
-    def wake(self) -> None:
-        """Let everything that waited for a change of state look again."""
-        waiting, self.waiting = self.waiting, []
-        for look in waiting:
-            look()
-
 
 class LayerBooks:
-    """All entries, by chain ID."""
+    """All entries: by chain ID, by the start of that, and by diff ID."""
 
     def __init__(
-        self, stored: Iterable[StoredLayer], kept: Iterable[ChainID], retained: LayersRetained
+        self,
+        stored: Iterable[StoredLayer],
+        kept: Iterable[ChainID],
+        retained: LayersRetained,
+        max_layers: int,
     ) -> None:
-        """Fill the books from disk, and with what callers hold.
+        """Fill the books from disk, and with what callers hold; `max_layers` bounds new chains.
 
         `stored` has every layer's parent before it; `kept` has the parent of every mount, the
         top layer of every image and what a build cache holds, each as often as it is kept.
         `retained` is brought into line with the disk, and kept up to date from now on.
         """
         self._retained = retained
+        self._max_layers = max_layers
         self._entries: dict[ChainID, LayerEntry] = {}
+        self._with_diff: dict[DiffID, set[ChainID]] = {}
         self._holding: dict[int, LayerEntry] = {}
         """Who is held by each reference, which its caller may have been made to forget."""
-        for layer in stored:
+        self._leaves = Leaves(retained)
+        known = list(stored)
+        self._ids = OrderedIds(layer.chain_id for layer in known)
+        for layer in known:
             parent = self._entries[layer.parent] if layer.parent is not None else None
             self.open_entry(
                 parent,
@@ -139,12 +76,60 @@ class LayerBooks:
         for gone in retained.forsaken - forsaken:
             retained.forsaken.discard(gone)
         retained.unanswered.clear()
+        for entry in self._entries.values():
+            self._leaves.give(entry)
+
+    def holds(self, entry: LayerEntry, reference: int) -> bool:
+        """Whether a reference retains a layer, and its caller hasn't taken it out already.
+
+        One that was put back in, while these books were filled, is entered.
+        """
+        if entry.state is not LayerState.READY:
+            return reference in entry.held
+        if self._retained.held.get(reference) != entry.chain_id:
+            return False
+        if reference not in entry.held:
+            self.hold(entry, reference)
+        return True
+
+    def may_let_go(self, entry: LayerEntry) -> bool:
+        """Whether a reference can be let go: the last one, or one for which there is leave.
+
+        Else others are on their way, to be given back or taken, and will say so.
+        """
+        return self._leaves.recall(entry) if len(entry.held) == 1 else self._leaves.take(entry)
+
+    def is_kept(self, entry: LayerEntry) -> bool:
+        """Whether anything keeps a layer; where nothing does, nobody takes a reference unheard."""
+        return bool(entry.references) or not self._leaves.recall(entry)
 
     def hold(self, entry: LayerEntry, reference: int) -> None:
         """Enter a reference that a caller retains."""
         entry.held.add(reference)
         self._holding[reference] = entry
         self._retained.held[reference] = entry.chain_id
+        self._leaves.give(entry)
+
+    def hold_another(self, entry: LayerEntry, reference: int) -> None:
+        """Enter a reference of somebody who had no leave to take it."""
+        self.hold(entry, reference)
+        self._leaves.lend(entry)
+
+    def hold_taken(self, chain_id: ChainID, reference: int) -> LayerEntry:
+        """Enter a reference that a caller has taken, and has noted."""
+        entry = self._entries[chain_id]
+        entry.held.add(reference)
+        self._holding[reference] = entry
+        self._leaves.taken(entry)
+        return entry
+
+    def let_go_taken(self, entry: LayerEntry, reference: int) -> None:
+        """Strike out for good a reference that a caller has given back by leave for that."""
+        entry.unspent -= 1
+        if reference in entry.held:
+            self.let_go(entry, reference)
+            self.drop(reference)
+        self._leaves.give(entry)
 
     def hold_new(self, entry: LayerEntry, reference: int) -> None:
         """Enter the reference of whoever has registered a layer that wasn't there."""
@@ -168,6 +153,8 @@ class LayerBooks:
 
         So does what it has made, where that `stays`.
         """
+        if reference in entry.held and len(entry.held) > 1:
+            self._leaves.take(entry)
         entry.held.discard(reference)
         self._holding.pop(reference, None)
         self.drop(reference)
@@ -199,17 +186,43 @@ class LayerBooks:
             raise LayerDoesNotExist(chain_id)
         return entry
 
+    def find_beginning(self, start: str) -> LayerEntry:
+        """Return the ready entry whose chain ID's digits begin so.
+
+        Raises LayerDoesNotExist, AmbiguousName.
+        """
+        fitting = map(self._entries.__getitem__, self._ids.beginning(f"sha256:{start}"))
+        found = [entry for entry in fitting if entry.state is LayerState.READY]
+        entry = only(found, start, "layers")
+        if entry is None:
+            raise LayerDoesNotExist(start)
+        return entry
+
+    def find_twin(self, diff_id: DiffID) -> LayerEntry | None:
+        """Return a ready entry with a diff ID, on whatever parent."""
+        twins = map(self._entries.__getitem__, self._with_diff.get(diff_id, ()))
+        return next((twin for twin in twins if twin.state is LayerState.READY), None)
+
+    def count(self) -> int:
+        """Return how many there are, with those being made or removed."""
+        return len(self._entries)
+
     def find_any(self, chain_id: ChainID) -> LayerEntry | None:
         """Return the entry in whatever state it is."""
         return self._entries.get(chain_id)
 
-    def find_parent(self, chain_id: ChainID | None) -> LayerEntry | None:
-        """Return the entry to register on; MaxDepthExceeded where it is as deep as may be."""
+    def find_parent(self, chain_id: ChainID | None, *, ahead: bool = False) -> LayerEntry | None:
+        """Return the entry to register on; MaxDepthExceeded where it is as deep as may be.
+
+        With `ahead` it may be one that is still being registered itself.
+        """
         if chain_id is None:
             return None
-        parent = self.find(chain_id)
-        if parent.depth >= MAX_DEPTH:
-            raise MaxDepthExceeded(chain_id, MAX_DEPTH)
+        parent = self._entries.get(chain_id)
+        if parent is None or not ahead or parent.state is not LayerState.REGISTERING:
+            parent = self.find(chain_id)
+        if parent.depth >= self._max_layers:
+            raise MaxDepthExceeded(chain_id, self._max_layers)
         return parent
 
     def find_held(self, chain_id: ChainID, reference: int) -> LayerEntry:
@@ -251,12 +264,27 @@ class LayerBooks:
         if parent is not None:
             parent.children += 1
         self._entries[chain_id] = entry
+        self._ids.enter(chain_id)
+        self._with_diff.setdefault(diff_id, set()).add(chain_id)
         return entry
+
+    def add_up(self, entry: LayerEntry) -> None:
+        """Enter the size of a layer and all its parents, once that of each is known."""
+        entry.size = entry.diff_size + (entry.parent.size if entry.parent else 0)
+
+    def fail(self, entry: LayerEntry) -> None:
+        """Strike out an entry that was being registered, and let those look that waited for it."""
+        entry.state = LayerState.FAILED
+        self.close_entry(entry)
+        entry.wake()
 
     def close_entry(self, entry: LayerEntry) -> None:
         """Strike an entry out; its parent has a child less."""
         del self._entries[entry.chain_id]
+        self._ids.strike(entry.chain_id)
+        take_out(self._with_diff, entry.diff_id, entry.chain_id)
         self._retained.forsaken.discard(entry.chain_id)
+        self._leaves.forget(entry)
         self.end(entry.cache_id)
         if entry.parent is not None:
             entry.parent.children -= 1

@@ -6,102 +6,23 @@ moby's layer/mounted_layer.go and layer_store.go.
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from msgspec import Struct, field
-
-from layerstore.actors.books.index import take_out
+from layerstore.actors.books.id_ranges import IdRanges
+from layerstore.actors.books.index import OrderedIds, only, take_out
+from layerstore.actors.books.mount_entry import MountEntry, MountState
 from layerstore.actors.books.retained import Mounted, MountsRetained
-from layerstore.actors.messages import MountMetadata, MountsByOrigin
+from layerstore.actors.messages import MountsByOrigin
 from layerstore.drivers.errors import LayerNotRetained, MountDoesNotExist, MountNameConflict
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.model.stored import StoredMount
 
-
-class MountState(enum.Enum):
-    """Where a read-write layer is in its life."""
-
-    CREATING = "creating"
-    READY = "ready"
-    REMOVING = "removing"
-
-
-class MountEntry(Struct, kw_only=True):
-    """One read-write layer's page."""
-
-    name: str
-    mount_id: str
-    init_id: str | None
-    parent: ChainID | None
-    parent_cache_id: str | None
-    state: MountState
-    references: set[int] = field(default_factory=set)
-    made_by: int | None = None
-    """The reference of whoever made it, through this store."""
-    forsaken: bool = False
-    """Somebody gave it up, so it goes with its last reference, however that ends."""
-    mount_count: int = 0
-    mounted_here: bool = False
-    """The mount was made through this store, not found when it was opened."""
-    path: str | None = None
-    busy: bool = False
-    """A mount, an unmount or the removal is under way; only one may be."""
-    readers: int = 0
-    """Jobs that read or write its files; a removal waits for them."""
-    waiting: list[Callable[[], None]] = field(default_factory=list)
-    removal: Callable[[], None] | None = None
-    image: ImageID | None = None
-    """Which it was made from, where that is noted."""
-
-    @property
-    def diff_parent(self) -> str | None:
-        """The driver's ID of what its changes are counted against."""
-        return self.init_id or self.parent_cache_id
-
-    def metadata(self) -> MountMetadata:
-        """Return the facts for the outside."""
-        return MountMetadata(
-            name=self.name,
-            mount_id=self.mount_id,
-            init_id=self.init_id,
-            parent=self.parent,
-            references=len(self.references),
-            mount_count=self.mount_count,
-            path=self.path,
-            state=self.state.value,
-        )
-
-    def when_free(self, step: Callable[[], None]) -> None:
-        """Take the step now, or in its turn once no other is under way."""
-        self.waiting.append(step)
-        self.advance()
-
-    def when_unused(self, removal: Callable[[], None]) -> None:
-        """Take the last step once no other is under way and nobody reads any more."""
-        self.removal = removal
-        self.advance()
-
-    def free(self) -> None:
-        """End a step and go on with those that wait."""
-        self.busy = False
-        self.advance()
-
-    def advance(self) -> None:
-        """Take the steps that wait until one of them stays under way."""
-        while self.waiting and not self.busy:
-            self.waiting.pop(0)()
-        if self.removal is not None and not self.busy and not self.readers:
-            removal, self.removal = self.removal, None
-            removal()
-
-
 _NOT_MOUNTED = Mounted(0, None, here=False)
 
 
 class MountBooks:
-    """All entries: by name, by reference, and by what they were made from."""
+    """All entries: by name, by ID, by reference, and by what they were made from."""
 
     def __init__(
         self,
@@ -109,6 +30,7 @@ class MountBooks:
         cache_ids: Mapping[ChainID, str],
         origins: Mapping[str, ImageID],
         retained: MountsRetained,
+        id_ranges: IdRanges,
     ) -> None:
         """Fill the books from disk, and with what callers hold.
 
@@ -116,6 +38,7 @@ class MountBooks:
         `retained` is brought into line with the disk, and kept up to date from now on.
         """
         self._retained = retained
+        self.id_ranges = id_ranges
         self._entries: dict[str, MountEntry] = {}
         self._holding: dict[int, MountEntry] = {}
         """Who is held by each reference, which its caller may have been made to forget."""
@@ -123,11 +46,15 @@ class MountBooks:
         """The names of those whose image is noted."""
         self._unnoted: dict[ChainID | None, set[str]] = {}
         """The names of the others, by parent."""
+        known_mounts = list(stored)
+        self._ids = OrderedIds(mount.mount_id for mount in known_mounts)
+        self._with_id: dict[str, set[str]] = {}
+        """The names by mount ID; of several, which a damaged root may have, none is lost."""
         makers = {mount_id: reference for reference, mount_id in retained.made.items()}
         held: dict[str, set[int]] = {}
         for reference, mount_id in retained.held.items():
             held.setdefault(mount_id, set()).add(reference)
-        for mount in stored:
+        for mount in known_mounts:
             known = retained.mounted.get(mount.mount_id, _NOT_MOUNTED)
             entry = MountEntry(
                 name=mount.name,
@@ -142,6 +69,7 @@ class MountBooks:
                 mounted_here=known.here,
                 path=known.path,
                 image=origins.get(mount.mount_id),
+                id_map=mount.id_map,
             )
             self._enter(entry)
         for gone in held.values():
@@ -189,9 +117,17 @@ class MountBooks:
         self._retained.mounted.pop(entry.mount_id, None)
 
     def reserve(
-        self, name: str, mount_id: str, init_id: str | None, parent: ChainID | None
+        self,
+        name: str,
+        mount_id: str,
+        init_id: str | None,
+        parent: ChainID | None,
+        id_map: str = "",
     ) -> MountEntry:
-        """Take a name; MountNameConflict where it is taken, in whatever state its layer is."""
+        """Take a name, and IDs; MountNameConflict where it is taken, in whatever state that is.
+
+        `id_map` is what a map was resolved to.
+        """
         if name in self._entries:
             raise MountNameConflict(name)
         entry = MountEntry(
@@ -201,14 +137,19 @@ class MountBooks:
             parent=parent,
             parent_cache_id=None,
             state=MountState.CREATING,
+            id_map=id_map,
         )
         self._enter(entry)
         return entry
 
     def _enter(self, entry: MountEntry) -> None:
         self._entries[entry.name] = entry
+        self._ids.enter(entry.mount_id)
+        self._with_id.setdefault(entry.mount_id, set()).add(entry.name)
         self._holding.update(dict.fromkeys(entry.references, entry))
         self._beside(entry).add(entry.name)
+        if entry.id_map:
+            self.id_ranges.take(entry.id_map)
 
     def _beside(self, entry: MountEntry) -> set[str]:
         if entry.image is not None:
@@ -236,17 +177,38 @@ class MountBooks:
         )
 
     def strike(self, entry: MountEntry) -> None:
-        """Free the name."""
+        """Free the name, and the IDs."""
+        if entry.id_map:
+            self.id_ranges.give_back(entry.id_map)
         self.end(entry.mount_id)
         del self._entries[entry.name]
+        take_out(self._with_id, entry.mount_id, entry.name)
+        if entry.mount_id not in self._with_id:
+            self._ids.strike(entry.mount_id)
         self._take_out(entry)
 
     def find(self, name: str) -> MountEntry:
         """Return a ready entry; MountDoesNotExist for any other."""
         entry = self._entries.get(name)
-        if entry is None or entry.state is not MountState.READY:
+        if entry is None or not entry.is_ready:
             raise MountDoesNotExist(name)
         return entry
+
+    def find_beginning(self, start: str) -> MountEntry:
+        """Return the ready entry whose ID begins so.
+
+        Raises MountDoesNotExist, AmbiguousName.
+        """
+        names = (name for one in self._ids.beginning(start) for name in self._with_id[one])
+        found = [entry for entry in map(self._entries.__getitem__, names) if entry.is_ready]
+        entry = only(found, start, "read-write layers")
+        if entry is None:
+            raise MountDoesNotExist(start)
+        return entry
+
+    def count(self) -> int:
+        """Return how many there are, with those being made or removed."""
+        return len(self._entries)
 
     def find_any(self, name: str) -> MountEntry | None:
         """Return the entry in whatever state it is."""

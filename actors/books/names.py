@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from layerstore.actors.books.index import take_out
 from layerstore.actors.messages import ImageQuery
-from layerstore.drivers.errors import InvalidName
+from layerstore.drivers.errors import AmbiguousName
 from layerstore.drivers.model.image_config import ImageID, Repositories
 from layerstore.drivers.model.reference import normal
 
@@ -73,13 +73,13 @@ class NameBook:
     def tags_meant(self, query: ImageQuery) -> list[str]:
         """Return the tags that a query means, ordered: of a repository without a tag all it has.
 
-        Raises InvalidName where several repositories fit.
+        Raises AmbiguousName where several repositories fit.
         """
         if query.repository is None:
             return [name for name in self.meant(query) if "@" not in name]
         fitting = _fitting(self._repositories_ending, query.repository, short=query.short)
         if len(fitting) > 1:
-            raise InvalidName(query.asked, f"it can mean {', '.join(fitting)}")
+            raise AmbiguousName(query.asked, f"it can mean {', '.join(fitting)}")
         return sorted(n for known in fitting for n in self._repositories[known] if "@" not in n)
 
     # Changing

@@ -7,8 +7,11 @@ part has one registry that writes it.
 
 from __future__ import annotations
 
+from collections import deque
+
 from msgspec import Struct, field
 
+from layerstore.actors.messages.metadata import LayerMetadata
 from layerstore.drivers.model.ids import ChainID
 
 
@@ -21,11 +24,30 @@ class Mounted(Struct, frozen=True):
     """Mounted through this store, not found when it was opened."""
 
 
+class Lent(Struct, frozen=True):
+    """Leave to take references to one layer unheard."""
+
+    facts: LayerMetadata
+    """What the answer would be."""
+    leave: deque[bool]
+    to_give_back: deque[bool]
+    """The layer's `slack`. Who takes a reference adds to it: another keeps the layer."""
+
+
 class LayersRetained(Struct):
-    """The LayerRegistry's part."""
+    """The LayerRegistry's part.
+
+    Callers of this process who don't wait for an answer change four things, by single steps of the
+    interpreter: they put in the reference that they take and take out the one that they give back,
+    take leave to do so, and note that the layer is forsaken.
+    """
 
     held: dict[int, ChainID] = field(default_factory=dict)
     """Reference -> layer."""
+    slack: dict[ChainID, deque[bool]] = field(default_factory=dict)
+    """Leave to give back a reference unheard, as often as another keeps the layer all the same."""
+    lent: dict[ChainID, Lent] = field(default_factory=dict)
+    """Leave to take a reference unheard, of layers that more than one has."""
     made: dict[int, str] = field(default_factory=dict)
     """Reference -> cache ID, of those references that came of registering a new layer."""
     forsaken: set[ChainID] = field(default_factory=set)

@@ -8,8 +8,8 @@ from layerstore.actors.messages.metadata import LayerMetadata
 from layerstore.actors.runtime.message import Message, Shared
 from layerstore.actors.runtime.ref import Ref
 from layerstore.drivers.model.faults import Fault
-from layerstore.drivers.model.ids import ChainID
-from layerstore.drivers.work import CheckJob, Descriptors, TarSource
+from layerstore.drivers.model.ids import ChainID, DiffID
+from layerstore.drivers.work import CheckJob, CreateMount, Descriptors, ForkMount, TarSource
 
 
 class AboutLayer(Message, frozen=True, kw_only=True):
@@ -43,6 +43,9 @@ class Register(Message, frozen=True, kw_only=True):
     descriptor: str | None
     source: TarSource
     descriptors: Descriptors
+    ahead: bool = False
+    """On a parent that may still be on its way itself, found by the chain ID that it is to have.
+    So will be this one: its source says its diff ID."""
 
     def summary(self) -> str:
         """Return the parent."""
@@ -64,6 +67,41 @@ class ReleaseLayer(AboutHeldLayer, frozen=True, kw_only=True):
     public: ClassVar[bool] = True
     shared: ClassVar[Shared | None] = Shared(list[LayerMetadata], ("layers",))
     repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = (*(AboutHeldLayer.recorded or ()), "keep")
+
+    keep: bool = False
+    """It is as if it had never been retained: the layer stays, unless others have let it go."""
+
+
+class FindLayer(Message, frozen=True, kw_only=True):
+    """Answered with LayerMetadata of the one layer whose chain ID begins so."""
+
+    public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(LayerMetadata, ("layers",))
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ("start",)
+
+    start: str
+    """Of the ID's digits."""
+
+    def summary(self) -> str:
+        """Return the start."""
+        return self.start
+
+
+class FindTwin(Message, frozen=True, kw_only=True):
+    """Answered with the chain ID of a layer of this diff ID, on whatever parent, or None."""
+
+    public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(ChainID | None, ("layers",))
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ("diff_id",)
+
+    diff_id: DiffID
+
+    def summary(self) -> str:
+        """Return the diff ID."""
+        return self.diff_id[:19]
 
 
 class MapLayers(Message, frozen=True, kw_only=True):
@@ -106,10 +144,15 @@ class InspectLayer(AboutHeldLayer, frozen=True, kw_only=True):
 
 
 class RetainLayer(AboutLayer, frozen=True, kw_only=True):
-    """Keep a layer for a mount; answered by Done with LayerMetadata."""
+    """Keep a layer for a mount or an image; answered by Done with LayerMetadata.
+
+    With a job, that is sent on with what it asks of the layer, and answered by the job's Done,
+    which has the metadata along.
+    """
 
     token: int
     reply_to: Ref
+    job: CreateMount | ForkMount | None = None
 
 
 class DropLayer(AboutLayer, frozen=True, kw_only=True):

@@ -52,6 +52,10 @@ class MountMetadata(Struct, frozen=True, kw_only=True):
     path: str | None
     """Where it is mounted, if it is."""
     state: str
+    id_map: str = ""
+    """Which users of this machine its own are, as IdMap has it; empty where they are the same."""
+    image: ImageID | None = None
+    """The image it was made from, where layerstore or dockerd has recorded that."""
 
     def for_journal(self) -> Mapping[str, Any]:
         """Return the IDs by which later requests name it."""

@@ -60,6 +60,30 @@ class CreateRWLayer(AboutHeldMount, frozen=True, kw_only=True):
         return {**Message.for_journal(self), "init": self.init is not None}
 
 
+class ForkRWLayer(AboutHeldMount, frozen=True, kw_only=True):
+    """Make a read-write layer with what another has; answered and held as by CreateRWLayer."""
+
+    public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(MountMetadata, ("mounts",))
+    recorded: ClassVar[tuple[str, ...] | None] = ("reference", "name", "source", "source_reference")
+    abandoned_by: ClassVar[str | None] = "reference"
+
+    source: str
+    source_reference: int
+    """By which the caller holds the source."""
+
+    def summary(self) -> str:
+        """Return both names."""
+        return f"{self.name} of {self.source}"
+
+
+class ResetRWLayer(AboutHeldMount, frozen=True, kw_only=True):
+    """Have a read-write layer show its parent's content again; StillMounted where it is."""
+
+    public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(None, ("mounts",))
+
+
 class GetRWLayer(AboutHeldMount, frozen=True, kw_only=True):
     """Hold a read-write layer by a new reference; answered with MountMetadata."""
 
@@ -86,11 +110,39 @@ class GetMountID(AboutMount, frozen=True, kw_only=True):
     recorded: ClassVar[tuple[str, ...] | None] = ("name",)
 
 
+class FindMount(Message, frozen=True, kw_only=True):
+    """Answered with MountMetadata of the one read-write layer whose ID begins so."""
+
+    public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(MountMetadata, ("mounts",))
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ("start",)
+
+    start: str
+    """Of its ID."""
+
+    def summary(self) -> str:
+        """Return the start."""
+        return self.start
+
+
 class ListMounts(Message, frozen=True, kw_only=True):
     """Answered with a list of MountMetadata, ordered by name, those in between included."""
 
     public: ClassVar[bool] = True
     shared: ClassVar[Shared | None] = Shared(list[MountMetadata], ("mounts",))
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ()
+
+
+class CountUsage(Message, frozen=True, kw_only=True):
+    """Answered with the bytes that each read-write layer has for itself, None where uncounted.
+
+    By name, ordered; those that are being made or removed are left out.
+    """
+
+    public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(dict[str, int | None], ("mounts",))
     repeatable: ClassVar[bool] = True
     recorded: ClassVar[tuple[str, ...] | None] = ()
 

@@ -28,6 +28,18 @@ class CloseBooks(Message, frozen=True, kw_only=True):
     public: ClassVar[bool] = True
 
 
+class CountEntries(Message, frozen=True, kw_only=True):
+    """Answered with how many layers, read-write layers or images there are, by who owns them.
+
+    Those that are being made or removed are among them.
+    """
+
+    public: ClassVar[bool] = True
+    shared: ClassVar[Shared | None] = Shared(int, ("layers", "mounts", "images"))
+    repeatable: ClassVar[bool] = True
+    recorded: ClassVar[tuple[str, ...] | None] = ()
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """All names and IDs that a registry knows, at one moment."""
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
-from layerstore.actors.runtime.message import Message, Shared
+from layerstore.actors.runtime.message import Done, Message, Shared
 from layerstore.actors.runtime.ref import Ref
-from layerstore.actors.watching.trace import Envelope
+from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.work import Descriptors, Job
 
 
@@ -20,8 +20,29 @@ class Submit(Message, frozen=True, kw_only=True):
     job: Job
     descriptors: Descriptors = ()
     reply_to: Ref
+    along: object = None
+    """What Done brings back as it is."""
     at: int = field(default_factory=time.monotonic_ns)
     """When it was handed in, in nanoseconds of the monotonic clock."""
+
+    def done(
+        self, value: object = None, *, error: LayerStoreError | None = None, retries: int = 0
+    ) -> Done:
+        """Return what tells whoever submitted the job what became of it."""
+        return Done(
+            token=self.token,
+            kind=type(self.job).__name__,
+            value=value,
+            error=error,
+            retries=retries,
+            along=self.along,
+        )
+
+    def refused(self, error: LayerStoreError) -> Done:
+        """Close what came with a job that nobody does, and return what tells so."""
+        for descriptor in self.descriptors:
+            descriptor.close()
+        return self.done(error=error)
 
     def summary(self) -> str:
         """Return the job and its IDs."""
@@ -36,11 +57,9 @@ class Cancel(Message, frozen=True, kw_only=True):
 
 
 class Run(Message, frozen=True, kw_only=True):
-    """A worker is to do these jobs in order."""
+    """A worker does these jobs: a heavy one that it is told to, or short ones that it has taken."""
 
     submits: tuple[Submit, ...]
-    causes: tuple[Envelope | None, ...]
-    """What each was submitted in, where it is traced."""
 
     @property
     def descriptors(self) -> Descriptors:
@@ -53,21 +72,24 @@ class Run(Message, frozen=True, kw_only=True):
         return self.submits[0].summary() + more
 
 
-class DoneJob(Struct, frozen=True):
-    """How one job went; times in nanoseconds."""
-
-    kind: str
-    outcome: str
-    """`ok`, or the name of an error's class."""
-    waited: int
-    worked: int
-
-
 class Finished(Message, frozen=True, kw_only=True):
-    """A worker did all of its Run and is idle."""
+    """A worker did a heavy job, and is idle or has begun with another."""
 
     worker: str
-    jobs: tuple[DoneJob, ...] = ()
+    token: int
+    asker: str
+
+
+class Serve(Message, frozen=True, kw_only=True):
+    """A worker is to do the short jobs that wait in the lane; it has a place for that."""
+
+
+class Understaffed(Message, frozen=True, kw_only=True):
+    """Told the pool: there is a place for short jobs, and no idle worker to have it."""
+
+
+class Overstaffed(Message, frozen=True, kw_only=True):
+    """Told the pool: more workers are idle than are kept."""
 
 
 class WarmUp(Message, frozen=True, kw_only=True):

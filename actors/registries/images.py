@@ -17,6 +17,7 @@ from layerstore.actors.books.names import NamesChange
 from layerstore.actors.registries.submitter import Submitter
 from layerstore.actors.runtime.base import Continuation, Promise
 from layerstore.actors.runtime.ref import Identity, Ref
+from layerstore.actors.workers.lane import Lane
 from layerstore.drivers.errors import InvalidMetadata, LayerStoreError
 from layerstore.drivers.model.annotations import merged
 from layerstore.drivers.model.ids import ChainID
@@ -36,9 +37,10 @@ class ImageRegistry(Submitter):
         sizes: Mapping[ChainID, int],
         layers: Ref,
         pool: Ref,
+        lane: Lane,
     ) -> None:
         """Fill the books; the LayerRegistry already counts one user for each stored image."""
-        super().__init__(identity, pool)
+        super().__init__(identity, pool, lane)
         self._fault = repositories if isinstance(repositories, InvalidMetadata) else None
         names = {} if isinstance(repositories, InvalidMetadata) else repositories
         self._books = ImageBooks(stored, names, sizes)
@@ -65,6 +67,8 @@ class ImageRegistry(Submitter):
                 return self._books.metadata(self._books.find(message.query))
             case m.FindOrigin():
                 return self._books.origin(message)
+            case m.CountEntries():
+                return self._books.count()
             case m.ListTags():
                 return self._books.names.tags_meant(message.query)
             case m.ReadImageConfig():

@@ -9,41 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from msgspec import Struct, field
-
 from layerstore.actors import messages as m
-from layerstore.actors.books.layers import LayerBooks, LayerEntry, LayerState
+from layerstore.actors.books.layer_entry import LayerEntry
+from layerstore.actors.books.layers import LayerBooks
 from layerstore.actors.books.retained import LayersRetained
-from layerstore.actors.registries.retaining import Retaining
+from layerstore.actors.registries.chaining import Ahead, Chaining
 from layerstore.actors.runtime.base import Promise
 from layerstore.actors.runtime.ref import Identity, Ref
+from layerstore.actors.workers.lane import Lane
 from layerstore.drivers import work
 from layerstore.drivers.errors import (
-    JobCancelled,
     LayerDoesNotExist,
-    LayerStoreError,
 )
-from layerstore.drivers.model.ids import ChainID, chain_of, new_id, new_transaction
+from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.stored import StoredLayer
 from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.work import VerifyLayer
 
 
-class _Registration(Struct, kw_only=True):
-    """A Register between its first message and its answer."""
-
-    reference: int
-    parent: LayerEntry | None
-    descriptor: str | None
-    promise: Promise
-    cache_id: str = field(default_factory=new_id)
-    transaction: str = field(default_factory=new_transaction)
-    abandoned: bool = False
-    applying: int | None = None
-    """The token of the job that unpacks, while it does."""
-
-
-class LayerRegistry(Retaining):
+class LayerRegistry(Chaining):
     """Owns chain ID -> layer, and who retains it."""
 
     def __init__(
@@ -53,17 +37,21 @@ class LayerRegistry(Retaining):
         stored: Iterable[StoredLayer],
         kept: Iterable[ChainID],
         retained: LayersRetained,
+        max_layers: int,
         pool: Ref,
+        lane: Lane,
         reaper: Ref,
     ) -> None:
-        super().__init__(identity, pool, reaper, LayerBooks(stored, kept, retained))
-        self._registrations: dict[int, _Registration] = {}
+        super().__init__(
+            identity, pool, lane, reaper, LayerBooks(stored, kept, retained, max_layers)
+        )
 
     def on_start(self) -> None:
         """Remove what was to go when the actor before this one died."""
         super().on_start()
         for entry in self.books.forsaken():
             self.remove(entry, [], self.log_removal)
+        self.end_turn()
 
     def told(self, message: m.Message) -> None:
         """Go on with what was begun."""
@@ -82,18 +70,22 @@ class LayerRegistry(Retaining):
     def asked(self, message: m.Message) -> object:
         """Decide on a request."""
         if isinstance(message, m.CloseBooks):
-            self.finish_removals()
+            self.finish_removals(aside=True)
             return self.close_books()
         self.refuse_if_closed()
-        match message:
-            case m.Register():
-                return self._register(message)
+        match message:  # what is asked most comes first
             case m.GetLayer():
-                return self.get(message)
+                if self.is_asked:
+                    return self.get(message)
+                self.get_unheard(message)
+                return None
             case m.ReleaseLayer():
-                return self.release(message.chain_id, message.reference)
-            case m.MapLayers():
-                return {entry.chain_id: entry.metadata() for entry in self.books.ready()}
+                if self.is_asked:
+                    return self.release(message.chain_id, message.reference, keep=message.keep)
+                self.release_unheard(message.chain_id, message.reference)
+                return []
+            case m.Register():
+                return self.register_ahead(message) if message.ahead else self.register(message)
             case m.ReadLayer():
                 return self._read(message)
             case m.InspectLayer():
@@ -104,120 +96,36 @@ class LayerRegistry(Retaining):
                 promise = self.promise()
                 self.submit(message.job, partial(self.settle, promise))
                 return promise
+        return self._looked_up(message)
+
+    def _looked_up(self, message: m.Message) -> object:
+        match message:
+            case m.FindLayer():
+                return self.books.find_beginning(message.start).metadata()
+            case m.FindTwin():
+                twin = self.books.find_twin(message.diff_id)
+                return twin.chain_id if twin is not None else None
+            case m.CountEntries():
+                return self.books.count()
+            case m.MapLayers():
+                return {entry.chain_id: entry.metadata() for entry in self.books.ready()}
             case m.Underway():
                 return self._underway()
         return super().asked(message)
 
-    # Registering
-
-    def _register(self, message: m.Register) -> Promise:
-        parent = self.books.find_parent(message.parent)
-        registration = _Registration(
-            reference=message.reference,
-            parent=parent,
-            descriptor=message.descriptor,
-            promise=self.promise(),
-        )
-        self._registrations[message.reference] = registration
-        self.books.begin(registration.cache_id)
-        if parent is not None:
-            parent.users += 1
-        job = work.ApplyLayer(
-            transaction=registration.transaction,
-            cache_id=registration.cache_id,
-            parent_cache_id=parent.cache_id if parent else None,
-            parent=parent.chain_id if parent else None,
-            descriptor=message.descriptor,
-            source=message.source,
-        )
-        applied = partial(self._applied, registration)
-        registration.applying = self.submit(job, applied, message.descriptors)
-        return registration.promise
-
-    def _applied(self, registration: _Registration, done: m.Done) -> None:
-        registration.applying = None
-        if done.error is not None:
-            self._end_registration(registration, done.error)
-            return
-        self._settle(registration, done.outcome(work.AppliedLayer))
-
-    def _settle(self, registration: _Registration, applied: work.AppliedLayer) -> None:
-        if registration.abandoned:
-            self._discard(registration, JobCancelled("the registration"))
-            return
-        parent = registration.parent
-        chain = chain_of(parent.chain_id if parent else None, applied.diff_id)
-        there = self.books.find_any(chain)
-        if there is None:
-            entry = self.books.open_entry(
-                parent,
-                chain,
-                applied.diff_id,
-                registration.cache_id,
-                applied.size,
-                registration.descriptor,
-            )
-            job = work.CommitLayer(transaction=registration.transaction, chain_id=chain)
-            self.submit(job, partial(self._committed, registration, entry))
-        elif there.state is LayerState.READY:
-            self.books.hold(there, registration.reference)
-            self._discard(registration, there)
-        else:
-            there.waiting.append(partial(self._settle, registration, applied))
-
-    def _committed(self, registration: _Registration, entry: LayerEntry, done: m.Done) -> None:
-        if done.error is not None:
-            self.books.close_entry(entry)
-            self._discard(registration, done.error)
-        else:
-            entry.state = LayerState.READY
-            self.books.hold_new(entry, registration.reference)
-            self._end_registration(registration, entry)
-        entry.wake()
-
-    def _discard(self, registration: _Registration, outcome: LayerEntry | LayerStoreError) -> None:
-        job = work.DiscardLayer(
-            transaction=registration.transaction, cache_id=registration.cache_id
-        )
-
-        def discarded(_done: m.Done) -> None:
-            # A copy that can't be thrown away now is an orphan that the next open reaps.
-            self._end_registration(registration, outcome)
-
-        self.submit(job, discarded)
-
-    def _end_registration(
-        self, registration: _Registration, outcome: LayerEntry | LayerStoreError
-    ) -> None:
-        self.send(self._reaper, m.Sweep())
-        del self._registrations[registration.reference]
-        self.books.end(registration.cache_id)
-        if registration.parent is not None:
-            self.unuse(registration.parent)
-        if isinstance(outcome, LayerStoreError):
-            self.reject(registration.promise, outcome)
-            return
-        self.fulfil(registration.promise, outcome.metadata())
-        if registration.abandoned:
-            self._give_up(outcome, registration.reference)
-
     def _abandon(self, reference: int, *, stays: bool) -> None:
-        registration = self._registrations.get(reference)
+        registration = self.registrations.get(reference)
+        if isinstance(registration, Ahead):
+            self.abandon_ahead(registration)
+            return
         if registration is not None:
             registration.abandoned = True
             if registration.applying is not None:
-                cancel = m.Cancel(token=registration.applying, reply_to=self.ref)
-                self.send(self._pool, cancel)
+                self.cancel(registration.applying)
             return
         entry = self.books.holding(reference)
         if entry is not None:
-            self._give_up(entry, reference, stays=stays)
-
-    def _give_up(self, entry: LayerEntry, reference: int, *, stays: bool = False) -> None:
-        """Strike out a caller's reference who is gone; what it has made goes too, or `stays`."""
-        self.books.undo(entry, reference, stays=stays)
-        if entry.forsaken and not entry.references and entry.state is LayerState.READY:
-            self.remove(entry, [], self.log_removal)
+            self.give_up(entry, reference, stays=stays)
 
     # Reading
 
@@ -256,7 +164,7 @@ class LayerRegistry(Retaining):
         return self._use(entry, job)
 
     def _underway(self) -> m.Standing:
-        busy = {name for r in self._registrations.values() for name in (r.transaction, r.cache_id)}
+        busy = {name for r in self.registrations.values() for name in (r.transaction, r.cache_id)}
         for entry in self.books.changing():
             busy |= {entry.chain_id, entry.cache_id}
         ready = {name for e in self.books.ready() for name in (e.chain_id, e.cache_id)}

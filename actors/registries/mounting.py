@@ -9,10 +9,12 @@ from __future__ import annotations
 from functools import partial
 
 from layerstore.actors import messages as m
-from layerstore.actors.books.mounts import MountBooks, MountEntry, MountState
+from layerstore.actors.books.mount_entry import MountEntry, MountState
+from layerstore.actors.books.mounts import MountBooks
 from layerstore.actors.registries.submitter import Submitter
 from layerstore.actors.runtime.base import Continuation, Promise
 from layerstore.actors.runtime.ref import Identity, Ref
+from layerstore.actors.workers.lane import Lane
 from layerstore.drivers import work
 from layerstore.drivers.errors import LayerStoreError, MountDoesNotExist, NotMounted
 
@@ -20,8 +22,8 @@ from layerstore.drivers.errors import LayerStoreError, MountDoesNotExist, NotMou
 class Mounting(Submitter):
     """Mounts an entry for the first who wants it and unmounts it after the last."""
 
-    def __init__(self, identity: Identity, pool: Ref, books: MountBooks) -> None:
-        super().__init__(identity, pool)
+    def __init__(self, identity: Identity, pool: Ref, lane: Lane, books: MountBooks) -> None:
+        super().__init__(identity, pool, lane)
         self.books = books
 
     def mount(self, message: m.Mount) -> Promise:

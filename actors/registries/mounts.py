@@ -13,11 +13,14 @@ from functools import partial
 from msgspec import Struct, field
 
 from layerstore.actors import messages as m
-from layerstore.actors.books.mounts import MountBooks, MountEntry, MountState
+from layerstore.actors.books.id_ranges import IdRanges
+from layerstore.actors.books.mount_entry import MountEntry, MountState
+from layerstore.actors.books.mounts import MountBooks
 from layerstore.actors.books.retained import MountsRetained
 from layerstore.actors.registries.creating import Creating
 from layerstore.actors.runtime.base import Promise, log
 from layerstore.actors.runtime.ref import Identity, Ref
+from layerstore.actors.workers.lane import Lane
 from layerstore.drivers import work
 from layerstore.drivers.errors import (
     LayerNotRetained,
@@ -26,9 +29,9 @@ from layerstore.drivers.errors import (
 from layerstore.drivers.model.ids import ChainID, new_transaction
 from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.model.stored import StoredMount
-from layerstore.drivers.model.tree import TarStyle
+from layerstore.drivers.userns.ranges import IdPool
 
-_MANY_REMOVED = 128
+_MANY_REMOVED = 32
 """Removals after which the trash is emptied though others are under way."""
 
 
@@ -56,19 +59,22 @@ class MountRegistry(Creating):
         origins: Mapping[str, ImageID],
         strays: Iterable[str],
         retained: MountsRetained,
+        id_pool: IdPool,
         layers: Ref,
         pool: Ref,
+        lane: Lane,
         reaper: Ref,
     ) -> None:
-        """Fill the books; `strays` are IDs of mounts that nobody knows to have."""
-        books = MountBooks(stored, cache_ids, origins, retained)
-        super().__init__(identity, books, layers=layers, pool=pool, reaper=reaper)
+        """Fill the books; `strays` are IDs of mounts that nobody knows to have.
+
+        `id_pool` is what user IDs of layers' own are handed out of.
+        """
+        books = MountBooks(stored, cache_ids, origins, retained, IdRanges(id_pool))
+        super().__init__(identity, books, layers=layers, pool=pool, lane=lane, reaper=reaper)
         self._strays = frozenset(strays)
         self._removals: dict[str, _Removal] = {}
         """By transaction, those that are under way on the disk."""
         self._unswept = 0
-        self._requests: dict[int, int] = {}
-        """Requests that are worked on -> the tokens of their jobs."""
 
     def on_start(self) -> None:
         """Unmount what the actor before this one was just mounting or unmounting when it died."""
@@ -76,6 +82,7 @@ class MountRegistry(Creating):
         for entry in self.books.all():
             if entry.mount_id in self._strays:
                 entry.when_free(partial(self.take_down_stray, entry))
+        self.end_turn()
 
     def told(self, message: m.Message) -> None:
         """Go on with what was begun."""
@@ -98,6 +105,10 @@ class MountRegistry(Creating):
         match message:
             case m.CreateRWLayer():
                 return self.create(message)
+            case m.ForkRWLayer():
+                return self.fork(message)
+            case m.ResetRWLayer():
+                return self.reset(message)
             case m.GetRWLayer():
                 return self._get(message)
             case m.ReleaseRWLayer():
@@ -110,15 +121,21 @@ class MountRegistry(Creating):
             case m.Unmount():
                 return self.unmount(message)
             case m.WorkOnMount():
-                return self._work(message)
+                return self.work(message)
         return self._looked_up(message)
 
     def _looked_up(self, message: m.Message) -> object:
         match message:
             case m.GetMountID():
                 return self.books.find(message.name).mount_id
+            case m.FindMount():
+                return self.books.find_beginning(message.start).metadata()
+            case m.CountEntries():
+                return self.books.count()
             case m.ListMounts():
                 return [entry.metadata() for entry in self.books.all()]
+            case m.CountUsage():
+                return self._count_usage()
             case m.MountsOf():
                 return self.books.made_from(message.image_id, message.on_layer)
             case m.Underway():
@@ -127,7 +144,7 @@ class MountRegistry(Creating):
 
     def _underway(self) -> m.Standing:
         busy = {creation.transaction for creation in self.creations.values()}
-        busy |= self._removals.keys()
+        busy |= self._removals.keys() | self.spares
         ready: set[str] = set()
         for entry in self.books.all():
             names = ready if entry.state is MountState.READY else busy
@@ -144,9 +161,7 @@ class MountRegistry(Creating):
             creation.abandoned = True
             if creation.making is not None:
                 self.cancel(creation.making)
-        elif reference in self._requests:
-            self.cancel(self._requests[reference])
-        elif entry is not None:
+        elif not self.abandon_work(reference) and entry is not None:
             self.books.drop(entry, reference)
             made = entry.made_by == reference and not stays
             if not entry.references and (entry.forsaken or made):
@@ -232,7 +247,7 @@ class MountRegistry(Creating):
         """Have the trash emptied once nobody waits for a removal, or it holds many."""
         if self._unswept >= (_MANY_REMOVED if self._removals else 1):
             self._unswept = 0
-            self.send(self._reaper, m.Sweep())
+            self.send(self.reaper, m.Sweep())
 
     def _undo_removal(self, removal: _Removal, error: LayerStoreError) -> None:
         entry = removal.entry
@@ -244,22 +259,22 @@ class MountRegistry(Creating):
         self.reject(removal.promise, error)
         entry.free()
 
-    # Reading and changing
+    # Measuring
 
-    def _work(self, message: m.WorkOnMount) -> Promise:
-        entry = self.books.find_held(message.name, message.reference)
+    def _count_usage(self) -> Promise:
+        names = {
+            entry.mount_id: entry.name
+            for entry in self.books.all()
+            if entry.state is MountState.READY
+        }
         promise = self.promise()
-        entry.readers += 1
 
-        def worked(done: m.Done) -> None:
-            entry.readers -= 1
-            del self._requests[message.request]
-            self.settle(promise, done)
-            entry.advance()
+        def counted(done: m.Done) -> None:
+            if done.error is not None:
+                self.reject(promise, done.error)
+                return
+            found = done.outcome(dict)
+            self.fulfil(promise, {names[mount_id]: found[mount_id] for mount_id in found})
 
-        source = message.source or work.TarSource()
-        style = TarStyle(message.sparse, message.skip_whiteout_names)
-        job = work.MOUNT_WORK[message.what](entry.mount_id, entry.diff_parent, source, style)
-        token = self.submit(job, worked, message.descriptors)
-        self._requests[message.request] = token
+        self.submit(work.CountUsage(mount_ids=tuple(names)), counted)
         return promise

@@ -6,12 +6,14 @@ handler never waits: it either answers at once or returns a promise that a later
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from time import monotonic_ns
-from typing import Any
+from typing import Any, cast
 
 import pykka
 from msgspec import Struct
@@ -28,6 +30,8 @@ from layerstore.drivers.errors import InternalError, LayerStoreError, StoreClose
 log = logging.getLogger("layerstore")
 
 Promise = Notifying[Any]
+_MOST_IN_A_TURN = 256
+"""Letters after which what was decided on is done, though there are more."""
 Continuation = Callable[[Done], None]
 
 
@@ -35,6 +39,18 @@ class Refused(Struct, frozen=True):
     """A request's answer that is an error; raising it would make Pykka log each as a failure."""
 
     error: LayerStoreError
+
+
+_OURS = (Envelope, Message)
+
+
+def _pass_on(to: Promise, answer: Promise) -> None:
+    try:
+        value = answer.get(timeout=0)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+        to.set_exception((type(error), error, None))
+    else:
+        to.set(value)
 
 
 def _outcome(answer: object) -> str:
@@ -62,6 +78,8 @@ class BookKeeper(pykka.ThreadingActor):
         self._handling: Envelope | None = None
         self._doing: Envelope | None = None
         """The job that it does itself, if it is one that does."""
+        self._reply: Promise | None = None
+        """Where the answer to the request goes that is being handled, until it is given away."""
         self._asked: dict[str, int] = {}
         """How often it was asked what."""
         self._promises: dict[Promise, Envelope | None] = {}
@@ -103,11 +121,49 @@ class BookKeeper(pykka.ThreadingActor):
         """Decide on a message that nobody waits for."""
         raise TypeError(f"{self.name} was told {message!r}")
 
+    def _actor_loop_running(self) -> None:
+        """Handle letters until stopped, as Pykka's own loop; a turn is all that has come by then.
+
+        A promised answer is given to the future that the asker has, and not another in it.
+        """
+        inbox, stopped = self.actor_inbox, self.actor_stopped
+        handled = 0
+        while not stopped.is_set():
+            letter = inbox.get()
+            message = letter.message
+            reply = self._reply = cast("Promise | None", letter.reply_to)
+            if isinstance(message, _OURS):
+                answer = self.on_receive(message)
+                if reply is not None:
+                    self._reply_with(reply, answer)
+            else:  # to stop
+                answer = self._handle_receive(message)
+                if reply is not None:
+                    reply.set(answer)
+            handled += 1
+            if handled == _MOST_IN_A_TURN or inbox.empty():
+                handled = 0
+                self.end_turn()
+
+    def _reply_with(self, reply: Promise, answer: object) -> None:
+        if self._reply is reply:
+            if isinstance(answer, Notifying):  # which others wait for already
+                reply.take()
+                answer.when_set(partial(_pass_on, reply))
+            else:
+                reply.set(answer)
+        elif answer is reply:
+            reply.take()
+        elif not reply.is_set:
+            self._promises.pop(reply, None)
+            reply.set(answer)
+
+    def end_turn(self) -> None:
+        """Do at once what was decided for each letter of a turn."""
+
     def on_receive(self, message: Any) -> object:
         """Unwrap, time and handle one message; a bug in that ends the actor."""
-        if isinstance(message, Envelope):
-            return self._traced(message)
-        return self._handled(message)
+        return self._traced(message) if isinstance(message, Envelope) else self._handled(message)
 
     def _traced(self, envelope: Envelope) -> object:
         envelope.started = monotonic_ns()
@@ -186,6 +242,15 @@ class BookKeeper(pykka.ThreadingActor):
             then(done)
         self._answer_closing()
 
+    @contextlib.contextmanager
+    def for_request(self, cause: Envelope | None) -> Iterator[None]:
+        """Do what is done in a `with` block in the name of a request that waited until now."""
+        before, self._handling = self._handling, cause
+        try:
+            yield
+        finally:
+            self._handling = before
+
     # Closing
 
     def refuse_if_closed(self) -> None:
@@ -207,9 +272,22 @@ class BookKeeper(pykka.ThreadingActor):
 
     # Answering later
 
-    def promise(self) -> Promise:
-        """Make an answer that comes later; it is failed if the actor stops first."""
-        promise: Promise = Notifying()
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody waits for the answer to the request that is being handled."""
+        return self._reply is not None
+
+    def promise(self, *, aside: bool = False) -> Promise:
+        """Make an answer that comes later; it is failed if the actor stops first.
+
+        It is that of the request which is being handled, and has to be returned, unless there is
+        none or it is one `aside`.
+        """
+        promise = self._reply if not aside else None
+        if promise is None:
+            promise = Notifying()
+        else:
+            self._reply = None
         asked = self._handling
         public = asked is not None and asked.content is not None and asked.cause == 0
         self._promises[promise] = asked if public else None

@@ -12,7 +12,7 @@ from typing import Any
 import pykka
 
 from layerstore.actors.runtime.base import Refused
-from layerstore.actors.runtime.futures import Latch, Notifying
+from layerstore.actors.runtime.futures import Latch
 from layerstore.actors.runtime.message import Message
 from layerstore.actors.runtime.ref import Address
 from layerstore.drivers.errors import CallTimeout, InternalError, InvalidArgument
@@ -70,13 +70,14 @@ class Call:
         self._timeout = timeout
         self._deadline = deadline if deadline is not None else deadline_of(timeout)
         self._future = ref.ask(message)
-        self._arrived: Latch | None = None
 
     def accepted(self) -> None:
         """Wait until the actor has taken the request; raises what it refused it with."""
         taken = Latch()
-        self._future.when_set(lambda _: taken.open())
-        self._answer(taken)
+        self._future.when_taken(taken.let)
+        self._await(taken)
+        if not self._future.is_taken:
+            self._answer()
 
     def result(self) -> Any:
         """Wait for the answer and return it.
@@ -84,27 +85,18 @@ class Call:
         Raises the error that the actor answered with, CallTimeout, or StoreRestarted or StoreClosed
         where the actor has stopped.
         """
-        if self._arrived is None:
-            # Woken for a promise, the caller would only wait again.
-            self._arrived = Latch()
-            self._future.when_set(self._heard)
-        return self._answer(self._arrived)
-
-    def _heard(self, future: Notifying[Any]) -> None:
-        promise = future.promise
-        if promise is not None:
-            promise.when_set(self._heard)
-        elif self._arrived is not None:
-            self._future = future
-            self._arrived.open()
+        if not self._future.is_set:
+            there = Latch()
+            self._future.when_set(there.let)
+            self._await(there)
+        return self._answer()
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the deadline, never below zero; None where there is none."""
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
-    def _answer(self, there: Latch) -> Any:
-        self._await(there)
+    def _answer(self) -> Any:
         try:
             answer = self._future.get(timeout=0)
         except pykka.ActorDeadError as error:

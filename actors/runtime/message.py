@@ -71,6 +71,8 @@ class Done(Message, frozen=True, kw_only=True):
     error: LayerStoreError | None = None
     retries: int = 0
     """Attempts that had to be repeated on the way."""
+    along: object = None
+    """What the job was handed in along with."""
 
     def outcome(self, kind: type[T]) -> T:
         """Return the value, which must be of this kind."""

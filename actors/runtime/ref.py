@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import pykka
 from msgspec import Struct, field
+from pykka._envelope import Envelope as Letter
 
 from layerstore.actors.runtime.futures import Notifying
+from layerstore.actors.runtime.mailbox import Mailbox
 from layerstore.actors.runtime.message import Message
-from layerstore.actors.watching.trace import Envelope, Tracer
+from layerstore.actors.watching.trace import CALLER, Envelope, Tracer
 from layerstore.actors.watching.waiting import Glance
 from layerstore.drivers.errors import LayerStoreError, StoreClosed
 
@@ -87,7 +91,7 @@ class Address(Protocol):
         """Whether nothing that it was asked for goes on any more."""
 
     def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
-        """Send a public request; the future holds the answer, or a promise of it."""
+        """Send a public request; the future holds the answer once there is one."""
 
     def lost(self) -> LayerStoreError:
         """Return the error to raise where the actor has stopped."""
@@ -96,11 +100,13 @@ class Address(Protocol):
 class Ref:
     """Where to send messages for one actor, under the name that traces show."""
 
-    __slots__ = ("_actor", "_identity")
+    __slots__ = ("_actor", "_identity", "_inbox", "_stopped")
 
     def __init__(self, actor: pykka.ActorRef[Any], identity: Identity) -> None:
         self._actor = actor
+        self._inbox: Mailbox = actor.actor_inbox  # type: ignore[assignment] # as BookKeeper has it
         self._identity = identity
+        self._stopped = actor.actor_stopped
 
     @property
     def name(self) -> str:
@@ -109,27 +115,58 @@ class Ref:
 
     def tell(self, message: Message, cause: Envelope | None, sender: str) -> None:
         """Send without an answer; what is told to a stopped actor is dropped."""
-        tracer = self._identity.tracer
-        try:
-            if tracer.on:
-                self._actor.tell(tracer.wrap(message, cause, sender, self._identity.name))
-            else:
-                self._actor.tell(message)
-        except pykka.ActorDeadError:
+        if self._stopped.is_set():
             log.debug("%s is stopped; %s from %s dropped", self.name, message, sender)
             close_descriptors(message)
+        else:
+            self._inbox.put(self._letter(message, cause, sender))
 
-    def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
-        """Send a public request; the future holds the answer, or a promise of it."""
+    def _letter(
+        self,
+        message: Message,
+        cause: Envelope | None,
+        sender: str,
+        reply_to: Notifying[Any] | None = None,
+    ) -> Letter[Any]:
+        """Make a letter, in an envelope where the actor is traced."""
         tracer = self._identity.tracer
         if tracer.on:
-            envelope = tracer.wrap(message, None, sender, self.name)
-            return self._asked(envelope)
-        return self._asked(message)
+            return Letter(tracer.wrap(message, cause, sender, self._identity.name), reply_to)
+        return Letter(message, reply_to)
 
-    def _asked(self, message: object) -> Notifying[Any]:
-        future = self._actor.ask(message, block=False)
-        assert isinstance(future, Notifying)  # noqa: S101 - BookKeeper makes no other
+    def tell_all(self, messages: Sequence[tuple[Message, Envelope | None]], sender: str) -> None:
+        """Tell several at once, each with its cause, to be handled in one turn."""
+        if self._stopped.is_set():
+            count = len(messages)
+            log.debug("%s is stopped; %d messages from %s dropped", self.name, count, sender)
+        else:
+            letter = self._letter
+            self._inbox.put_all([letter(message, cause, sender) for message, cause in messages])
+
+    def tell_unheard(
+        self, leave: deque[bool], message: Message, instead: deque[bool] | None = None
+    ) -> bool:
+        """Send a caller's request whose answer is known, where there is leave; whether there was.
+
+        Leave that is taken goes to `instead`.
+        """
+        if self._stopped.is_set():
+            return False
+        return self._inbox.put_if(leave, self._letter(message, None, CALLER), instead)
+
+    def rouse(self, message: Message) -> None:
+        """Tell what is no part of any request, and so not traced."""
+        if not self._stopped.is_set():
+            self._inbox.put(Letter(message))
+
+    def ask(self, message: Message, sender: str = "caller") -> Notifying[Any]:
+        """Send a public request; the future holds the answer once there is one."""
+        future: Notifying[Any] = Notifying()
+        if self._stopped.is_set():
+            dead = pykka.ActorDeadError(f"{self.name} is stopped")
+            future.set_exception((type(dead), dead, None))
+        else:
+            self._inbox.put(self._letter(message, None, sender, future))
         return future
 
     def lost(self) -> LayerStoreError:

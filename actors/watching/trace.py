@@ -164,6 +164,16 @@ class Tracer:
         asked = cause.started or now
         return Envelope(job, number, cause.sequence, cause.request, worker, worker, asked, now)
 
+    def begin_run(self, run: Content, cause: Envelope | None, worker: str) -> Envelope | None:
+        """Put what a worker takes from where it waited into an envelope, where that is traced."""
+        if cause is None:
+            return None
+        now = cause.started
+        number = next(self._numbers)
+        return Envelope(
+            run, number, cause.sequence, cause.request, cause.receiver, worker, now, now
+        )
+
     def answer(
         self, request: Envelope, cause: Envelope | None, sender: str, outcome: str, value: object
     ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection
 
+from layerstore.drivers.confine.prepared import Calls
 from layerstore.drivers.system import syscalls
 
 _LAST = 63
@@ -27,6 +28,16 @@ def bound(kept: Collection[int]) -> None:
             if error.errno == errno.EINVAL:
                 return  # the kernel knows no more of them
             raise
+
+
+def bounding(kept: Collection[int]) -> Calls:
+    """Return the calls of `bound`, for this kernel. Raises OSError."""
+    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+        last = int(file.read())
+    calls = Calls()
+    for capability in sorted(set(range(last + 1)) - set(kept)):
+        calls.add("prctl", syscalls.PR_CAPBSET_DROP, capability, 0, 0, 0)
+    return calls
 
 
 def keep(kept: Collection[int]) -> None:

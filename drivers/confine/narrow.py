@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from layerstore.drivers.confine.detached import lay
+from layerstore.drivers.confine.prepared import Calls
 from layerstore.drivers.system import syscalls
 
 _HARMLESS = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+_AGAIN = syscalls.MS_REMOUNT | syscalls.MS_BIND
 
 
 def see_only_root(root: str) -> None:
@@ -31,6 +34,50 @@ def see_only_tree(writable: str, readable: Sequence[str]) -> None:
     Called in a process that has come from one with see_only_root. Raises OSError.
     """
     _see_only(writable, readable, whole_proc=False)
+
+
+def seeing_nothing(home: str) -> Calls:
+    """Return the calls to see empty directories, the last of them `home`, and the own descriptors.
+
+    They are made as see_only_tree is called, by a process that is about to be given what lies in
+    `home`, a directory; where one fails, such a process is of no use.
+    """
+    new = os.fsencode(home)
+    calls = Calls()
+    calls.add("unshare", syscalls.CLONE_NEWNS)
+    calls.add("mount", b"layerstore", new, b"tmpfs", _HARMLESS, b"mode=755,size=64k")
+    for path in (*_on_the_way(new), b"/proc", b"/proc/self", b"/proc/self/fd"):
+        calls.add("mkdir", new + path, 0o755)
+    descriptors = new + b"/proc/self/fd"
+    calls.add("mount", b"/proc/self/fd", descriptors, b"", syscalls.MS_BIND, b"")
+    calls.add("mount", b"none", descriptors, b"", _AGAIN | _HARMLESS | syscalls.MS_RDONLY, b"")
+    calls.add("chdir", new)
+    calls.add("pivot_root", b".", b".")
+    calls.add("umount2", b".", syscalls.MNT_DETACH)
+    calls.add("chdir", b"/")
+    return calls
+
+
+def _on_the_way(path: bytes) -> Iterator[bytes]:
+    """Give each directory above an absolute path, and that itself."""
+    at = path.find(b"/", 1)
+    while at > 0:
+        yield path[:at]
+        at = path.find(b"/", at + 1)
+    yield path
+
+
+def see_given(tree: int, path: str, home: str) -> None:
+    """See a mount that lies nowhere, a directory's, at the path that the directory has outside.
+
+    Called after seeing_nothing, once; from then on it is as after see_only_tree. Raises OSError.
+    """
+    at = len(home)
+    while at > 0:
+        at = path.find("/", at + 1)
+        os.mkdir(path[:at] if at > 0 else path, 0o755)
+    lay(tree, path)
+    _restrict("/", _HARMLESS | syscalls.MS_RDONLY)
 
 
 def _see_only(writable: str, readable: Sequence[str], *, whole_proc: bool) -> None:
@@ -69,7 +116,7 @@ def _bind(source: str, target: str, flags: int) -> None:
 
 
 def _restrict(target: str, flags: int) -> None:
-    syscalls.mount("none", target, "", syscalls.MS_REMOUNT | syscalls.MS_BIND | flags, "")
+    syscalls.mount("none", target, "", _AGAIN | flags, "")
 
 
 def _mount_proc(target: str) -> None:

@@ -14,12 +14,15 @@ import os
 import platform
 import struct
 from collections.abc import Collection, Mapping
+from functools import cache
 
+from layerstore.drivers.confine.prepared import Calls
 from layerstore.drivers.system import syscalls
 
 _COLUMNS = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _SECCOMP = (317, 277)
 _CLONE, _CLONE3, _IOCTL, _SOCKET = (56, 220), 435, (16, 29), (41, 198)
+_FCNTL, _PRCTL = (72, 25), (157, 167)
 _NEWEST = 462
 """Beyond it lies what these lists don't know, and what no C library needs."""
 _NEVER: dict[str, tuple[int | None, int | None]] = {
@@ -75,6 +78,20 @@ _NOT_IN_A_CONTAINER: dict[str, tuple[int | None, int | None]] = {
 """What docker's own profile denies to processes without further capabilities, as near as may be."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX type for the user where stderr is a terminal."""
+_SENDS_SIGNALS = (8, 10, 15)
+"""F_SETOWN, F_SETSIG and F_SETOWN_EX: a file that has news sends any signal to any process."""
+_SENDS_OR_FREEZES = (0x8901, 0x8902, 0xC0045877, 0xC0045878)
+"""FIOSETOWN and SIOCSPGRP, the same by ioctl; FIFREEZE and FITHAW, for a whole file system."""
+_OF_THE_FILE_SYSTEM = (0x401C5820, 0x40086602)
+"""FS_IOC_FSSETXATTR and FS_IOC_SETFLAGS: they take a file out of the project that bounds its layer,
+which the kernel lets its owner do but in a user namespace."""
+_SUBVOLUMES = (0x50009401, 0x5000940E, 0x50009417, 0x50009418, 0x4008941A)
+"""BTRFS_IOC_SNAP_CREATE, SUBVOL_CREATE, both in their second version, and SUBVOL_SETFLAGS, which
+any user may: what is written to a subvolume that is made in a layer doesn't count for its quota."""
+_HIDES = (1, 35)
+"""PR_SET_PDEATHSIG and PR_SET_MM, by which a fork would outlive its worker under another name."""
+_OF_A_CONTAINER = 0
+"""Flags of clone(2) of programs that `run` starts, which do with each other what they like."""
 _SOCKETS_OF_THE_MACHINE = (38, 40)
 """AF_ALG, the kernel's own cryptography (CVE-2026-31431), and AF_VSOCK, by which virtual machines
 talk to their host whatever the network namespace."""
@@ -97,18 +114,35 @@ def forbid(*, unpacking: bool) -> None:
     For this thread and all that it starts; no_new_privs is set already. Raises OSError, with ENOSYS
     on an instruction set that isn't listed.
     """
-    denied = {**_NEVER, **_NOT_WHILE_UNPACKING} if unpacking else _NEVER
-    no_clone = syscalls.CLONE_THREAD if unpacking else None
-    _install(denied, no_clone)
+    if unpacking:
+        _forbidding({**_NEVER, **_NOT_WHILE_UNPACKING}, syscalls.CLONE_THREAD).make()
+    else:
+        _forbidding(_NEVER, None).make()
+
+
+def forbidding_in_turn() -> tuple[Calls, Calls]:
+    """Return the call for a process that will only unpack, and that for when it begins to.
+
+    Together they are `forbid`. In between it may lay a mount somewhere.
+    """
+    denied = {**_NEVER, **_NOT_WHILE_UNPACKING}
+    later = {name: denied.pop(name) for name in ("mount", "move_mount")}
+    return _forbidding(denied, syscalls.CLONE_THREAD), _forbidding(later, None)
 
 
 def forbid_in_container() -> None:
     """Give up mounting, new namespaces and what concerns the whole machine; as for `forbid`."""
-    _install(_NOT_IN_A_CONTAINER, 0)
+    forbidding_in_container().make()
 
 
-def _install(denied: Mapping[str, tuple[int | None, int | None]], clone: int | None) -> None:
-    """Install a filter; with `clone`, clone(2) only with these flags and no namespaces."""
+@cache
+def forbidding_in_container() -> Calls:
+    """Return the call for that, which forks of whoever asked for it once find ready."""
+    return _forbidding(_NOT_IN_A_CONTAINER, _OF_A_CONTAINER)
+
+
+def _forbidding(denied: Mapping[str, tuple[int | None, int | None]], clone: int | None) -> Calls:
+    """Return the call for a filter; with `clone`, clone(2) only with these flags, no namespaces."""
     if platform_machine() not in _COLUMNS:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     column, architecture = _COLUMNS[platform_machine()]
@@ -116,8 +150,10 @@ def _install(denied: Mapping[str, tuple[int | None, int | None]], clone: int | N
         struct.pack("=HBBI", *instruction)
         for instruction in _filter(column, architecture, denied, clone)
     )
-    program = _Program(len(code) // 8, code)
-    syscalls.syscall(_SECCOMP[column], _SET_MODE_FILTER, _NO_SPECULATION_PENALTY, program)
+    program = ctypes.pointer(_Program(len(code) // 8, code))
+    calls = Calls()
+    calls.add("syscall", _SECCOMP[column], _SET_MODE_FILTER, _NO_SPECULATION_PENALTY, program)
+    return calls
 
 
 def platform_machine() -> str:
@@ -155,7 +191,13 @@ def _filter(
         ]
         code += [(_EQUAL, 0, len(only), _CLONE[column]), *only]
     code += _without(_SOCKET[column], _FIRST, _SOCKETS_OF_THE_MACHINE)
-    code += _without(_IOCTL[column], _SECOND, _TERMINAL_INPUT)
+    ours = clone != _OF_A_CONTAINER
+    more = _SENDS_OR_FREEZES if ours else _OF_THE_FILE_SYSTEM + _SUBVOLUMES
+    code += _without(_IOCTL[column], _SECOND, _TERMINAL_INPUT + more)
+    if ours:
+        code += _without(_FCNTL[column], _SECOND, _SENDS_SIGNALS)
+    if ours and clone is not None:
+        code += _without(_PRCTL[column], _FIRST, _HIDES)
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 

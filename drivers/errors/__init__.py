@@ -10,9 +10,11 @@ from layerstore.drivers.errors.content import (
     IntegrityError,
     InvalidImage,
     InvalidMetadata,
+    InvalidSettings,
     InvalidTar,
     InvalidTrace,
     LimitExceeded,
+    OutputExceeded,
 )
 from layerstore.drivers.errors.disk import (
     DriverError,
@@ -22,7 +24,10 @@ from layerstore.drivers.errors.disk import (
     StorageFull,
     is_passing,
 )
+from layerstore.drivers.errors.engine import EngineError
 from layerstore.drivers.errors.names import (
+    AmbiguousName,
+    IdsExhausted,
     ImageDoesNotExist,
     ImageInUse,
     InvalidArgument,
@@ -33,6 +38,14 @@ from layerstore.drivers.errors.names import (
     MountDoesNotExist,
     MountNameConflict,
     NotMounted,
+    NotRunning,
+    StillMounted,
+)
+from layerstore.drivers.errors.registry import (
+    AccessDenied,
+    NotInRegistry,
+    RegistryError,
+    RegistryUnreachable,
 )
 from layerstore.drivers.errors.wire import Wire, from_wire, to_wire
 from layerstore.drivers.errors.work import (
@@ -46,18 +59,24 @@ from layerstore.drivers.errors.work import (
     OwnersAlone,
     StoreBusy,
     StoreClosed,
+    StoreDoesNotExist,
     StoreLocked,
     StoreRestarted,
     WorkerDied,
+    end_of_process,
 )
 
 __all__ = [
+    "AccessDenied",
+    "AmbiguousName",
     "CallTimeout",
     "CallerError",
     "CannotAttach",
     "CommandNotRun",
     "DriverError",
     "DriverNotSupported",
+    "EngineError",
+    "IdsExhausted",
     "ImageDoesNotExist",
     "ImageInUse",
     "IntegrityError",
@@ -66,6 +85,7 @@ __all__ = [
     "InvalidImage",
     "InvalidMetadata",
     "InvalidName",
+    "InvalidSettings",
     "InvalidTar",
     "InvalidTrace",
     "JobCancelled",
@@ -77,17 +97,25 @@ __all__ = [
     "MountDoesNotExist",
     "MountNameConflict",
     "NotConfined",
+    "NotInRegistry",
     "NotMounted",
     "NotPermitted",
+    "NotRunning",
+    "OutputExceeded",
     "OwnersAlone",
     "ReadOnlyStorage",
+    "RegistryError",
+    "RegistryUnreachable",
+    "StillMounted",
     "StorageFull",
     "StoreBusy",
     "StoreClosed",
+    "StoreDoesNotExist",
     "StoreLocked",
     "StoreRestarted",
     "Wire",
     "WorkerDied",
+    "end_of_process",
     "from_wire",
     "is_passing",
     "to_wire",

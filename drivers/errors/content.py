@@ -1,4 +1,4 @@
-"""Errors about content from outside: tars, images, metadata, traces.
+"""Errors about content from outside: tars, images, metadata, settings, traces.
 
 Owns their words only.
 """
@@ -46,6 +46,21 @@ class InvalidMetadata(LayerStoreError):
         return f"invalid metadata in {self.path}: {self.reason}"
 
 
+class InvalidSettings(LayerStoreError):
+    """A file of docker's or containers' settings or credentials isn't as its format says.
+
+    `reason` names the line or the field; it never holds what is secret there.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"invalid settings in {self.path}: {self.reason}"
+
+
 class InvalidTrace(LayerStoreError):
     """A file is no journal of a trace, or holds what none has; `offset` is in bytes."""
 
@@ -91,3 +106,23 @@ class LimitExceeded(LayerStoreError):
         where = f" at entry {self.entry[:200]!r}" if self.entry is not None else ""
         more = f" (--limit {self.option}=N sets another)" if self.option is not None else ""
         return f"{self.what} exceeds the limit of {self.limit}{where}{more}"
+
+
+class OutputExceeded(LimitExceeded):
+    """A command has written more than was to be taken; it is killed.
+
+    `stdout` and `stderr` are what was taken until then, None where that was no pipe.
+    """
+
+    stdout: bytes | None = None
+    stderr: bytes | None = None
+
+    def __init__(self, limit: int) -> None:
+        LayerStoreError.__init__(self, limit)
+        self.what = "bytes of a command's output"
+        self.limit = limit
+        self.option = "most_output"
+        self.entry = None
+
+    def __str__(self) -> str:
+        return f"a command's output exceeds most_output, {self.limit} bytes"

@@ -38,6 +38,18 @@ class NotMounted(NamedError):
     _sentence = "mount {name} is not mounted"
 
 
+class StillMounted(NamedError):
+    """A read-write layer that is mounted can't be reset: whoever uses it would see it change."""
+
+    _sentence = "mount {name} is still mounted, so it can't be reset: unmount it first"
+
+
+class NotRunning(NamedError):
+    """No command runs in the read-write layer (yet), or it has ended."""
+
+    _sentence = "{name} is not running"
+
+
 class ImageDoesNotExist(NamedError):
     """No image has this name, ID or ID prefix."""
 
@@ -70,6 +82,10 @@ class InvalidName(LayerStoreError):
     _kind = "name"
 
 
+class AmbiguousName(InvalidName):
+    """A name, or the start of an ID, that several can be meant by; `grammar` says which."""
+
+
 class InvalidArgument(InvalidName):
     """Something that was given, other than a name, does not match its grammar."""
 
@@ -85,4 +101,19 @@ class MaxDepthExceeded(LayerStoreError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"a layer on {self.chain_id} would exceed the depth limit of {self.limit}"
+        return (
+            f"a layer on {self.chain_id} would exceed the depth limit of {self.limit}"
+            " (--limit max_layers=N sets another)"
+        )
+
+
+class IdsExhausted(LayerStoreError):
+    """No range of user IDs is left for another read-write layer: remove one, or allow more."""
+
+    def __init__(self, source: str, count: int) -> None:
+        super().__init__(source, count)
+        self.source = source
+        self.count = count
+
+    def __str__(self) -> str:
+        return f"no {self.count} IDs in a row are left of {self.source}"

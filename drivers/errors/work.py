@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno as errno_codes
 import os
+import signal
 
 from layerstore.drivers.errors.base import LayerStoreError, NamedError
 
@@ -27,6 +28,12 @@ class StoreLocked(LayerStoreError):
         return (
             f"store {self.root} is in use by {owner}; where that listens, LayerStore.attach works"
         )
+
+
+class StoreDoesNotExist(NamedError):
+    """There is no store at a path, and what was asked for makes none."""
+
+    _sentence = "there is no store at {name}"
 
 
 class CannotAttach(LayerStoreError):
@@ -117,6 +124,11 @@ class CommandNotRun(LayerStoreError):
     def __str__(self) -> str:
         more = f" ({self.detail})" if self.detail else ""
         return f"{self.program} can't be run: {os.strerror(self.errno)}{more}"
+
+
+def end_of_process(code: int) -> str:
+    """Say how a process has ended, whose exit code is less than 0 where a signal has killed it."""
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
 class WorkerDied(LayerStoreError):

@@ -1,22 +1,30 @@
 """Choosing the graph driver of a root.
 
 Owns the order of preference: what the root was used with before, then the best that works there.
-Only the one that is opened is imported.
+Only the one that is opened is imported, and other packages' are looked for only where none that is
+built in is meant.
 """
-
-# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from layerstore.drivers.errors import DriverNotSupported, InvalidName, NotPermitted
+from layerstore.drivers.graph import plugin as plugins
+from layerstore.drivers.graph.builtin import DRIVERS, LAST_RESORT, PREFERENCE
 from layerstore.drivers.system.mountinfo import file_system_of
+from layerstore.drivers.system.printable import escaped
+from layerstore.drivers.userns.standing import standing
 
 if TYPE_CHECKING:
     from layerstore.drivers.graph.protocol import GraphDriver
+
+_log = logging.getLogger("layerstore")
+_BY_NAME = "it was asked for by name"
+_BEFORE = "the root was used with it before"
 
 
 def open_driver(
@@ -38,18 +46,22 @@ def open_driver(
     for key in options or {}:
         raise InvalidName(key, "the graph drivers have no such option")
     if name is not None:
-        return _open_named(name, root, durable=durable), "it was asked for by name"
+        named = known_driver(name, root)
+        return _tried(named, root, durable=durable), _BY_NAME + _whose(named)
+    before = _used_before(root)
+    if before is not None:
+        return _tried(before, root, durable=durable), _BEFORE + _whose(before)
     refused: list[str] = []
-    for candidate in PREFERENCE:
-        if _was_used(candidate, root):
-            return _open_named(candidate, root, durable=durable), "the root was used with it before"
-    for candidate in PREFERENCE:
-        known = DRIVERS[candidate]
+    for candidate in _candidates(refused):
         objection = _objection_if_left_to_us(candidate, root)
         if not objection:
-            fits = f"the file system ({file_system_of(root)}) and the kernel support {known.needs}"
-            return known.open(root, durable), "; ".join(refused) or fits
-        refused.append(f"{candidate} can't be used: {objection}")
+            fits = f"the file system ({file_system_of(root)}) and the kernel support"
+            if refused:
+                reasons = escaped("; ".join(refused))
+                _log.warning("%s is to be used with %s: %s", root, candidate.name, reasons)
+            why = "; ".join(refused) or f"{fits} {candidate.needs}"
+            return _opened(candidate, root, durable=durable), why + _whose(candidate)
+        refused.append(f"{candidate.name} can't be used: {objection}")
     raise DriverNotSupported("of any kind", root, "; ".join(refused))
 
 
@@ -58,94 +70,109 @@ def find_driver(name: str | None, root: str, *, durable: bool) -> tuple[GraphDri
 
     So nothing is written or mounted where only the layout is to be looked at.
     """
-    for candidate in PREFERENCE if name is None else (name,):
-        if candidate in PREFERENCE and _was_used(candidate, root):
-            why = "the root was used with it before"
-            return reopen_driver(candidate, root, durable=durable), why
+    before = None
+    if name is None:
+        before = _used_before(root)
+    elif plugins.is_driver_name(name) and was_used(name, root):
+        before = known_driver(name, root)
+    if before is not None:
+        return _opened(before, root, durable=durable), _BEFORE + _whose(before)
     return open_driver(name, root, durable=durable)
 
 
 def reopen_driver(name: str, root: str, *, durable: bool) -> GraphDriver:
     """Open a driver that open_driver has chosen for this root, without trying it again."""
-    return _known(name, root).open(root, durable)
+    return _opened(known_driver(name, root), root, durable=durable)
 
 
-def _open_named(name: str, root: str, *, durable: bool) -> GraphDriver:
-    known = _known(name, root)
-    objection = known.why_not(root)
+def known_driver(name: str, root: str) -> plugins.DriverPlugin:
+    """Return a driver by its name, whoever brings it; raises DriverNotSupported."""
+    if name in DRIVERS:
+        return DRIVERS[name]
+    found = plugins.find_plugin(name, root)
+    if found is None:
+        reason = f"the graph drivers are {', '.join(PREFERENCE)}"
+        if others := sorted({*plugins.installed_names()} - {*PREFERENCE}):
+            reason += f"; installed are {', '.join(others)}"
+        raise DriverNotSupported(name, root, reason)
+    return found
+
+
+def was_used(name: str, root: str) -> bool:
+    """Whether the root has layers of this driver. dockerd looks for the same."""
+    return os.path.isdir(f"{root}/image/{name}/layerdb")
+
+
+def _used_before(root: str) -> plugins.DriverPlugin | None:
+    """Return the driver that a root was used with, if that is one that there is.
+
+    Where it is nobody's that is known here, dockerd's perhaps, the root is new to us.
+    """
+    for name in PREFERENCE:
+        if was_used(name, root):
+            return DRIVERS[name]
+    others = [name for name in _names_beneath(f"{root}/image") if was_used(name, root)]
+    if not others:
+        return None
+    for name in others:
+        if plugins.is_driver_name(name):
+            found = plugins.find_plugin(name, root)
+            if found is not None:
+                return found
+    return None
+
+
+def _names_beneath(path: str) -> list[str]:
+    try:
+        return sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _candidates(faults: list[str]) -> Iterator[plugins.DriverPlugin]:
+    """Give the drivers that may be chosen, the best first; `faults` gets what keeps others out."""
+    for name, driver in DRIVERS.items():
+        if name == LAST_RESORT:
+            others, wrong = plugins.automatic_plugins(DRIVERS.keys())
+            faults.extend(wrong)
+            yield from others
+        if driver.automatic:
+            yield driver
+
+
+def _tried(driver: plugins.DriverPlugin, root: str, *, durable: bool) -> GraphDriver:
+    objection = driver.why_not(root)
     if objection:
-        raise DriverNotSupported(name, root, objection)
-    return known.open(root, durable)
+        raise DriverNotSupported(driver.name, root, objection)
+    return _opened(driver, root, durable=durable)
 
 
-def _known(name: str, root: str) -> _Known:
-    if name not in DRIVERS:
-        raise DriverNotSupported(name, root, f"the graph drivers are {', '.join(PREFERENCE)}")
-    return DRIVERS[name]
+def _opened(driver: plugins.DriverPlugin, root: str, *, durable: bool) -> GraphDriver:
+    opened = driver.open(root, durable)
+    if driver.name not in DRIVERS:
+        plugins.check_driver(opened, driver.name, root)
+    return opened
 
 
-def _objection_if_left_to_us(name: str, root: str) -> str:
+def _whose(driver: plugins.DriverPlugin) -> str:
+    """Return whose a driver is that isn't built in, in brackets."""
+    return "" if driver.name in DRIVERS else f" ({plugins.packages_of(driver.name)})"
+
+
+def _objection_if_left_to_us(driver: plugins.DriverPlugin, root: str) -> str:
     """Return why a driver that nobody asked for can't be used; a user's lack of rights is one."""
     try:
-        return DRIVERS[name].why_not(root)
-    except NotPermitted:
+        return driver.why_not(root)
+    except NotPermitted as error:
+        where = standing()
+        if os.geteuid() == 0 and where.is_first:
+            detail = "it needs CAP_SYS_ADMIN, which containers lack; the driver vfs mounts nothing"
+            raise NotPermitted(error.operation, error.path, error.errno, detail) from error
         if os.geteuid() == 0:
+            return "mounting isn't allowed in this user namespace"
+        why = where.refused or "enter_user_namespace() makes one"
+        return f"mounting needs root, or a user namespace: {why}"
+    except Exception as error:
+        if driver.name in DRIVERS:
             raise
-        return "mounting needs root"
-
-
-def _was_used(name: str, root: str) -> bool:
-    """Whether the root has layers of this driver. dockerd looks for the same."""
-    layers = f"{root}/image/{name}/layerdb"
-    return os.path.isdir(layers)
-
-
-def _overlay2(root: str, durable: bool) -> GraphDriver:
-    from layerstore.drivers.graph.overlay2 import Overlay2Driver
-    from layerstore.drivers.graph.overlay2_mount import MountOptions
-
-    options = MountOptions.probe()
-    status = [
-        ("Backing Filesystem", file_system_of(root)),
-        ("Supports d_type", "true"),
-        ("Native Overlay Diff", "true"),
-        ("userxattr", str(options.userxattr).lower()),
-        ("Mount options", ",".join(options.flags) or "none"),
-    ]
-    return Overlay2Driver(root, options, status, durable=durable)
-
-
-def _no_overlay2(root: str) -> str:
-    from layerstore.drivers.graph import overlay2_probe
-    from layerstore.drivers.graph.overlay2_mount import MountOptions
-
-    return overlay2_probe.why_not(root, MountOptions.probe())
-
-
-def _vfs(root: str, durable: bool) -> GraphDriver:
-    from layerstore.drivers.graph.vfs import VfsDriver
-
-    return VfsDriver(root, [("Backing Filesystem", file_system_of(root))], durable=durable)
-
-
-class _Known(NamedTuple):
-    """How a graph driver is tried and opened on a root."""
-
-    needs: str
-    """What file system and kernel have to have for it."""
-    open: Callable[[str, bool], GraphDriver]
-    """Gets the root, and whether what is made is on the disk before its call returns."""
-    why_not: Callable[[str], str]
-    """Returns why the driver can't work on a root, empty if it can. Raises NotPermitted."""
-
-
-DRIVERS = {
-    "overlay2": _Known(
-        needs="overlay mounts",
-        open=_overlay2,
-        why_not=_no_overlay2,
-    ),
-    "vfs": _Known(needs="files", open=_vfs, why_not=lambda _root: ""),
-}
-"""Every graph driver by its name, the best one first."""
-PREFERENCE = tuple(DRIVERS)
+        return f"{type(error).__name__}: {error}{_whose(driver)}"  # nobody asked for that one

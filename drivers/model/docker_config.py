@@ -6,48 +6,77 @@ image.Image and container.Config, and Go's encoding/json, which takes null for a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from layerstore.drivers.errors import InvalidImage
 from layerstore.drivers.model.go_json import folded
 from layerstore.drivers.model.image_config import HistoryEntry, parse_json
-from layerstore.drivers.model.times import parse_time
+from layerstore.drivers.model.times import is_gos
+
+_Int = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""A number that Go's int has room for."""
 
 
 class _Health(msgspec.Struct, rename="pascal"):
     test: list[str | None] | None = None
-    interval: int | None = None
-    timeout: int | None = None
-    start_period: int | None = None
-    retries: int | None = None
+    interval: _Int | None = None
+    timeout: _Int | None = None
+    start_period: _Int | None = None
+    start_interval: _Int | None = None
+    retries: _Int | None = None
 
 
 class _Process(msgspec.Struct, rename="pascal"):
     hostname: str | None = None
     domainname: str | None = None
     user: str | None = None
+    attach_stdin: bool | None = None
+    attach_stdout: bool | None = None
+    attach_stderr: bool | None = None
     exposed_ports: dict[str, dict[str, Any] | None] | None = None
+    tty: bool | None = None
+    open_stdin: bool | None = None
+    stdin_once: bool | None = None
     env: list[str | None] | None = None
     cmd: list[str | None] | str | None = None
+    args_escaped: bool | None = None
+    image: str | None = None
     entrypoint: list[str | None] | str | None = None
+    network_disabled: bool | None = None
+    mac_address: str | None = None
     volumes: dict[str, dict[str, Any] | None] | None = None
     working_dir: str | None = None
     labels: dict[str, str | None] | None = None
     stop_signal: str | None = None
-    stop_timeout: int | None = None
+    stop_timeout: _Int | None = None
     on_build: list[str | None] | None = None
-    shell: list[str | None] | None = None
+    shell: list[str | None] | str | None = None
     healthcheck: _Health | None = None
 
 
-class _Image(msgspec.Struct, rename={"os_name": "os"}):
+_NAMES = {
+    "image_id": "id",
+    "os_name": "os",
+    "os_version": "os.version",
+    "os_features": "os.features",
+    "size": "Size",
+}
+
+
+class _Image(msgspec.Struct, rename=_NAMES):
+    image_id: str | None = None
+    parent: str | None = None
+    container: str | None = None
+    size: _Int | None = None
     created: str | None = None
     author: str | None = None
     architecture: str | None = None
     variant: str | None = None
     os_name: str | None = None
+    os_version: str | None = None
+    os_features: list[str | None] | None = None
     comment: str | None = None
     docker_version: str | None = None
     config: _Process | None = None
@@ -63,12 +92,12 @@ def check_for_docker(config: bytes, what: str) -> None:
         raise InvalidImage(what, f"docker can't read this configuration: {error}") from error
     times = [image.created, *(step.created for step in image.history or () if step is not None)]
     for text in times:
-        if text is not None and parse_time(text) is None:
+        if text is not None and not is_gos(text):
             reason = f"docker can't read this configuration: {text[:100]!r} is no time of RFC 3339"
             raise InvalidImage(what, reason)
 
 
-_OF_WORDS = ("Cmd", "Entrypoint")
+_OF_WORDS = ("Cmd", "Entrypoint", "Shell")
 
 
 def process_of(document: Any) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class FaultKind(enum.StrEnum):
     MOUNT_INIT_ID = "mount-init-id"
     MOUNT_PARENT = "mount-parent"
     MOUNT_PARENT_MISSING = "mount-parent-missing"
+    MOUNT_OPTIONS = "mount-options"
+    """What a read-write layer was asked to be can't be read."""
     MOUNT_DIRECTORY = "mount-directory"
     INIT_DIRECTORY = "init-directory"
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from typing import NewType
 
 from layerstore.drivers.errors import InvalidName
@@ -20,13 +21,16 @@ from layerstore.drivers.errors import InvalidName
 DiffID = NewType("DiffID", str)
 ChainID = NewType("ChainID", str)
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+DIGEST = r"sha256:[0-9a-f]{64}\Z"
+_DIGEST = re.compile(DIGEST)
 _BLOB_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
 _LAYER_ID = re.compile(r"([0-9a-f]{64}(-init)?|[0-9a-z]{25})\Z")
 _OWN_ID = re.compile(r"[0-9a-f]{64}(-init)?\Z")
+_START = re.compile(r"[0-9a-f]{1,64}\Z")
 _TRANSACTION = re.compile(r"write-set-[0-9a-f]{1,64}\Z")
 _MOUNT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 MAX_NAME_LENGTH = 255
+_DRAWN_AT_ONCE = 64
 
 
 def _checked_digest(text: str) -> str:
@@ -43,6 +47,13 @@ def diff_id(text: str) -> DiffID:
 def chain_id(text: str) -> ChainID:
     """Check the grammar of a chain ID."""
     return ChainID(_checked_digest(text))
+
+
+def id_start(text: str) -> str:
+    """Check the grammar of the first hex digits of an ID, without what stands before these."""
+    if not _START.match(text):
+        raise InvalidName(text, "the start of an ID is 1 to 64 lower-case hex digits")
+    return text
 
 
 def blob_digest(text: str) -> str:
@@ -76,18 +87,32 @@ def chain_of(parent: ChainID | None, diff: DiffID) -> ChainID:
 
 
 def hex_of(digest: str) -> str:
-    """Return the hex digits of a digest."""
-    return digest.partition(":")[2]
+    """Return the hex digits of a digest, as a file name. Raises InvalidName for what is none."""
+    return blob_digest(digest).partition(":")[2]
+
+
+_drawn: deque[bytes] = deque()
+"""Random bytes, 32 each, drawn many at once: whoever draws gives up the interpreter's lock."""
+os.register_at_fork(after_in_child=_drawn.clear)
+
+
+def _random() -> bytes:
+    while True:
+        try:
+            return _drawn.popleft()
+        except IndexError:
+            some = os.urandom(_DRAWN_AT_ONCE * 32)
+            _drawn.extend(some[start : start + 32] for start in range(0, len(some), 32))
 
 
 def new_id() -> str:
     """Make a random cache ID or mount ID."""
-    return os.urandom(32).hex()
+    return _random().hex()
 
 
 def new_transaction() -> str:
     """Make the name of a new metadata transaction; it becomes a directory's name."""
-    return "write-set-" + os.urandom(8).hex()
+    return "write-set-" + _random()[:8].hex()
 
 
 def is_transaction(text: str) -> bool:

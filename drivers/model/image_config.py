@@ -141,6 +141,20 @@ def _checked(text: str, what: str) -> DiffID:
         raise InvalidImage(what, f"{text[:200]!r} in its rootfs is not a diff ID") from error
 
 
+def without_layers(config: bytes, what: str) -> bytes:
+    """Return a configuration whose steps of history are kept, and made no layer.
+
+    What `child_config` makes of it is an image of one layer, with all else as it was. Raises
+    InvalidImage. moby: SquashImage.
+    """
+    parse_config(config, what)
+    document = folded(msgspec.json.decode(config), _Config)
+    document["rootfs"] = {"type": "layers", "diff_ids": []}
+    steps = document.get("history") or ()
+    document["history"] = [{**(step or {}), "empty_layer": True} for step in steps]
+    return msgspec.json.encode(document, order="sorted")
+
+
 _OF_THE_BUILD = ("container", "container_config", "docker_version", "id", "parent", "parent_id")
 
 
@@ -163,7 +177,7 @@ def child_config(
     document: dict[str, Any] = {"architecture": architecture, "os": "linux", "config": {}}
     if parent is not None:
         parse_config(parent, "the parent's configuration")
-        document = dict(msgspec.json.decode(parent))
+        document = folded(msgspec.json.decode(parent), _Config)
     for key in _OF_THE_BUILD:
         document.pop(key, None)
     rootfs = document.get("rootfs") or {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what one tar may unpack to; none is ever more than the disk can take."""
+    """Bounds on what one tar may unpack to, and on chains; none is more than the disk can take."""
 
     max_entries: int = 10_000_000
     max_bytes: int = 1 << 40
@@ -24,5 +24,8 @@ class Limits:
     """Bytes of inflated tar for each compressed one. Gzip gives 1032 at most, so it never trips."""
     ratio_from: int = 1 << 30
     """Bytes of inflated tar that are free of max_ratio: as much as the store keeps room for."""
+    max_layers: int = 125
+    """Layers in one chain (moby: layer.maxLayerDepth). overlayfs joins 500, an init layer among
+    them; dockerd mounts no more than 128."""
     max_memory: int = 4 << 30
     """Bytes of address space of a worker process (RLIMIT_AS)."""

@@ -7,7 +7,7 @@ from msgspec import Struct
 from layerstore.drivers.model.ids import ChainID, DiffID
 
 
-class StoredLayer(Struct, frozen=True, kw_only=True):
+class StoredLayer(Struct, frozen=True, kw_only=True, gc=False):
     """What the metadata of one read-only layer says; `size` is its own diff's, in bytes."""
 
     chain_id: ChainID
@@ -18,10 +18,12 @@ class StoredLayer(Struct, frozen=True, kw_only=True):
     descriptor: str | None
 
 
-class StoredMount(Struct, frozen=True, kw_only=True):
+class StoredMount(Struct, frozen=True, kw_only=True, gc=False):
     """What the metadata of one read-write layer says."""
 
     name: str
     mount_id: str
     init_id: str | None
     parent: ChainID | None
+    id_map: str = ""
+    """The map of its user IDs, which the driver keeps; empty where they are this machine's."""

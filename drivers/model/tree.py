@@ -6,8 +6,14 @@ Owns the shape only; which driver keeps what where is the drivers' business.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Sequence
+from typing import Annotated, overload
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from layerstore.drivers.model.ids import DIGEST
+
+Count = Annotated[int, Meta(ge=0)]
 
 WHITEOUT_PREFIX = ".wh."
 """A tar entry `.wh.name` of a layer says that `name` of the layers below is gone."""
@@ -59,8 +65,41 @@ class WhiteoutFormat(enum.Enum):
     """Character device 0:0; opaque directories have trusted.overlay.opaque=y (kernel overlayfs)."""
     OVERLAY_USER = "overlay-user"
     """The same with user.overlay.opaque=y (kernel overlayfs mounted with userxattr)."""
+    FUSE = "fuse-overlayfs"
+    """What fuse-overlayfs reads: the same by any of three attributes, or by files named as AUFS's
+    whiteouts, `.wh.name` and `.wh..wh..opq`, which docker makes with it."""
     REMOVE = "remove"
     """The tree is complete: a whiteout in a tar removes what it names."""
+
+    @property
+    def by_name(self) -> bool:
+        """Whether files that begin with WHITEOUT_PREFIX are whiteouts on the disk, too."""
+        return self is WhiteoutFormat.FUSE
+
+
+class LaterPaths(Sequence[str]):
+    """Paths that are looked for when the first of them is wanted, which is often never."""
+
+    def __init__(self, find: Callable[[], Sequence[str]]) -> None:
+        self._find = find
+        self._found: Sequence[str] | None = None
+
+    def _paths(self) -> Sequence[str]:
+        if self._found is None:
+            self._found = self._find()
+        return self._found
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        """Give one, or some."""
+        return self._paths()[index]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._paths())
 
 
 class LayerTree(Struct, frozen=True):
@@ -71,18 +110,21 @@ class LayerTree(Struct, frozen=True):
     """
 
     root: str
-    lowers: tuple[str, ...]
+    lowers: Sequence[str]
     whiteouts: WhiteoutFormat
 
 
 class Applied(Struct, frozen=True):
-    """What apply_diff read and wrote."""
+    """What apply_diff read and wrote.
 
-    diff_id: str
+    A process says so that a tar may have taken over, so whoever is told converts it to this.
+    """
+
+    diff_id: Annotated[str, Meta(pattern=f"^{DIGEST}")]
     """`sha256:<hex>` of exactly the bytes of the uncompressed tar, trailing ones included."""
-    size: int
+    size: Count
     """The layer's size in bytes as the driver accounts it, stored in the `size` file."""
-    tar_size: int
+    tar_size: Count
     """Bytes of the uncompressed tar."""
-    entries: int
+    entries: Count
     """Tar members."""

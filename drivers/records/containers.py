@@ -70,6 +70,11 @@ class ContainerRecords:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None  # the layer store's own metadata says nearly as much
 
+    @property
+    def exist(self) -> bool:
+        """Whether there may be any records."""
+        return os.path.isdir(self._home)
+
     def mount_ids(self) -> set[str]:
         """Return of which read-write layers there are records. Raises DriverError."""
         return {name.removesuffix(_SUFFIX) for name in names_in(self._home)}

@@ -33,6 +33,7 @@ from layerstore.drivers.model.image_config import (
     parse_config,
 )
 from layerstore.drivers.records.image_records import ImageRecords
+from layerstore.drivers.records.last_use import LastUse
 from layerstore.drivers.system.durable import (
     make_directories,
     move,
@@ -77,6 +78,7 @@ class ImageDatabase:
         self.contents = f"{home}/imagedb/content/sha256"
         self.metadata = f"{home}/imagedb/metadata/sha256"
         self.records = ImageRecords(root, driver, durable=durable)
+        self._uses = LastUse(root, driver)
         self._durable = durable
 
     def prepare(self) -> None:
@@ -94,6 +96,7 @@ class ImageDatabase:
                 if not self._is_there(name):
                     self._remove_metadata(home)
             self.records.tidy(self._is_there)
+            self._uses.tidy(self._is_there)
         except OSError as error:
             raise DriverError.from_os_error("clean", self.metadata, error) from error
 
@@ -202,6 +205,7 @@ class ImageDatabase:
         try:
             self._remove_metadata(home)
             self.records.remove(image)
+            self._uses.forget(image)
             _unlink_if_there(going)
         except OSError as error:
             _log.warning("of image %s something stays until the next open: %s", image, error)

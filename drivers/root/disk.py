@@ -5,11 +5,13 @@ Owns no rule; two processes that make it from the same data work on the same roo
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from layerstore.drivers.confine.apart import Apart, in_this_process
+from layerstore.drivers.confine.apart import Apart
 from layerstore.drivers.graph.choose import reopen_driver
 from layerstore.drivers.graph.protocol import GraphDriver
 from layerstore.drivers.model.limits import Limits
@@ -27,8 +29,18 @@ class Disk(Struct, frozen=True):
     trash: str
     durable: bool
     limits: Limits
-    apart: Apart = in_this_process
-    """Where a tar is unpacked."""
+    apart: Apart | None = None
+    """Where a tar is unpacked, if not in the process that was given the job."""
+
+
+@contextlib.contextmanager
+def near(disk: Disk) -> Iterator[Disk]:
+    """Give the same disk for a `with` block, in which many small things are done to it.
+
+    Its directories are held open there: see GraphDriver.near. Raises DriverError.
+    """
+    with disk.driver.near() as driver, disk.metadata.near() as metadata:
+        yield structs.replace(disk, driver=driver, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)

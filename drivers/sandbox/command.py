@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import signal
 import socket
@@ -19,9 +20,17 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from layerstore.drivers.errors import CommandNotRun, DriverError, InvalidName, LayerStoreError
+from layerstore.drivers.sandbox.first import be_first_process, hold
+from layerstore.drivers.sandbox.namespaces import Held
 from layerstore.drivers.sandbox.root import enter
 from layerstore.drivers.sandbox.spec import PASSED_ON, RunSpec
-from layerstore.drivers.sandbox.user import NoSuchUser, User, become, find_user
+from layerstore.drivers.sandbox.user import (
+    NoSuchUser,
+    User,
+    become,
+    become_powerless,
+    find_user,
+)
 from layerstore.drivers.system import syscalls
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -30,13 +39,15 @@ _MAX_PROGRAMS = 6
 _TIOCSPTLCK, _TIOCGPTN = 0x40045431, 0x80045430
 
 
-def become_command(spec: RunSpec, report: socket.socket, parent: int) -> None:
+def become_command(
+    spec: RunSpec, report: socket.socket, parent: int, held: Held | None = None
+) -> None:
     """Go into the root file system, give up privileges, and execute; called in a new fork.
 
-    `parent` is the read end of a pipe whose other end is the waiting process's alone. Raises
-    LayerStoreError and OSError; returns never else.
+    `parent` is the read end of a pipe whose other end is the waiting process's alone; `held` is
+    what is open already. Raises LayerStoreError and OSError; returns never else.
     """
-    _forget_imports()
+    forget_imports()
     os.setsid()
     os.umask(0o022)
     # Nothing in the container may look into this process, nor at its executable.
@@ -44,9 +55,14 @@ def become_command(spec: RunSpec, report: socket.socket, parent: int) -> None:
     try:
         if spec.hostname:
             socket.sethostname(spec.hostname)
-        enter(spec)
+        enter(spec, held)
     except OSError as error:
         raise DriverError.from_os_error("prepare", error.filename or spec.root, error) from error
+    if spec.hold:
+        _make_directory(spec.workdir)
+        become_powerless(raw_packets=spec.private_network is None)
+        end_with(parent)
+        hold(report)
     try:
         user = find_user(spec.user)
     except NoSuchUser as error:
@@ -57,24 +73,34 @@ def become_command(spec: RunSpec, report: socket.socket, parent: int) -> None:
         except OSError as error:
             raise DriverError.from_os_error("open a terminal in", "/dev/pts", error) from error
     _make_directory(spec.workdir)
-    become(user)
-    _end_with(parent)
-    environment = _environment(spec, user)
+    # By a packet made by hand it would get to this machine's loopback; see network.shut.
+    become(user, raw_packets=spec.private_network is None)
+    end_with(parent)
+    environment = environment_of(spec, user)
     try:
         os.chdir(spec.workdir)
     except OSError as error:
         raise DriverError.from_os_error("go to", spec.workdir, error) from error
     if spec.init:
-        _be_first_process(report, terminal=spec.terminal)
-    _reset_signals()
-    _execute(spec.argv, environment)
+        be_first_process(report, terminal=spec.terminal)
+    reset_signals()
+    execute(spec.argv, environment)
 
 
-def _forget_imports() -> None:
-    sys.path[:] = []
-    sys.meta_path[:] = []
-    sys.path_hooks[:] = []
-    sys.path_importer_cache.clear()
+_FORGOTTEN = (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache)
+"""Kept: to take them apart would be to copy all their memory in each fork."""
+
+
+def forget_imports() -> None:
+    """Import nothing any more, as it would be somebody else's."""
+    sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache = [], [], [], {}
+
+
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor that isn't a standard stream or one of these."""
+    edges = [2, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
+    for low, high in itertools.pairwise(edges):
+        os.closerange(low + 1, high)
 
 
 def _take_terminal(report: socket.socket, user: User) -> None:
@@ -86,6 +112,11 @@ def _take_terminal(report: socket.socket, user: User) -> None:
     slave = os.open(path, os.O_RDWR | os.O_NOCTTY)
     os.fchown(slave, user.uid, -1)
     syscalls.mount(path, "/dev/console", "", syscalls.MS_BIND, "")
+    stand_on_terminal(report, master, slave)
+
+
+def stand_on_terminal(report: socket.socket, master: int, slave: int) -> None:
+    """Have a terminal for the standard streams, and hand its other end over. Raises OSError."""
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     socket.send_fds(report, [b"t"], [master])
     os.close(master)
@@ -112,7 +143,7 @@ def _no_directory(path: str) -> DriverError:
     return DriverError("go to", path, errno.ENOTDIR)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Be killed when the waiting process ends, which may have happened by now."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.set_blocking(parent, False)
@@ -123,7 +154,8 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _environment(spec: RunSpec, user: User) -> Mapping[str, str]:
+def environment_of(spec: RunSpec, user: User) -> Mapping[str, str]:
+    """Return a command's variables, with the usual ones where nothing is said."""
     usual = {"PATH": DEFAULT_PATH, "HOME": user.home}
     if spec.hostname:
         usual["HOSTNAME"] = spec.hostname
@@ -132,50 +164,15 @@ def _environment(spec: RunSpec, user: User) -> Mapping[str, str]:
     return {**usual, **spec.env}
 
 
-def _be_first_process(report: socket.socket, *, terminal: bool) -> None:
-    """Fork: the child goes on; this process passes signals on to it, and reaps whatever ends."""
-    signals = {*PASSED_ON, signal.SIGCHLD}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    child = os.fork()
-    if child == 0:
-        os.setpgid(0, 0)
-        if terminal:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-            os.tcsetpgrp(0, os.getpgrp())
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTTOU})
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-        return
-    report.close()
-    for fd in (0, 1, 2):
-        os.close(fd)
-    while True:
-        number = signal.sigwait(signals)
-        if number == signal.SIGCHLD:
-            _reap(child)
-        else:
-            os.kill(child, number)
-
-
-def _reap(child: int) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == child:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(code if code >= 0 else 128 - code)
-        if pid == 0:
-            return
-
-
-def _reset_signals() -> None:
+def reset_signals() -> None:
+    """Have signals do to the command what they do by default."""
     for number in (*PASSED_ON, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGWINCH):
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) != signal.SIG_DFL:  # most do, in what the warm process forks
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _execute(argv: tuple[str, ...], environment: Mapping[str, str]) -> NoReturn:
+def execute(argv: tuple[str, ...], environment: Mapping[str, str]) -> NoReturn:
     """Execute a program, looked for on the PATH where it is a bare name."""
     name = argv[0]
     places = [name] if "/" in name else _on_path(name, environment.get("PATH", DEFAULT_PATH))
@@ -207,7 +204,8 @@ def _refuse_magic(program: str) -> None:
     """Refuse a program that is, or is interpreted by, one of this machine's reached by /proc.
 
     /proc/self/exe is this process's own interpreter, which the command could write to as soon as
-    it isn't busy any more. Nothing else runs in the container yet that could change the files.
+    it isn't busy any more. Who can change files meanwhile, on a volume or where a second command
+    joins, may get by; the interpreter is then where nobody can write, see `spawning`.
     """
     for _ in range(_MAX_PROGRAMS):
         fd = syscalls.openat2(

@@ -37,7 +37,8 @@ class Tree:
 
     def inside(self, fd: int) -> str:
         """Return the path in the root file system that an open descriptor has, without links."""
-        return os.readlink(self.place(fd)).removeprefix(os.readlink(self.place())) or "/"
+        root = os.readlink(self.place()).rstrip("/")  # where it lies on this machine's, that is /
+        return os.readlink(self.place(fd)).removeprefix(root) or "/"
 
     def directory(self, path: str, *, resolve: int = IN_ROOT) -> int:
         """Open a directory, making it and those above it (mode 0755) where they are missing."""

@@ -1,6 +1,7 @@
 """Waiting for a run's command: signals go to it, its terminal is joined to ours, its time is kept.
 
-Owns the loop of the waiting process, which has no threads. Once the embedding process is gone, or
+Owns the loop of the process beside a command, which has no threads; a process that keeps many has
+a loop of its own, and tells a relay of what happens. Once the embedding process is gone, or
 the time is over, the command is killed, and with it all of its process namespace.
 """
 
@@ -15,7 +16,7 @@ import signal
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from layerstore.drivers.sandbox.spec import PASSED_ON, Outcome
 
@@ -31,17 +32,34 @@ TIMED_OUT = 124
 class Relay:
     """The waiting for one child, whose process ID is `pid`."""
 
-    def __init__(self, pid: int, alive: int, wakeup: int, time_limit: float | None) -> None:
-        """`alive` is readable once nobody wants the command; `wakeup` yields signal numbers."""
+    def __init__(
+        self,
+        pid: int,
+        alive: int,
+        wakeup: int,
+        time_limit: float | None,
+        let_die: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`alive` is readable once nobody wants the command; `wakeup` yields signal numbers.
+
+        `let_die` is called after SIGKILL, for one that is frozen.
+        """
         self._pid = pid
         self._pidfd = os.pidfd_open(pid)
         self._alive = alive
         self._wakeup = wakeup
         self._limit = time_limit
-        self._deadline: float | None = None
+        self._let_die = let_die
+        self.deadline: float | None = None
+        """When its time is over, on the monotonic clock."""
         self._insisted = 0
         self._timed_out = False
         self._terminal: _Terminal | None = None
+
+    @property
+    def pid(self) -> int:
+        """The child's process ID."""
+        return self._pid
 
     @property
     def pidfd(self) -> int:
@@ -55,41 +73,64 @@ class Relay:
     def await_word(self, report: int) -> signal.Signals | None:
         """Wait until `report` is readable; returns a signal if one comes before to end the child.
 
-        The child, which isn't the command yet, knows nothing to do about it.
+        The child, which isn't the command yet, knows nothing to do about it. Of a signal that came
+        later than a word it isn't known whether the child is the command by now: that waits.
         """
         poll = select.poll()
-        for fd in (report, self._alive, self._wakeup):
+        # They are looked at in this order: a signal that is seen first may be the earlier one.
+        for fd in (self._alive, self._wakeup, report):
             poll.register(fd, select.POLLIN)
         while True:
             ready = dict(poll.poll())
             if self._alive in ready:
                 return signal.SIGKILL
-            if self._wakeup in ready:
-                for number in os.read(self._wakeup, 256):
-                    if number in PASSED_ON and number != signal.SIGCONT:
-                        return signal.Signals(number)
-            elif report in ready:
+            if report in ready:
                 return None
+            for number in os.read(self._wakeup, 256):
+                if number in PASSED_ON and number != signal.SIGCONT:
+                    return signal.Signals(number)
+
+    def begin(self) -> None:
+        """Take note that the command is executed: its time begins."""
+        if self._limit is not None:
+            self.deadline = time.monotonic() + self._limit
 
     def wait(self) -> Outcome:
         """Wait for the child's end."""
-        if self._limit is not None:
-            self._deadline = time.monotonic() + self._limit
+        self.begin()
         with self._terminal.raw() if self._terminal is not None else contextlib.nullcontext():
             while not self._turn():
                 pass
             if self._terminal is not None:
                 self._terminal.drain()
-        _, status = os.waitpid(self._pid, 0)
+        return self.reap()
+
+    def reap(self) -> Outcome:
+        """Wait for the child, and return how it ended."""
+        _, status, used = os.wait4(self._pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if self._timed_out:
-            return Outcome(status=TIMED_OUT, timed_out=True)
-        return Outcome(status=code if code >= 0 else 128 - code)
+        return Outcome(
+            status=TIMED_OUT if self._timed_out else code if code >= 0 else 128 - code,
+            timed_out=self._timed_out,
+            # Of those that were waited for, and of the largest one: where no group counts.
+            peak_memory=used.ru_maxrss << 10,
+            cpu_seconds=used.ru_utime + used.ru_stime,
+        )
 
     def kill(self) -> None:
         """Kill the child and wait for its end."""
-        os.kill(self._pid, signal.SIGKILL)
+        self._send(signal.SIGKILL)
         os.waitpid(self._pid, 0)
+
+    def end_in_time(self) -> None:
+        """Kill the command where its time is over."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            self._timed_out, self.deadline = True, None
+            self._send(signal.SIGKILL)
+
+    def let_go(self) -> None:
+        """Kill the command, which nobody wants any more."""
+        self._send(signal.SIGKILL)
 
     def _turn(self) -> bool:
         """Wait for one thing to happen; whether the child has ended."""
@@ -102,33 +143,39 @@ class Relay:
         ready = dict(poll.poll(self._milliseconds_left()))
         if self._pidfd in ready:
             return True
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            self._timed_out, self._deadline = True, None
-            os.kill(self._pid, signal.SIGKILL)
+        self.end_in_time()
         if self._alive in ready:
             self._alive = -1
-            os.kill(self._pid, signal.SIGKILL)
+            self.let_go()
         if self._wakeup in ready:
             for number in os.read(self._wakeup, 256):
-                self._signal(number)
+                self.signal(number)
         if self._terminal is not None:
             self._terminal.turn(ready)
         return False
 
     def _milliseconds_left(self) -> float | None:
-        if self._deadline is None:
+        if self.deadline is None:
             return None
-        left = min(self._deadline - time.monotonic(), _LONGEST_POLL)
+        left = min(self.deadline - time.monotonic(), _LONGEST_POLL)
         return max(left, 0.0) * 1000 + 1
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: int) -> None:
+        """Pass a signal on."""
         if number == signal.SIGWINCH and self._terminal is not None:
             self._terminal.resize()
         elif number in PASSED_ON:
             self._insisted += number in _INSISTING
             # A command that is the first process of its namespace minds only what it handles.
             kill = self._insisted >= _PATIENCE and number in _INSISTING
-            os.kill(self._pid, signal.SIGKILL if kill else number)
+            self._send(signal.SIGKILL if kill else number)
+
+    def _send(self, number: int) -> None:
+        os.kill(self._pid, number)
+        if number == signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):  # it has no session of its own yet
+                os.killpg(self._pid, number)
+            self._let_die()
 
 
 class _Terminal:

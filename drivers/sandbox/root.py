@@ -13,10 +13,12 @@ import os
 import stat
 
 from layerstore.drivers.sandbox.inside import HARMLESS, PLAIN, Tree, restrict
-from layerstore.drivers.sandbox.network_files import NetworkFiles, files_of, prepare_files
+from layerstore.drivers.sandbox.namespaces import Held
+from layerstore.drivers.sandbox.network.files import NetworkFiles, files_of, prepare_files
 from layerstore.drivers.sandbox.spec import RunSpec
 from layerstore.drivers.sandbox.volumes import mount_volumes
 from layerstore.drivers.system import syscalls as sc
+from layerstore.drivers.userns.calls import move_mount
 
 _DEVICES = {
     "null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9),
@@ -35,25 +37,37 @@ _MASKED = (
     "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
 )  # fmt: skip
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, in another root
+_HARMLESS_READ_ONLY = (
+    sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV | sc.MOUNT_ATTR_NOEXEC | sc.MOUNT_ATTR_RDONLY
+)
 MOUNT_POINTS = ("/proc", "/sys", "/dev")
 
 
-def enter(spec: RunSpec) -> None:
+def enter(spec: RunSpec, held: Held | None = None) -> None:
     """Make the root file system the process's own, with all mounts.
 
-    Raises OSError, DriverError, InvalidArgument.
+    `held` is what is open already of a command whose users are others than this machine's. Raises
+    OSError, DriverError, InvalidArgument.
     """
     sc.unshare(sc.CLONE_NEWNS)
     sc.mount("none", "/", "", sc.MS_REC | sc.MS_PRIVATE, "")
-    sc.mount(spec.root, spec.root, "", sc.MS_BIND, "")
-    read_only = os.statvfs(spec.root).f_flag & sc.MS_RDONLY  # where it is, it stays so
-    restrict(spec.root, sc.MS_NODEV | sc.MS_NOSUID | read_only)
-    tree = Tree(spec.root)
+    if held is None:
+        sc.mount(spec.root, spec.root, "", sc.MS_BIND, "")
+        read_only = os.statvfs(spec.root).f_flag & sc.MS_RDONLY  # where it is, it stays so
+        restrict(spec.root, sc.MS_NODEV | sc.MS_NOSUID | read_only)
+        tree = Tree(spec.root)
+        texts = files_of(
+            spec.hostname, host_network=spec.host_network, private=spec.private_network
+        )
+    else:
+        # On the root, as that is a directory which whoever this is finds for certain.
+        move_mount(held.root, "/")
+        tree = Tree(f"/proc/self/fd/{held.root}")
+        texts = held.files
     try:
         _mount_system(tree, console=spec.terminal)
-        files = NetworkFiles(tree, files_of(spec.hostname, host_network=spec.host_network))
-        taken = mount_volumes(tree, spec.volumes)
+        files = NetworkFiles(tree, texts)
+        taken = mount_volumes(tree, spec.volumes, held.volumes if held is not None else None)
         files.mount(taken, read_only=spec.read_only)
         if spec.read_only:
             restrict(tree.place(), sc.MS_NODEV | sc.MS_NOSUID | sc.MS_RDONLY)
@@ -61,6 +75,8 @@ def enter(spec: RunSpec) -> None:
         sc.pivot_root_here()
     finally:
         tree.close()
+        if held is not None:
+            held.close()
 
 
 def make_mount_points(root: str) -> None:
@@ -79,16 +95,25 @@ def _mount_system(tree: Tree, *, console: bool) -> None:
         ("/proc", "proc", HARMLESS, ""),
         ("/sys", "sysfs", HARMLESS | sc.MS_RDONLY, ""),
         ("/dev", "tmpfs", sc.MS_NOSUID | sc.MS_NODEV | sc.MS_NOEXEC, "mode=755,size=64k"),
-        ("/dev/pts", "devpts", sc.MS_NOSUID | sc.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
-        (_SHARED_MEMORY, "tmpfs", HARMLESS, "mode=1777,size=64m"),
-        ("/dev/mqueue", "mqueue", HARMLESS, ""),
     ):
-        target = tree.directory(path, resolve=PLAIN)
-        sc.mount(fstype, tree.place(target), fstype, flags, data)
-    _make_devices(tree)
+        target = tree.place(tree.directory(path, resolve=PLAIN))
+        try:
+            sc.mount(fstype, target, fstype, flags, data)
+        except PermissionError:
+            if fstype != "sysfs":
+                raise
+            _show_sys(tree, path)
+    dev = tree.directory("/dev", resolve=PLAIN)  # where nobody else has been yet
+    for name, fstype, flags, data in (
+        ("pts", "devpts", sc.MS_NOSUID | sc.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
+        ("shm", "tmpfs", HARMLESS, "mode=1777,size=64m"),
+        ("mqueue", "mqueue", HARMLESS, ""),
+    ):
+        os.mkdir(name, 0o755, dir_fd=dev)
+        sc.mount(fstype, f"{tree.place(dev)}/{name}", fstype, flags, data)
+    _make_devices(tree, dev)
     if console:
         tree.file("/dev/console")
-    dev = tree.directory("/dev", resolve=PLAIN)
     for name, leads_to in _DEVICE_LINKS.items():
         os.symlink(leads_to, name, dir_fd=dev)
     for path in _MASKED:
@@ -97,18 +122,45 @@ def _mount_system(tree: Tree, *, console: bool) -> None:
         _cover(tree, path, masked=False)
 
 
-def _make_devices(tree: Tree) -> None:
+def _show_sys(tree: Tree, path: str) -> None:
+    """Show this machine's /sys: in a user namespace nobody mounts one of the machine's network.
+
+    All that is mounted in it comes along, as the kernel takes nothing less there, and is read-only.
+    Source for that: podman, on rootless containers with the host's network.
+    """
+    target = tree.place(tree.directory(path, resolve=PLAIN))
+    sc.mount("/sys", target, "", sc.MS_BIND | sc.MS_REC, "")
+    shown = tree.place(tree.existing(path, resolve=PLAIN))
+    sc.set_mount_attributes(shown, _HARMLESS_READ_ONLY)
+
+
+def _make_devices(tree: Tree, dev: int) -> None:
     """Make nodes of the run's own, so that nobody changes modes and owners of this machine's.
 
-    The directory that they are seen in takes no others: it is mounted nodev.
+    The directory that they are seen in takes no others: it is mounted nodev. In a user namespace
+    nobody makes nodes: there they are this machine's, on mounts that are read-only, so that nothing
+    of them is changed. Source for that: runc, bindMountDeviceNode.
     """
     with tree.aside(sc.MS_NOSUID | sc.MS_NOEXEC, "mode=755,size=64k") as ours:
         for name, numbers in _DEVICES.items():
-            os.mknod(name, stat.S_IFCHR, os.makedev(*numbers), dir_fd=ours)
-            os.chmod(name, 0o666, dir_fd=ours)
-            place = tree.place(tree.file(f"/dev/{name}"))
-            sc.mount(f"{tree.place(ours)}/{name}", place, "", sc.MS_BIND, "")
+            place = f"/dev/{name}"
+            try:
+                os.mknod(name, stat.S_IFCHR, os.makedev(*numbers), dir_fd=ours)
+            except PermissionError:
+                _show_device(tree, place)
+            else:
+                os.chmod(name, 0o666, dir_fd=ours)
+                tree.new_file(place, name, dev)
+                target = f"{tree.place(dev)}/{name}"
+                sc.mount(f"{tree.place(ours)}/{name}", target, "", sc.MS_BIND, "")
     _change_null(tree.place(tree.existing("/dev/null", resolve=PLAIN)))
+
+
+def _show_device(tree: Tree, path: str) -> None:
+    """Show this machine's own node, where it has one."""
+    sc.mount(path, tree.place(tree.file(path)), "", sc.MS_BIND, "")
+    shown = tree.place(tree.existing(path, resolve=PLAIN))
+    restrict(shown, sc.MS_NOSUID | sc.MS_NOEXEC | sc.MS_RDONLY)
 
 
 def _change_null(null: str) -> None:

@@ -6,9 +6,13 @@ Owns its form on the way: JSON, because that process imports as little as it can
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+
+from layerstore.drivers.cgroup.limits import ResourceLimits
+from layerstore.drivers.sandbox.network.plan import PrivateNetwork
 
 PASSED_ON = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
@@ -45,19 +49,32 @@ class RunSpec:
     """`user[:group]`, names as the root file system knows them or numbers; root by default."""
     volumes: tuple[Volume, ...] = ()
     host_network: bool = False
+    private_network: PrivateNetwork | None = None
+    """One of its own with a way out; it has none of the machine's then."""
     hostname: str = ""
     read_only: bool = False
     """The root file system can't be written to."""
     init: bool = False
     """A first process passes signals on and reaps orphans."""
+    hold: bool = False
+    """There is no command: a first process keeps the container for those that join it."""
     terminal: bool = False
     """The command gets a terminal of its own, joined to stdin and stdout."""
     time_limit: float | None = None
     """Seconds after which it is killed; None is no limit."""
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
+    """What all of its processes may use together."""
+    id_map: str = ""
+    """Which users of this machine its own are, as IdMap has it: then it has a user namespace."""
 
     def encode(self) -> bytes:
         """Return the form for the way."""
         return json.dumps(asdict(self)).encode()
+
+    @staticmethod
+    def read(fd: int) -> RunSpec:
+        """Read what a file has, from its beginning; whoever else has it may do so, too."""
+        return RunSpec.decode(os.pread(fd, os.fstat(fd).st_size, 0))
 
     @staticmethod
     def decode(data: bytes) -> RunSpec:
@@ -65,6 +82,9 @@ class RunSpec:
         fields = json.loads(data)
         fields["argv"] = tuple(fields["argv"])
         fields["volumes"] = tuple(Volume(**volume) for volume in fields["volumes"])
+        fields["limits"] = ResourceLimits.from_plain(fields["limits"])
+        if fields["private_network"] is not None:
+            fields["private_network"] = PrivateNetwork.from_plain(fields["private_network"])
         return RunSpec(**fields)
 
 
@@ -76,3 +96,30 @@ class Outcome:
     """Its exit status; 128 and the signal's number where one killed it."""
     timed_out: bool = False
     """It was killed because its time was over."""
+    oom_killed: bool = False
+    """One of its processes was killed because there was no memory left for them."""
+    peak_memory: int | None = None
+    """Bytes that all of them had at most."""
+    cpu_seconds: float | None = None
+    """What all of them took of CPUs."""
+    network_lost: str = ""
+    """How the program that its packets pass ended, where it did before the command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """What whoever started a command may know of it while it runs."""
+
+    pid: int
+    """Of the first process in the container, as the machine numbers it."""
+    start_time: int
+    """Of the same, in ticks since the machine's."""
+
+    def encode(self) -> bytes:
+        """Return the form for the way."""
+        return json.dumps(asdict(self)).encode()
+
+    @staticmethod
+    def decode(data: bytes) -> Started:
+        """Read what encode has made."""
+        return Started(**json.loads(data))

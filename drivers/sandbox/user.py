@@ -7,6 +7,7 @@ Sources: passwd(5), group(5), capabilities(7); moby's caps.DefaultCapabilities.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -15,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from layerstore.drivers.confine import capabilities, seccomp
-from layerstore.drivers.errors import DriverError
+from layerstore.drivers.confine.prepared import Calls
+from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.system import syscalls
 
 _MAX_FILE = 4 << 20
@@ -23,7 +25,7 @@ _MAX_GROUPS = 1024
 _MAX_DIGITS = 100
 _LARGEST_ID = 0xFFFFFFFE
 _MEANT_FOR_A_NUMBER = re.compile(r"\s*[-+]?\d+\s*\Z")
-_KEPT_CAPABILITIES = {
+KEPT_CAPABILITIES = {
     "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7,
     "SETPCAP": 8, "NET_BIND_SERVICE": 10, "NET_RAW": 13, "SYS_CHROOT": 18, "MKNOD": 27,
     "AUDIT_WRITE": 29, "SETFCAP": 31,
@@ -57,10 +59,11 @@ def find_user(text: str) -> User:
         name, uid, gid, home = entry[0], _number(entry[2]), _number(entry[3]), entry[5]
     else:
         uid, gid, home = _number(name), 0, "/"
+    named: list[int] = []
     if colon:
         found = _entry("/etc/group", 4, group)
-        gid, named = _number(found[2] if found is not None else group), []
-    else:
+        gid = _number(found[2] if found is not None else group)
+    elif entry is not None:  # the members of a group are names, however they look
         named = [_number(g[2]) for g in _lines("/etc/group", 4) if name in g[3].split(",")]
     groups = tuple(dict.fromkeys([gid, *named]))
     return User(uid, gid, groups[:_MAX_GROUPS], home or "/")
@@ -112,20 +115,91 @@ def _content(path: str) -> bytes:
         kernel_s = {os.stat(place).st_dev for place in ("/proc", "/sys")}
         if not stat.S_ISREG(facts.st_mode) or facts.st_dev in kernel_s:
             return b""
-        with open(f"/proc/self/fd/{found}", "rb") as file:
-            return file.read(_MAX_FILE)
+        return _beginning(f"/proc/self/fd/{found}", min(facts.st_size, _MAX_FILE))
     finally:
         os.close(found)
 
 
-def become(user: User) -> None:
-    """Be a user without more privileges than a container's, for good. Raises OSError."""
-    kept = _KEPT_CAPABILITIES.values()
-    capabilities.bound(kept)
-    os.setgroups(user.groups)
-    os.setresgid(user.gid, user.gid, user.gid)
-    os.setresuid(user.uid, user.uid, user.uid)
+def _beginning(path: str, size: int) -> bytes:
+    content = b""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while piece := os.read(fd, size - len(content)):
+            content += piece
+    finally:
+        os.close(fd)
+    return content
+
+
+def _may_set_groups() -> bool:
+    """Whether this user namespace lets anybody have other groups; see user_namespaces(7)."""
+    try:
+        return _beginning("/proc/self/setgroups", 8).strip() != b"deny"
+    except FileNotFoundError:  # a kernel without user namespaces
+        return True
+
+
+_bounding: dict[bool, Calls] = {}
+"""Calls that are ready, by whether raw packets are made."""
+
+
+def prepare() -> None:
+    """Get ready what is the same for all, for those that this process forks."""
+    with contextlib.suppress(OSError):  # an instruction set that there is no list for
+        seccomp.forbidding_in_container()
+    with contextlib.suppress(OSError):  # no /proc/sys, without which it is found out by trying
+        for raw_packets in (True, False):
+            _bounding[raw_packets] = capabilities.bounding(_kept(raw_packets=raw_packets))
+
+
+def _kept(*, raw_packets: bool) -> set[int]:
+    return {
+        number for name, number in KEPT_CAPABILITIES.items() if raw_packets or name != "NET_RAW"
+    }
+
+
+def become(user: User, *, raw_packets: bool) -> None:
+    """Be a user without more privileges than a container's, for good.
+
+    Without `raw_packets` it makes none. Raises OSError, and InvalidName for one that there isn't in
+    a user namespace.
+    """
+    kept = _kept(raw_packets=raw_packets)
+    _bound(kept, raw_packets=raw_packets)
+    try:
+        if _may_set_groups():
+            os.setgroups(user.groups)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        grammar = "the user namespace that this runs in has no such user and group"
+        raise InvalidName(f"{user.uid}:{user.gid}", grammar) from error
     capabilities.keep(kept)
+    _get_no_more()
+
+
+def become_powerless(*, raw_packets: bool) -> None:
+    """Be root without any privilege, for good; who joins gets no more than a container's.
+
+    Raises OSError.
+    """
+    _bound(_kept(raw_packets=raw_packets), raw_packets=raw_packets)
+    if _may_set_groups():
+        os.setgroups(())
+    capabilities.keep(())
+    _get_no_more()
+
+
+def _bound(kept: set[int], *, raw_packets: bool) -> None:
+    if raw_packets in _bounding:
+        _bounding[raw_packets].make()
+    else:
+        capabilities.bound(kept)
+
+
+def _get_no_more() -> None:
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     try:
         seccomp.forbid_in_container()

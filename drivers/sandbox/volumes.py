@@ -16,15 +16,30 @@ from layerstore.drivers.errors import DriverError, InvalidArgument
 from layerstore.drivers.sandbox.inside import HARMLESS, PLAIN, Tree, restrict
 from layerstore.drivers.sandbox.spec import Volume
 from layerstore.drivers.system import syscalls as sc
+from layerstore.drivers.userns.calls import move_mount
 
 
-def mount_volumes(tree: Tree, volumes: Sequence[Volume]) -> list[str]:
+def mount_volumes(
+    tree: Tree, volumes: Sequence[Volume], held: Sequence[int] | None = None
+) -> list[str]:
     """Mount each, those above others first; return where inside those of a caller have come to.
 
+    `held` are mounts of them that lie nowhere yet and are as they are to be, in the same order.
     Raises OSError, DriverError, InvalidArgument.
     """
-    inside = [(volume, _bind(tree, volume)) for volume in sorted(volumes, key=_depth)]
+    mounts: Sequence[int | None] = held if held is not None else [None] * len(volumes)
+    both = zip(volumes, mounts, strict=True)
+    ordered = sorted(both, key=lambda one: _depth(one[0]))
+    inside = [(volume, _bind(tree, volume, mount)) for volume, mount in ordered]
     return [path for volume, path in inside if not volume.of_image]
+
+
+_OF_ONE_KIND = "source and target are both directories, or neither is"
+_WHY = {
+    errno.ENOTDIR: _OF_ONE_KIND,
+    errno.EISDIR: _OF_ONE_KIND,
+    errno.EINVAL: "in a user namespace no directory is shown without what is mounted in it",
+}
 
 
 def _depth(volume: Volume) -> int:
@@ -35,29 +50,46 @@ def _cleaned(target: str) -> str:
     return posixpath.normpath(f"/{target.lstrip('/')}")
 
 
-def _bind(tree: Tree, volume: Volume) -> str:
-    source = os.open(volume.source, os.O_PATH | os.O_CLOEXEC)
+def _bind(tree: Tree, volume: Volume, mount: int | None) -> str:
+    held = mount is not None
+    source = mount if mount is not None else _source(volume.source)
     is_directory = stat.S_ISDIR(os.fstat(source).st_mode)
     try:
-        return _bind_open(tree, volume, source, is_directory=is_directory)
+        return _bind_open(tree, volume, source, is_directory=is_directory, held=held)
     except OSError as error:
-        fits = error.errno not in (errno.ENOTDIR, errno.EISDIR)
-        why = "" if fits else "source and target are both directories, or neither is"
+        why = _WHY.get(error.errno or 0, "")
         raise DriverError.from_os_error("mount on", volume.target, error, why) from error
     finally:
-        os.close(source)
+        if not held:
+            os.close(source)
 
 
-def _bind_open(tree: Tree, volume: Volume, source: int, *, is_directory: bool) -> str:
+def _source(path: str) -> int:
+    try:
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        why = "a volume's source is a path of this machine, and isn't made"
+        raise DriverError.from_os_error("show", path, error, why) from error
+
+
+def _bind_open(tree: Tree, volume: Volume, source: int, *, is_directory: bool, held: bool) -> str:
     path = _cleaned(volume.target)
     target = tree.directory(path) if is_directory else tree.file(path)
     _refuse_places(tree, target, volume)
     inside = tree.inside(target)
-    sc.mount(tree.place(source), tree.place(target), "", sc.MS_BIND, "")
-    # Those that the file system has already stay.
-    flags = os.fstatvfs(source).f_flag & (HARMLESS | sc.MS_RDONLY)
-    read_only = sc.MS_RDONLY if volume.read_only else 0
-    restrict(tree.place(tree.existing(path)), flags | sc.MS_NODEV | sc.MS_NOSUID | read_only)
+    if held:
+        move_mount(source, target)
+        return inside
+    mount = sc.cloned_mount(tree.place(source), follow=True)
+    try:
+        move_mount(mount, target)
+        # Those that the file system has already stay.
+        flags = os.fstatvfs(source).f_flag & (HARMLESS | sc.MS_RDONLY)
+        read_only = sc.MS_RDONLY if volume.read_only else 0
+        # By no path: on a volume that others have, too, something else may be there by now.
+        restrict(tree.place(mount), flags | sc.MS_NODEV | sc.MS_NOSUID | read_only)
+    finally:
+        os.close(mount)
     return inside
 
 

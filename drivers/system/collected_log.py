@@ -21,13 +21,19 @@ _LONGEST = 1000
 
 @contextlib.contextmanager
 def collected() -> Iterator[Lines]:
-    """Collect what is logged in a `with` block, which is for others to log."""
-    handler = _Collecting()
-    _log.addHandler(handler)
+    """Collect what is logged in a `with` block, and in none within, which is for others to log.
+
+    For processes without threads. A fork that is made in such a block has the handler already.
+    """
+    around, lines = _handler.lines, _handler.begin()
+    if around is None:
+        _log.addHandler(_handler)
     try:
-        yield handler.lines
+        yield lines
     finally:
-        _log.removeHandler(handler)
+        _handler.lines = around
+        if around is None:
+            _log.removeHandler(_handler)
 
 
 def log_again(lines: Sequence[tuple[int, str]], child: int | None = None) -> None:
@@ -40,8 +46,15 @@ def log_again(lines: Sequence[tuple[int, str]], child: int | None = None) -> Non
 class _Collecting(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.lines: Lines = []
+        self.lines: Lines | None = None
+
+    def begin(self) -> Lines:
+        self.lines = []
+        return self.lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self.lines) < _MOST_LINES:
+        if self.lines is not None and len(self.lines) < _MOST_LINES:
             self.lines.append((record.levelno, record.getMessage()[:_LONGEST]))
+
+
+_handler = _Collecting()

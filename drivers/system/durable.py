@@ -10,7 +10,8 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.system.syscalls import syncfs
@@ -18,6 +19,8 @@ from layerstore.drivers.system.syscalls import syncfs
 _log = logging.getLogger("layerstore")
 TEMPORARY = re.compile(r".+\.[0-9a-f]{16}\.tmp\Z", re.DOTALL)
 """What temporary_beside names."""
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_UNWRITTEN = re.compile(rb"^(?:Dirty|Writeback): +(\d+) kB$", re.MULTILINE)
 
 
 def remove_temporaries(directory: str) -> None:
@@ -58,14 +61,14 @@ def make_directories(path: str, *, durable: bool, mode: int = 0o700) -> None:
 def move(source: str, target: str, *, durable: bool) -> None:
     """Rename; with `durable` the new name is on the disk on return.
 
-    Raises DriverError, after which everything is where it was.
+    To journals a rename is one step, so that the old name goes with it. Raises DriverError, after
+    which everything is where it was.
     """
     _rename(source, target)
     if not durable:
         return
     try:
-        for directory in {os.path.dirname(target), os.path.dirname(source)}:
-            sync_directory(directory)
+        sync_directory(os.path.dirname(target))
     except DriverError:
         _rename(target, source)
         raise
@@ -116,40 +119,96 @@ def write_new(path: str, data: bytes, *, durable: bool, mode: int = 0o600) -> No
     With `durable` the content is on the disk on return; the name is once the directory is synced.
     Raises DriverError.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        fd = os.open(path, flags, mode)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            if durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
+        create(path, data, durable=durable, mode=mode)
     except OSError as error:
         raise DriverError.from_os_error("write", path, error) from error
 
 
+def create(
+    path: str,
+    data: bytes,
+    *,
+    durable: bool = False,
+    mode: int,
+    directory: int | None = None,
+    dress: Callable[[int], None] | None = None,
+) -> None:
+    """Do as write_new, relative to an open directory where one is given. Raises OSError.
+
+    `dress` gets the descriptor to set what else the file has, whatever its name leads to by then.
+    """
+    fd = os.open(path, _NEW, mode, dir_fd=directory)
+    try:
+        left = data
+        while left:
+            left = left[os.write(fd, left) :]
+        if dress is not None:
+            dress(fd)
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def sync_directory(path: str) -> None:
     """Put a directory's entries on the disk."""
-    _sync(path, "fsync", os.fsync)
+    _sync(path, os.O_DIRECTORY)
 
 
-def sync_file_system(path: str) -> None:
-    """Put everything on the disk that is written on the file system of a directory."""
-    _sync(path, "syncfs", syncfs)
+def sync_all(paths: Iterable[str]) -> None:
+    """Put the content of files that were just made, and the entries of directories, on the disk."""
+    for path in paths:
+        _sync(path, os.O_NOFOLLOW)
 
 
-def _sync(path: str, operation: str, sync: Callable[[int], None]) -> None:
+def _sync(path: str, flags: int) -> None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
         try:
-            sync(fd)
+            os.fsync(fd)
         finally:
             os.close(fd)
     except OSError as error:
-        raise DriverError.from_os_error(operation, path, error) from error
+        raise DriverError.from_os_error("fsync", path, error) from error
+
+
+def sync_all_beside(fd: int, path: str) -> None:
+    """Put everything on the disk that is written on the file system of an open file.
+
+    What the kernel has failed to write since that was opened is an error, whoever else was told of
+    it meanwhile (syncfs(2), from Linux 5.8).
+    """
+    try:
+        syncfs(fd)
+    except OSError as error:
+        raise DriverError.from_os_error("syncfs", path, error) from error
+
+
+@contextlib.contextmanager
+def syncing_file_system(path: str) -> Iterator[Callable[[], None]]:
+    """Open a directory for a `with` block, and give what is sync_all_beside it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise DriverError.from_os_error("syncfs", path, error) from error
+    try:
+        yield partial(sync_all_beside, fd, path)
+    finally:
+        os.close(fd)
+
+
+def unwritten(table: str = "/proc/meminfo") -> int:
+    """Return how many bytes the machine has still to write to its disks: proc(5), /proc/meminfo.
+
+    Where that can't be known it is said to be nothing.
+    """
+    try:
+        with open(table, "rb") as file:
+            found = _UNWRITTEN.findall(file.read())
+    except OSError:
+        return 0
+    return sum(map(int, found)) * 1024
 
 
 def _rename(source: str, target: str) -> None:

@@ -17,12 +17,12 @@ from typing import TypeVar
 import msgpack
 import msgspec
 
+from layerstore.drivers.system.readable import receive_descriptors
+
 _LENGTH = struct.Struct(">I")
 MAX_FRAME = 64 << 20
-MAX_DESCRIPTORS = 2
+MAX_DESCRIPTORS = 3
 _CHUNK = 1 << 16
-_INT = array.array("i").itemsize
-_ANCILLARY = socket.CMSG_LEN(MAX_DESCRIPTORS * _INT)
 T = TypeVar("T")
 
 
@@ -77,17 +77,20 @@ def unpack_frames(received: bytearray, most: int = MAX_FRAME) -> list[object]:
 
 
 def receive_some(
-    sock: socket.socket, received: bytearray, descriptors: list[int], size: int = _CHUNK
+    sock: socket.socket,
+    received: bytearray,
+    descriptors: list[int],
+    size: int = _CHUNK,
+    most: int = MAX_DESCRIPTORS,
 ) -> None:
     """Add what is there, at most `size` bytes, and the descriptors that came beside (CLOEXEC).
 
+    At most so many of these; more are bad.
+
     Raises EndOfFrames, BadFrame, and what recvmsg raises.
     """
-    # socket.recv_fds drops its flags before Python 3.12, and with them close-on-exec.
-    part, ancillary, flags, _ = sock.recvmsg(size, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            descriptors.extend(array.array("i", data[: len(data) - len(data) % _INT]))
+    part, found, flags = receive_descriptors(sock, size, most)
+    descriptors += found
     if flags & socket.MSG_CTRUNC:
         raise BadFrame("a frame brought too many descriptors")
     if not part:
@@ -111,21 +114,22 @@ def send_frame(sock: socket.socket, value: object, descriptors: Sequence[int] = 
         sock.sendall(data[sent:])
 
 
-def _at_once() -> None:
+def at_once() -> None:
     """Begin to receive without more ado."""
 
 
 def receive_frame(
-    sock: socket.socket, wait: Callable[[], None] = _at_once
+    sock: socket.socket, wait: Callable[[], None] = at_once, *, most: int = MAX_DESCRIPTORS
 ) -> tuple[object, list[int]]:
     """Receive one frame and its descriptors (close-on-exec), which become the caller's to close.
 
-    `wait` is called before each time that receiving may block. Raises EndOfFrames or BadFrame; then
+    `wait` is called before each time that receiving may block, `most` is how many descriptors there
+    may be. Raises EndOfFrames or BadFrame; then
     no descriptor is left open.
     """
     descriptors: list[int] = []
     try:
-        header = _receive_first(sock, descriptors, wait)
+        header = _receive_first(sock, descriptors, wait, most)
         (length,) = _LENGTH.unpack(header)
         if length > MAX_FRAME:
             raise BadFrame(f"a frame claims {length} bytes")
@@ -137,11 +141,13 @@ def receive_frame(
         raise
 
 
-def _receive_first(sock: socket.socket, descriptors: list[int], wait: Callable[[], None]) -> bytes:
+def _receive_first(
+    sock: socket.socket, descriptors: list[int], wait: Callable[[], None], most: int
+) -> bytes:
     header = bytearray()
     while len(header) < _LENGTH.size:
         wait()
-        receive_some(sock, header, descriptors, _LENGTH.size - len(header))
+        receive_some(sock, header, descriptors, _LENGTH.size - len(header), most)
     return bytes(header)
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+_ESCAPED = re.compile(rb"[\s\\#]")
+"""What the kernel writes otherwise."""
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
@@ -20,16 +22,27 @@ class MountPoint(NamedTuple):
     fstype: str
     options: str
     """The file system's own (super) options."""
+    root: str
+    """What of the file system is seen there: a path in it."""
+    source: str
+    """What is mounted, as the file system calls it: often a device's path."""
 
 
-def mount_points() -> Iterator[MountPoint]:
-    """Yield every mount of this process's mount namespace, in the kernel's order."""
+def mount_points(beneath: str = "") -> Iterator[MountPoint]:
+    """Yield every mount of this process's mount namespace, in the kernel's order.
+
+    Of others than those on and in the directory `beneath`, if that is given, it may yield some.
+    """
+    name = os.fsencode(beneath)
+    wanted = b"" if _ESCAPED.search(name) else name
     with open("/proc/self/mountinfo", "rb") as table:
         for line in table:
+            if wanted not in line:
+                continue
             fields, _, rest = line.rstrip(b"\n").partition(b" - ")
-            path = fields.split(b" ")[4]
-            fstype, _, options = rest.split(b" ", 2)
-            yield MountPoint(_decoded(path), _decoded(fstype), _decoded(options))
+            root, path = fields.split(b" ")[3:5]
+            fstype, source, options = rest.split(b" ", 2)
+            yield MountPoint(*map(_decoded, (path, fstype, options, root, source)))
 
 
 def _decoded(field: bytes) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -18,9 +18,6 @@ from layerstore.drivers.errors import DriverError, InvalidMetadata
 
 _NO_FILE = {errno.EINVAL, errno.ELOOP, errno.ENXIO}
 """What opening and reading say of what is no regular file."""
-_NO_PLACE = _NO_FILE | {errno.ENOENT, errno.ENOTDIR}
-_PIECE = 4096
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -81,10 +78,14 @@ def read_metadata(path: str, limit: int) -> bytes | None:
 
 
 class Place(Struct, frozen=True):
-    """An open directory, so that paths in it are short for the kernel too: many are read there."""
+    """A directory; where it is open, paths in it are short for the kernel too: there are many."""
 
     path: str
-    fd: int
+    fd: int | None = None
+
+    def at(self, name: str) -> str:
+        """Return the path of a name in it, relative to `fd` where it has one."""
+        return f"{self.path}/{name}" if self.fd is None else name
 
 
 @contextlib.contextmanager
@@ -108,50 +109,3 @@ def names_in(path: str) -> list[str]:
         return []
     except OSError as error:
         raise DriverError.from_os_error("list", path, error) from error
-
-
-def read_directory(place: Place, name: str, limits: Mapping[str, int]) -> dict[str, str]:
-    """Return the text of those files in a directory of `place` that are there and are wanted.
-
-    `limits` has the bytes that each may have at most. Raises InvalidMetadata for a directory that
-    is missing or a symbolic link, for what isn't UTF-8, and as read_metadata. Of what kind a file
-    is the listing tells, which is quicker than asking for each; what somebody puts in its place
-    meanwhile is read, no more.
-    """
-    at = ""
-    found: dict[str, str] = {}
-    try:
-        directory = os.open(name, _DIRECTORY, dir_fd=place.fd)
-        try:
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    file = entry.name
-                    if file in limits:
-                        at = f"/{file}"
-                        if not entry.is_file(follow_symlinks=False):
-                            raise ValueError("not a regular file")
-                        found[file] = _read_text(file, directory, limits[file])
-        finally:
-            os.close(directory)
-    except OSError as error:
-        path = f"{place.path}/{name}{at}"
-        if error.errno in _NO_PLACE:
-            raise InvalidMetadata(path, error.strerror or str(error)) from error
-        raise DriverError.from_os_error("read", path, error) from error
-    except ValueError as error:  # of decoding, too
-        raise InvalidMetadata(f"{place.path}/{name}{at}", str(error)) from error
-    return found
-
-
-def _read_text(name: str, directory: int, limit: int) -> str:
-    fd = os.open(name, _FLAGS, dir_fd=directory)
-    try:
-        content = piece = os.read(fd, _PIECE)
-        while len(piece) == _PIECE and len(content) <= limit:
-            piece = os.read(fd, _PIECE)
-            content += piece
-    finally:
-        os.close(fd)
-    if len(content) > limit:
-        raise ValueError(f"longer than {limit} bytes")
-    return content.decode()

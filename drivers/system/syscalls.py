@@ -2,7 +2,8 @@
 
 Owns their numbers, constants and argument types; every failure is an OSError with the real errno.
 Sources: mount(2), umount2(2), pivot_root(2), unshare(2), prctl(2), capset(2), openat2(2),
-syncfs(2), fallocate(2), inotify(7) and the kernel's include/uapi headers.
+open_tree(2), mount_setattr(2), fsopen(2), fsconfig(2), fsmount(2), move_mount(2), syncfs(2),
+fallocate(2), renameat2(2), inotify(7) and the kernel's include/uapi headers.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 CLONE_FS = 0x200
+CLONE_PARENT = 0x8000
 CLONE_THREAD = 0x10000
 CLONE_NEWNS = 0x20000
+CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
+PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
@@ -38,6 +43,7 @@ IN_MODIFY = 0x02
 IN_MOVED_TO = 0x80
 IN_CREATE = 0x100
 
+_RENAME_EXCHANGE = 2
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 RESOLVE_NO_XDEV = 0x01
@@ -46,7 +52,24 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
-_SYS_OPENAT2 = 437  # the same on every architecture
+_SYS_OPENAT2 = 437  # these are the same on every architecture
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT = 428, 429
+_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
+_SYS_MOUNT_SETATTR = 442
+_OPEN_TREE_CLONE = 1
+_CLOEXEC = 1
+"""FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC."""
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
+_MOVE_MOUNT_F_EMPTY_PATH = 0x4
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_AT_SYMLINK_NOFOLLOW = 0x100
+MOUNT_ATTR_RDONLY = 0x01
+MOUNT_ATTR_NOSUID = 0x02
+MOUNT_ATTR_NODEV = 0x04
+MOUNT_ATTR_NOEXEC = 0x08
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_ANY_ATIME = 0x70
 _MOST_RACES = 1000
 _CAPABILITY_VERSION = 0x20080522
 
@@ -73,6 +96,10 @@ class _OpenHow(ctypes.Structure):
         ("mode", ctypes.c_uint64),
         ("resolve", ctypes.c_uint64),
     )
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "users"))
 
 
 class _CapabilityHeader(ctypes.Structure):
@@ -104,9 +131,26 @@ def umount(target: str, flags: int = 0) -> None:
         raise _failure(target)
 
 
+def exchange(first: str, second: str) -> None:
+    """Have two names change places in one step. renameat2(2), RENAME_EXCHANGE."""
+    names = os.fsencode(first), os.fsencode(second)
+    try:
+        renameat2 = _libc.renameat2
+    except AttributeError as error:  # glibc before 2.28
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), first) from error
+    if renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], _RENAME_EXCHANGE):
+        raise _failure(first)
+
+
 def unshare(flags: int) -> None:
     """unshare(2), for the calling thread."""
     if _libc.unshare(flags):
+        raise _failure(None)
+
+
+def setns(fd: int, flags: int) -> None:
+    """setns(2): join namespaces of the process of a pidfd (Linux 5.8), or the one of a file."""
+    if _libc.setns(fd, flags):
         raise _failure(None)
 
 
@@ -127,6 +171,11 @@ def prctl(option: int, argument: int) -> None:
         raise _failure(None)
 
 
+def is_dumpable() -> bool:
+    """Whether others of this user may look into this process. prctl(2), PR_GET_DUMPABLE."""
+    return bool(_libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
+
+
 def permitted_capabilities() -> int:
     """Return the permitted set, a bit for each capability. capget(2)."""
     header, sets = _CapabilityHeader(_CAPABILITY_VERSION, 0), _CapabilitySets()
@@ -141,13 +190,6 @@ def set_capabilities(mask: int) -> None:
     for half, part in zip(sets, (mask & 0xFFFFFFFF, mask >> 32), strict=True):
         half.effective = half.permitted = part
     if _libc.capset(ctypes.byref(header), ctypes.byref(sets)):
-        raise _failure(None)
-
-
-def syscall(number: int, first: int, second: int, structure: ctypes.Structure) -> None:
-    """Make a system call of two numbers and a structure, by its number."""
-    arguments = (ctypes.c_long(number), ctypes.c_long(first), ctypes.c_long(second))
-    if _libc.syscall(*arguments, ctypes.byref(structure)) < 0:
         raise _failure(None)
 
 
@@ -189,6 +231,90 @@ def _try_openat2(dirfd: int, path: bytes | str, flags: int, mode: int, resolve: 
         _OPEN_HOW_SIZE,
     )
     return int(fd)
+
+
+def syscall(number: int, path: str | None, *arguments: object) -> int:
+    """Make a system call by its number; `path` is what its error names.
+
+    Numbers are passed as the longs that the kernel reads, whatever the library's own width.
+    """
+    wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    found = int(_libc.syscall(ctypes.c_long(number), *wide))
+    if found < 0:
+        raise _failure(path)
+    return found
+
+
+def cloned_mount(path: str, *, follow: bool = False) -> int:
+    """Return the descriptor of a mount of a file or directory that lies nowhere, close-on-exec.
+
+    open_tree(2). Raises OSError, also where a privilege is missing.
+    """
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (0 if follow else _AT_SYMLINK_NOFOLLOW)
+    return syscall(_SYS_OPEN_TREE, path, AT_FDCWD, os.fsencode(path), flags)
+
+
+def detached_mount(path: str, attributes: int, *, follow: bool = False) -> int:
+    """Return the descriptor of a mount of a directory that lies nowhere, close-on-exec.
+
+    It ends with its last descriptor. There is no way up from it, and none to what is mounted
+    beneath the directory. It has these attributes, beside those of the directory's own mount.
+    open_tree(2), mount_setattr(2). Raises OSError, also where a privilege or a kernel from 5.12 on
+    is missing.
+    """
+    fd = cloned_mount(path, follow=follow)
+    clear = MOUNT_ATTR_ANY_ATIME if attributes & MOUNT_ATTR_ANY_ATIME else 0
+    wanted = _MountAttributes(attributes, clear, 0, 0)
+    size = ctypes.sizeof(wanted)
+    try:
+        syscall(_SYS_MOUNT_SETATTR, path, fd, b"", _AT_EMPTY_PATH, ctypes.byref(wanted), size)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def set_mount_attributes(path: str, attributes: int) -> None:
+    """Give a mount, and all that are mounted in it, more attributes. mount_setattr(2), Linux 5.12.
+
+    The last name of the path is followed where it is a link of /proc. Raises OSError.
+    """
+    wanted = _MountAttributes(attributes, 0, 0, 0)
+    size = ctypes.sizeof(wanted)
+    place = os.fsencode(path)
+    syscall(_SYS_MOUNT_SETATTR, path, AT_FDCWD, place, _AT_RECURSIVE, ctypes.byref(wanted), size)
+
+
+def fsopen(fstype: str) -> int:
+    """Return the descriptor of a file system that is to be configured, close-on-exec. fsopen(2)."""
+    return syscall(_SYS_FSOPEN, fstype, os.fsencode(fstype), _CLOEXEC)
+
+
+def fsconfig(fd: int, key: str, value: str | None = None) -> None:
+    """Set one option of a file system; without a value it is a flag. fsconfig(2).
+
+    A value is shorter than 256 bytes.
+    """
+    if value is None:
+        syscall(_SYS_FSCONFIG, key, fd, _FSCONFIG_SET_FLAG, key.encode(), None, 0)
+    else:
+        text = os.fsencode(value)
+        syscall(_SYS_FSCONFIG, value, fd, _FSCONFIG_SET_STRING, key.encode(), text, 0)
+
+
+def fsmount(fd: int, attributes: int = 0) -> int:
+    """Make the file system that was configured; returns a mount of it that lies nowhere.
+
+    fsconfig(2), FSCONFIG_CMD_CREATE; fsmount(2).
+    """
+    syscall(_SYS_FSCONFIG, None, fd, _FSCONFIG_CMD_CREATE, None, None, 0)
+    return syscall(_SYS_FSMOUNT, None, fd, _CLOEXEC, attributes)
+
+
+def move_mount(mount: int, target: str) -> None:
+    """Lay a mount that lies nowhere on a directory. move_mount(2)."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH
+    syscall(_SYS_MOVE_MOUNT, target, mount, b"", AT_FDCWD, os.fsencode(target), flags)
 
 
 def inotify_init() -> int:

@@ -8,6 +8,8 @@ GNU tar writes (`--format=posix --sparse`).
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from dataclasses import dataclass, field
 
@@ -44,6 +46,18 @@ class Member:
     xattrs: dict[str, bytes] = field(default_factory=dict)
     sparse_size: int | None = None
     """For a sparse member of GNU's format 1.0 the size of the file that it makes."""
+
+
+def described(name: bytes, kind: bytes, status: os.stat_result) -> Member:
+    """Return the member of an empty file with another one's mode, owner and time."""
+    return Member(
+        name=name,
+        type=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime=status.st_mtime_ns // 1_000_000_000,
+    )
 
 
 def header(member: Member) -> bytes:

@@ -176,12 +176,12 @@ class OpenSource:
             self.stream = cast("BinaryIO", _Promised(self.stream, self._check))
 
     def _check(self) -> None:
-        if self._source.expected_digest is not None:
-            actual = self._given.digest()
-            if actual != self._source.expected_digest:
-                raise IntegrityError("the layer's digest", self._source.expected_digest, actual)
+        actual = self._given.digest() if self._source.expected_digest is not None else None
+        # Who failed has not promised that the digest is that of what came.
         if self._confirmation is not None and os.read(self._confirmation, 1) != _CONFIRMATION:
             raise JobCancelled("the tar's source")
+        if actual is not None and actual != self._source.expected_digest:
+            raise IntegrityError("the layer's digest", str(self._source.expected_digest), actual)
 
     def __enter__(self) -> Self:
         return self

@@ -2,9 +2,8 @@
 
 Owns the order and the content of the tar: a directory before what is in it, names sorted as bytes,
 times in whole seconds, the second name of a file as a hard link, no sockets. It follows no symbolic
-link, leaves no root and changes nothing.
-Sources: moby's archive.ExportChanges and TarWithOptions; OCI image layer specification,
-"Whiteouts".
+link, leaves no root and changes nothing. Sources: moby's archive.ExportChanges and TarWithOptions;
+OCI image layer specification, "Whiteouts".
 """
 
 from __future__ import annotations
@@ -19,22 +18,17 @@ from typing import BinaryIO
 
 from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.model.tree import PLAIN, Change, ChangeKind, LayerTree, TarStyle
+from layerstore.drivers.tar import header as th
 from layerstore.drivers.tar.bytes import BLOCK
-from layerstore.drivers.tar.format import Member, header, padding
-from layerstore.drivers.tar.header import (
-    BLOCK_DEVICE,
-    CHAR,
-    DIRECTORY,
-    FIFO,
-    LINK,
-    REGULAR,
-    SYMLINK,
-)
+from layerstore.drivers.tar.format import Member, described, header, padding
 from layerstore.drivers.tar.holes import ZEROS, find_data, is_worth_it, sparse_map
 from layerstore.drivers.tree import whiteouts
-from layerstore.drivers.tree.directories import Directories
+from layerstore.drivers.tree.directories import Directories, join
+from layerstore.drivers.tree.override import meant
+from layerstore.drivers.tree.stack import entry_in
 from layerstore.drivers.tree.walk import Entry, walk
-from layerstore.drivers.tree.xattrs import is_opaque, read_xattrs
+from layerstore.drivers.tree.xattrs import OVERRIDE, is_opaque, read_xattrs
+from layerstore.drivers.userns.id_map import IdMap
 
 _WHITEOUT = whiteouts.PREFIX.encode()
 _SHOWN_NAMES = 10
@@ -43,14 +37,14 @@ _MOST_UNSIZED = 16 << 20
 _LARGE = 1 << 18
 _SENDFILE_MOST = 1 << 30
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TYPES = {
-    stat.S_IFREG: REGULAR,
-    stat.S_IFLNK: SYMLINK,
-    stat.S_IFCHR: CHAR,
-    stat.S_IFBLK: BLOCK_DEVICE,
-    stat.S_IFDIR: DIRECTORY,
-    stat.S_IFIFO: FIFO,
+    stat.S_IFREG: th.REGULAR,
+    stat.S_IFLNK: th.SYMLINK,
+    stat.S_IFCHR: th.CHAR,
+    stat.S_IFBLK: th.BLOCK_DEVICE,
+    stat.S_IFDIR: th.DIRECTORY,
+    stat.S_IFIFO: th.FIFO,
 }
 
 
@@ -62,6 +56,11 @@ def write_diff(tree: LayerTree, out: BinaryIO, style: TarStyle = PLAIN) -> None:
     """
     with _writing(tree.root, out, style, says_whiteouts=True) as writer:
         for entry in walk(tree.root):
+            if tree.whiteouts.by_name and entry.name.startswith(_WHITEOUT):
+                if gone := whiteouts.named_by(os.fsdecode(entry.name), entry.status):
+                    path = join(entry.path.rpartition(b"/")[0], os.fsencode(gone))
+                    writer.whiteout(path, entry.status)
+                continue
             if whiteouts.is_whiteout_device(entry.status):
                 writer.whiteout(entry.path, entry.status)
                 continue
@@ -71,39 +70,51 @@ def write_diff(tree: LayerTree, out: BinaryIO, style: TarStyle = PLAIN) -> None:
 
 
 def write_changes(
-    root: str, changes: Iterable[Change], out: BinaryIO, style: TarStyle = PLAIN
+    root: str,
+    changes: Iterable[Change],
+    out: BinaryIO,
+    style: TarStyle = PLAIN,
+    stack: LayerTree | None = None,
 ) -> None:
     """Write the changes of a complete tree, which are ordered by path, as a tar.
 
-    What was changed and is gone by now is left out. Raises what write_diff does.
+    With `stack`, whose root it is, the tree is what that shows. What was changed and is gone by now
+    is left out. Raises what write_diff does.
     """
-    with (
-        _writing(root, out, style, says_whiteouts=True) as writer,
-        Directories(root) as directories,
-    ):
+    writing = _writing(root, out, style, says_whiteouts=True)
+    with writing as writer, Directories(root) as directories:
         for change in changes:
             path = os.fsencode(change.path).strip(b"/")
-            above, _, name = path.rpartition(b"/")
             if change.kind is ChangeKind.DELETE:
                 writer.whiteout(path)
-                continue
-            directory = directories.open(above)
-            if directory is None:
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                writer.add(Entry(path, directory, name, status))
+            elif stack is not None:
+                with entry_in((root, *stack.lowers), path, stack.whiteouts) as entry:
+                    if entry is not None:
+                        writer.add(entry)
+            else:
+                above, _, name = path.rpartition(b"/")
+                if (directory := directories.open(above)) is not None:
+                    with contextlib.suppress(FileNotFoundError):
+                        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                        writer.add(Entry(path, directory, name, status))
 
 
 def write_tree(
-    directory: int, name: bytes, out: BinaryIO, *, as_name: bytes, style: TarStyle = PLAIN
+    directory: int,
+    name: bytes,
+    out: BinaryIO,
+    *,
+    as_name: bytes,
+    style: TarStyle = PLAIN,
+    id_map: IdMap | None = None,
 ) -> None:
     """Write what has a name in an open directory, under another name, as a tar without whiteouts.
 
     With an empty `as_name` it is what is in the directory `name`, without that itself. Mounts in it
-    are left out. Raises DriverError.
+    are left out. With `id_map` owners are said as they are inside of it. Raises DriverError.
     """
     with _writing(os.fsdecode(name), out, style) as writer:
+        writer.id_map = id_map
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if as_name:
             writer.add(Entry(as_name, directory, name, status))
@@ -138,6 +149,7 @@ class _Writer:
         self._out = out
         self._style = style
         self._says_whiteouts = says_whiteouts
+        self.id_map: IdMap | None = None
         self._unsayable: list[str] = []
         self._waiting = bytearray()
         self._first_names: dict[tuple[int, int], bytes] = {}
@@ -153,21 +165,21 @@ class _Writer:
         kind = _TYPES.get(stat.S_IFMT(entry.status.st_mode))
         if kind is None:
             return  # a socket means nothing without the process that made it
-        if kind == REGULAR:
+        if kind == th.REGULAR:
             with contextlib.suppress(FileNotFoundError):
                 self._add_file(entry)
             return
         status = entry.status
-        member = _describe(entry.path, kind, status)
-        if kind == DIRECTORY:
+        member = described(entry.path, kind, status)
+        if kind == th.DIRECTORY:
             member.name += b"/"
         elif self._is_link(member, status, entry.place):
             return
-        if kind == SYMLINK:
+        if kind == th.SYMLINK:
             member.linkname = os.readlink(entry.name, dir_fd=entry.directory)
-        elif kind in (CHAR, BLOCK_DEVICE):
+        elif kind in (th.CHAR, th.BLOCK_DEVICE):
             member.major, member.minor = os.major(status.st_rdev), os.minor(status.st_rdev)
-        member.xattrs = read_xattrs(entry.place)
+        _add_attributes(member, status, entry.place)
         self._header(member)
 
     def _is_unsayable(self, entry: Entry) -> bool:
@@ -190,8 +202,8 @@ class _Writer:
         first = self._first_names.setdefault((status.st_dev, status.st_ino), member.name)
         if first == member.name:
             return False
-        member.type, member.linkname = LINK, first
-        member.xattrs = read_xattrs(place)
+        _add_attributes(member, status, place)
+        member.type, member.linkname = th.LINK, first
         self._header(member)
         return True
 
@@ -201,11 +213,13 @@ class _Writer:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise _changed(entry)
-            member = _describe(entry.path, REGULAR, status)
+            member = described(entry.path, th.REGULAR, status)
             if self._is_link(member, status, fd):
                 return
-            member.xattrs = read_xattrs(fd)
-            if status.st_size:
+            _add_attributes(member, status, fd)
+            if member.type != th.REGULAR:
+                self._header(member)
+            elif status.st_size:
                 self._add_content(fd, entry, member, status)
             else:
                 unsized = _read_unsized(fd, entry)
@@ -246,7 +260,7 @@ class _Writer:
 
     def empty(self, name: bytes, status: os.stat_result | None = None) -> None:
         """Add an empty file, with owner and time of a file on the disk if one is given."""
-        member = Member(name=name) if status is None else _describe(name, REGULAR, status)
+        member = Member(name=name) if status is None else described(name, th.REGULAR, status)
         member.mode = 0o600
         self._header(member)
 
@@ -262,12 +276,13 @@ class _Writer:
         self._flush()
 
     def _header(self, member: Member) -> None:
+        if self.id_map is not None:
+            member.uid, member.gid = self.id_map.inside_of(member.uid, member.gid)
         try:
             self._waiting += header(member)
         except ValueError as error:
-            raise DriverError(
-                "export", os.fsdecode(member.name), errno.EINVAL, str(error)
-            ) from error
+            name = os.fsdecode(member.name)
+            raise DriverError("export", name, errno.EINVAL, str(error)) from error
         if len(self._waiting) >= _BUFFER:
             self._flush()
 
@@ -321,15 +336,13 @@ def _read_unsized(fd: int, entry: Entry) -> bytes:
     return content
 
 
-def _describe(name: bytes, kind: bytes, status: os.stat_result) -> Member:
-    return Member(
-        name=name,
-        type=kind,
-        mode=stat.S_IMODE(status.st_mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        mtime=status.st_mtime_ns // 1_000_000_000,
-    )
+def _add_attributes(member: Member, status: os.stat_result, place: int | bytes) -> None:
+    """Add a file's attributes, and what it is meant to be where one of them says it."""
+    member.xattrs = read_xattrs(place)
+    if (kept := meant(status, member.xattrs.pop(OVERRIDE, b""))) is not None:
+        member.uid, member.gid, member.mode = kept.uid, kept.gid, stat.S_IMODE(kept.mode)
+        member.type = _TYPES[stat.S_IFMT(kept.mode)]
+        member.major, member.minor = os.major(kept.device), os.minor(kept.device)
 
 
 def _changed(entry: Entry) -> DriverError:

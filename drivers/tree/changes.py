@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 
 from msgspec import Struct
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.model.tree import Change, ChangeKind, LayerTree
 from layerstore.drivers.tree.directories import join, reached
-from layerstore.drivers.tree.lower import Found, look_up_in, names_in
+from layerstore.drivers.tree.lower import Found, is_named, look_up_in, names_in
 from layerstore.drivers.tree.walk import Entry, walk
-from layerstore.drivers.tree.whiteouts import is_whiteout_device
+from layerstore.drivers.tree.whiteouts import PREFIX, is_whiteout_device, named_by
 from layerstore.drivers.tree.xattrs import get_xattr, is_opaque, list_xattrs
 
 _CAPABILITY = "security.capability"
@@ -60,21 +61,29 @@ def tree_changes(new_root: str, old_root: str | None) -> list[Change]:
     changed. Times are equal where one of them has whole seconds only, and the seconds are equal.
     The roots themselves are not compared. Raises DriverError.
     """
-    changes = _Changes()
-    directories = {b""}
     try:
-        old = {e.path: _Fact.of_entry(e) for e in walk(old_root)} if old_root is not None else {}
-        for entry in walk(new_root):
-            if entry.is_directory:
-                directories.add(entry.path)
-            before = old.pop(entry.path, None)
-            if before is None:
-                changes.add(entry.path, ChangeKind.ADD)
-            elif _Fact.of_entry(entry).differs(before):
-                changes.add(entry.path, ChangeKind.MODIFY)
+        return compared(walk(new_root), walk(old_root) if old_root is not None else ())
     except OSError as error:
         raise DriverError.from_os_error_in("compare", new_root, error) from error
-    for path in old:
+
+
+def compared(new: Iterable[Entry], old: Iterable[Entry]) -> list[Change]:
+    """List what differs between the entries of two complete trees; see tree_changes.
+
+    Raises OSError.
+    """
+    changes = _Changes()
+    directories = {b""}
+    known = {entry.path: _Fact.of_entry(entry) for entry in old}
+    for entry in new:
+        if entry.is_directory:
+            directories.add(entry.path)
+        before = known.pop(entry.path, None)
+        if before is None:
+            changes.add(entry.path, ChangeKind.ADD)
+        elif _Fact.of_entry(entry).differs(before):
+            changes.add(entry.path, ChangeKind.MODIFY)
+    for path in known:
         if path.rpartition(b"/")[0] in directories:
             changes.add(path, ChangeKind.DELETE)
     return changes.sorted()
@@ -143,7 +152,7 @@ class _OverlayComparison:
     def __init__(self, tree: LayerTree) -> None:
         self._whiteouts = tree.whiteouts
         self._changes = _Changes()
-        self._below: dict[bytes, tuple[str, ...]] = {b"": tree.lowers}
+        self._below: dict[bytes, tuple[str, ...]] = {b"": tuple(tree.lowers)}
         """For each directory seen: the lower ones that show in its place."""
         self._hiding: dict[bytes, set[bytes]] = {}
         """For each directory that hides those: the names seen in it."""
@@ -154,6 +163,9 @@ class _OverlayComparison:
         if above in self._hiding:
             self._hiding[above].add(entry.name)
         name = os.fsdecode(entry.name)
+        if self._whiteouts.by_name and name.startswith(PREFIX):
+            self._take_name(entry, above, name)
+            return
         before = look_up_in(self._below[above], name, self._whiteouts)
         if is_whiteout_device(entry.status):
             if before is not None:
@@ -163,9 +175,24 @@ class _OverlayComparison:
             raise RedirectedTree(os.fsdecode(entry.path))
         if entry.is_directory:
             self._below[entry.path] = before.merged if before is not None else ()
-            if above in self._hiding or is_opaque(entry.place, self._whiteouts):
+            if above in self._hiding or self._hides(entry):
                 self._hiding[entry.path] = set()
         self._compare(entry, before)
+
+    def _hides(self, entry: Entry) -> bool:
+        """Whether a directory hides those below it."""
+        if is_opaque(entry.place, self._whiteouts):
+            return True
+        above = f"/proc/self/fd/{entry.directory}"
+        return self._whiteouts.by_name and is_named(above, os.fsdecode(entry.name))
+
+    def _take_name(self, entry: Entry, above: bytes, name: str) -> None:
+        """Take a file whose name may say that another is gone."""
+        gone = named_by(name, entry.status)
+        if not gone or os.path.lexists(f"/proc/self/fd/{entry.directory}/{gone}"):
+            return
+        if look_up_in(self._below[above], gone, self._whiteouts) is not None:
+            self._changes.add(join(above, os.fsencode(gone)), ChangeKind.DELETE)
 
     def _compare(self, entry: Entry, before: Found | None) -> None:
         if before is None:

@@ -12,6 +12,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -33,7 +34,21 @@ def copy_tree(source: str, target: str) -> None:
     However deep the tree, two of its directories are open at a time, and two of the copy's.
     Raises DriverError naming the path; what was copied until then stays.
     """
-    copy = _Copy()
+    run_between(_Copy(), source, target)
+
+
+class Copying(Protocol):
+    """A copy under way."""
+
+    path: str
+    """Where it is, from the directory that it began with."""
+
+    def run(self, source: int, target: int, /) -> None:
+        """Copy from an open directory into another. Raises OSError."""
+
+
+def run_between(copy: Copying, source: str, target: str) -> None:
+    """Run a copy between two directories; raises DriverError naming where it was."""
     try:
         with contextlib.ExitStack() as stack:
             from_fd = os.open(source, _DIRECTORY)
@@ -59,6 +74,7 @@ class _Copy:
 
     def __init__(self) -> None:
         self.path = ""
+        self._contents = Contents()
         self._links: dict[tuple[int, int], str] = {}
         self._levels: list[_Level] = []
         self._way: list[str] = []
@@ -89,7 +105,7 @@ class _Copy:
         """Finish a directory and go back to the one above it."""
         done = self._levels.pop()
         self.path = "/".join(self._way)
-        _metadata(self._source, self._target, done.source)
+        copy_metadata(self._source, self._target, done.source)
         if self._levels:
             self._way.pop()
             above = self._levels[-1]
@@ -115,13 +131,26 @@ class _Copy:
                 )
                 return
         if stat.S_ISREG(status.st_mode):
-            _regular(source, target, name)
+            self._regular(source, target, name)
         elif stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-            _link_metadata(source, target, name, status)
+            copy_link_metadata(source, target, name, status)
         else:
             os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
-            _link_metadata(source, target, name, status)
+            copy_link_metadata(source, target, name, status)
+
+    def _regular(self, source: int, target: int, name: str) -> None:
+        from_fd = os.open(name, _FILE, dir_fd=source)
+        try:
+            status = os.fstat(from_fd)
+            to_fd = os.open(name, _NEW_FILE, 0o600, dir_fd=target)
+            try:
+                self._contents.copy(from_fd, to_fd, status.st_size)
+                copy_metadata(from_fd, to_fd, status)
+            finally:
+                os.close(to_fd)
+        finally:
+            os.close(from_fd)
 
 
 def _go(fd: int, name: str, expected: os.stat_result | None = None) -> int:
@@ -135,33 +164,38 @@ def _go(fd: int, name: str, expected: os.stat_result | None = None) -> int:
     return found
 
 
-def _regular(source: int, target: int, name: str) -> None:
-    from_fd = os.open(name, _FILE, dir_fd=source)
-    try:
-        status = os.fstat(from_fd)
-        to_fd = os.open(name, _NEW_FILE, 0o600, dir_fd=target)
+class Contents:
+    """Copies what files hold, of one file system to one.
+
+    Where that can, as btrfs and xfs, a copy shares what it holds until one of both is written to:
+    FICLONE of ioctl_ficlonerange(2). One that says it can't isn't asked again.
+    """
+
+    def __init__(self) -> None:
+        self._may_share = True
+
+    def copy(self, source: int, target: int, size: int) -> None:
+        """Copy a file's content into an empty file, both open; holes stay holes. Raises OSError."""
+        if not size or (self._may_share and self._shared(source, target)):
+            return
+        for start, length in pieces_of(source, size):
+            _range(source, target, start, start + length)
+        os.ftruncate(target, size)
+
+    def _shared(self, source: int, target: int) -> bool:
         try:
-            copy_content(from_fd, to_fd, status.st_size)
-            _metadata(from_fd, to_fd, status)
-        finally:
-            os.close(to_fd)
-    finally:
-        os.close(from_fd)
+            fcntl.ioctl(target, _FICLONE, source)
+        except OSError as error:
+            if error.errno not in _NO_CLONE:
+                raise
+            self._may_share = error.errno == errno.EINVAL  # that is about these files alone
+            return False
+        return True
 
 
 def copy_content(source: int, target: int, size: int) -> None:
-    """Copy a file's content into an empty file, both open; holes stay holes. Raises OSError."""
-    if not size:
-        return
-    try:
-        fcntl.ioctl(target, _FICLONE, source)
-        return
-    except OSError as error:
-        if error.errno not in _NO_CLONE:
-            raise
-    for start, length in pieces_of(source, size):
-        _range(source, target, start, start + length)
-    os.ftruncate(target, size)
+    """Do as Contents with one file."""
+    Contents().copy(source, target, size)
 
 
 def _range(source: int, target: int, start: int, end: int) -> None:
@@ -183,7 +217,8 @@ def _piece(source: int, target: int, start: int, count: int) -> int:
     return os.sendfile(target, source, start, count)  # between kinds of file systems
 
 
-def _metadata(source: int, target: int, status: os.stat_result) -> None:
+def copy_metadata(source: int, target: int, status: os.stat_result) -> None:
+    """Give an open file another's owner, mode, extended attributes and times. Raises OSError."""
     os.fchown(target, status.st_uid, status.st_gid)
     os.fchmod(target, stat.S_IMODE(status.st_mode))
     with _without_xattrs():
@@ -192,7 +227,7 @@ def _metadata(source: int, target: int, status: os.stat_result) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _link_metadata(source: int, target: int, name: str, status: os.stat_result) -> None:
+def copy_link_metadata(source: int, target: int, name: str, status: os.stat_result) -> None:
     """Copy the metadata of what can't be opened, through names beneath the descriptors."""
     os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):

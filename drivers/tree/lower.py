@@ -8,6 +8,7 @@ Source: the kernel's Documentation/filesystems/overlayfs.rst.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from layerstore.drivers.model.tree import WhiteoutFormat
 from layerstore.drivers.tree.directories import reached
-from layerstore.drivers.tree.whiteouts import is_whiteout_device
+from layerstore.drivers.tree.whiteouts import PREFIX, is_whiteout_device, named_by
 from layerstore.drivers.tree.xattrs import is_opaque
 
 _ANCHOR = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -98,9 +99,12 @@ def look_up_in(directories: Sequence[str], name: str, whiteouts: WhiteoutFormat)
     merged: list[str] = []
     for directory in directories:
         path = f"{directory}/{name}"
+        hidden = whiteouts.by_name and is_named(directory, name)
         try:
             status, hides = _look_at(path, whiteouts)
         except (FileNotFoundError, NotADirectoryError):
+            if hidden:
+                break
             continue
         if is_whiteout_device(status):
             break
@@ -109,9 +113,23 @@ def look_up_in(directories: Sequence[str], name: str, whiteouts: WhiteoutFormat)
             break
         top = top or (path, status)
         merged.append(path)
-        if hides:
+        if hides or hidden:
             break
     return None if top is None else Found(*top, tuple(merged))
+
+
+def is_named(directory: str, name: str) -> bool:
+    """Whether a directory has a file whose name says that what is below by `name` is gone."""
+    try:
+        with reached(f"{directory}/{PREFIX}{name}") as near:
+            status = os.lstat(near)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
+    return named_by(PREFIX + name, status) != ""
 
 
 def _look_at(path: str, whiteouts: WhiteoutFormat) -> tuple[os.stat_result, bool]:
@@ -128,7 +146,7 @@ def names_in(directories: Sequence[str], whiteouts: WhiteoutFormat) -> Iterator[
         with reached(directory) as near:
             names = os.listdir(near)
         for name in names:
-            if name not in seen:
+            if name not in seen and not (whiteouts.by_name and name.startswith(PREFIX)):
                 seen.add(name)
                 found = look_up_in(directories, name, whiteouts)
                 if found is not None:

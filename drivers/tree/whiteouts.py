@@ -19,6 +19,16 @@ OPAQUE = ".wh..wh..opq"
 """A tar entry of this name says that its directory hides what the lower layers have there."""
 
 
+def named_by(name: str, status: os.stat_result) -> str:
+    """Return what a file named as a whiteout says is gone, where the format is `by_name`.
+
+    Empty for what is none: a name without the prefix, AUFS's own names, and anything else but a
+    plain file, as which fuse-overlayfs leaves what it has once taken for a name.
+    """
+    is_one = name.startswith(PREFIX) and not name.startswith(META_PREFIX)
+    return name[len(PREFIX) :] if is_one and stat.S_ISREG(status.st_mode) else ""
+
+
 def is_whiteout_device(status: os.stat_result) -> bool:
     """Whether a file on disk is overlayfs's whiteout: a character device numbered 0:0."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0

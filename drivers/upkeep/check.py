@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from layerstore.drivers.graph.overlay2_check import is_directory
+from layerstore.drivers.errors import InvalidMetadata, LayerStoreError
+from layerstore.drivers.graph.overlay2.check import is_directory
 from layerstore.drivers.model.faults import Fault, FaultKind
 from layerstore.drivers.model.ids import ChainID, is_layer_store_id
 from layerstore.drivers.records.imagedb import ImageDatabase
@@ -94,12 +95,23 @@ def _mounted(disk: Disk, mounted: Iterable[str]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for path in mounted:
         if path.startswith(own):
-            found[path] = None
+            names = path.removeprefix(own).split("/")
+            found[path] = next((name for name in names if _is_shown_at(disk, name, path)), None)
         elif path.startswith(home):
             layer_id = path.removeprefix(home).partition("/")[0]
             if is_layer_store_id(layer_id):
                 found[path] = layer_id
     return found
+
+
+def _is_shown_at(disk: Disk, name: str, path: str) -> bool:
+    """Whether a name is that of a layer which its driver mounts at a path outside of its home."""
+    if not is_layer_store_id(name):
+        return False
+    try:
+        return disk.driver.metadata(name).get("MergedDir") == path
+    except LayerStoreError:
+        return False  # of a damaged layer, which others tell
 
 
 def faults(disk: Disk, found: Survey) -> list[Fault]:
@@ -108,7 +120,7 @@ def faults(disk: Disk, found: Survey) -> list[Fault]:
     database = ImageDatabase(disk.root, disk.driver.name, durable=disk.durable)
     return [
         *_of_layers(found, layers),
-        *_of_mounts(found, layers),
+        *_of_mounts(disk, found, layers),
         *_of_directories(disk, found),
         *disk.driver.faults(_expected(found, layers)),
         *image_faults(database, found.images, found.names, layers),
@@ -123,9 +135,15 @@ def _of_layers(found: Survey, layers: dict[ChainID, SurveyedLayer]) -> Iterator[
             yield _parent_missing(FaultKind.LAYER_PARENT_MISSING, layer, f"sha256:{layer.name}")
 
 
-def _of_mounts(found: Survey, layers: dict[ChainID, SurveyedLayer]) -> Iterator[Fault]:
+def _of_mounts(disk: Disk, found: Survey, layers: dict[ChainID, SurveyedLayer]) -> Iterator[Fault]:
     for mount in found.mounts:
         yield from mount.faults
+        if mount.mount_id is not None:
+            try:
+                disk.driver.id_map(mount.mount_id)
+            except InvalidMetadata as error:
+                kind, about = FaultKind.MOUNT_OPTIONS, (mount.name,)
+                yield Fault(kind=kind, path=error.path, reason=error.reason, about=about)
         if mount.parent is not None and mount.parent not in layers:
             yield _parent_missing(FaultKind.MOUNT_PARENT_MISSING, mount, mount.name)
 

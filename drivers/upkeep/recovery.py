@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from layerstore.drivers.errors import DriverError, InvalidMetadata, LayerStoreError
 from layerstore.drivers.model.ids import ChainID, chain_of, is_layer_store_id
@@ -21,10 +21,12 @@ from layerstore.drivers.model.image_config import ImageID
 from layerstore.drivers.model.stored import StoredLayer, StoredMount
 from layerstore.drivers.records.buildkit import cached_layers
 from layerstore.drivers.records.containers import ContainerRecords
+from layerstore.drivers.records.dockers import image_of_container, is_dockers
 from layerstore.drivers.root.disk import Disk
 from layerstore.drivers.root.volumes import discard_volumes, others_volumes
 from layerstore.drivers.system.durable import make_directories
 from layerstore.drivers.system.printable import escaped
+from layerstore.drivers.userns.standing import in_user_namespace
 
 _log = logging.getLogger("layerstore")
 
@@ -48,10 +50,15 @@ class Recovered(Struct, frozen=True, kw_only=True):
 
 
 def prepare_root(root: str, *, durable: bool, create: bool = True) -> None:
-    """Make the root, unless it has to be there, and the store's own directory in it."""
+    """Make the root, unless it has to be there, and the store's own directory in it.
+
+    As in Docker's, root's group gets through to what lies in it; an ordinary user's group, in which
+    there may be anybody, to none of the set-user-ID programs in there.
+    """
     if not create and not os.path.isdir(root):
         raise DriverError("open", root, errno.ENOENT)
-    for path, mode in ((root, 0o710), (f"{root}/layerstore", 0o700)):
+    whole = 0o710 if os.geteuid() == 0 and not in_user_namespace() else 0o700
+    for path, mode in ((root, whole), (f"{root}/layerstore", 0o700)):
         make_directories(path, mode=mode, durable=durable)
 
 
@@ -60,30 +67,41 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
     faults: list[InvalidMetadata] = []
     layers = _in_order(_sorted_out(disk.metadata.layers(), faults), faults)
     known = {layer.chain_id for layer in layers}
-    mounts = []
+    mounts: list[StoredMount] = []
+    unclear: list[InvalidMetadata] = []
     for mount in _sorted_out(disk.metadata.mounts(), faults):
-        if mount.parent is None or mount.parent in known:
-            mounts.append(mount)
-        else:
+        if mount.parent is not None and mount.parent not in known:
             reason = f"its parent {mount.parent} is not there"
             faults.append(InvalidMetadata(f"mount {mount.name}", reason))
+            continue
+        try:
+            id_map = disk.driver.id_map(mount.mount_id)
+        except InvalidMetadata as error:
+            # Every use of it is refused, but for its removal, which wants it to be known.
+            unclear.append(error)
+            id_map = ""
+        mounts.append(structs.replace(mount, id_map=id_map) if id_map else mount)
     if reap:
-        for fault in faults:
+        for fault in (*faults, *unclear):
             _log.warning("%s", escaped(str(fault)))
     mounted = disk.driver.mounted()
-    reaped = _reap(disk, layers, mounts, mounted, all_read=not faults) if reap else 0
     paths = {
-        mount.mount_id: disk.driver.metadata(mount.mount_id)["MergedDir"]
+        mount.mount_id: path
         for mount in mounts
         if mount.mount_id in mounted
+        and (path := disk.driver.metadata(mount.mount_id).get("MergedDir"))
     }
+    reaped = 0
+    if reap:
+        _take_down_dead(disk, paths, mounted)
+        reaped = _reap(disk, layers, mounts, mounted, all_read=not faults)
     return Recovered(
         layers=layers,
         cached=cached_layers(disk.root, layers),
         mounts=mounts,
         origins=_origins(disk, mounts),
         mounted=paths,
-        faults=faults,
+        faults=[*faults, *unclear],
         reaped=reaped,
     )
 
@@ -91,16 +109,19 @@ def recover(disk: Disk, *, reap: bool = True) -> Recovered:
 def _origins(disk: Disk, mounts: list[StoredMount]) -> dict[str, ImageID]:
     found = {}
     records = ContainerRecords(disk.root, durable=disk.durable)
-    recorded = records.mount_ids()
+    recorded, shared = records.mount_ids(), is_dockers(disk.root)
     for mount in mounts:
-        if mount.mount_id in recorded:
-            try:
+        image: ImageID | None = None
+        try:
+            if mount.mount_id in recorded:
                 record = records.read(mount.mount_id)
-            except LayerStoreError as error:
-                _log.warning("what %s was made from is unknown: %s", mount.name, error)
-                continue
-            if record is not None:
-                found[mount.mount_id] = ImageID(record.image_id)
+                image = ImageID(record.image_id) if record is not None else None
+            elif shared:
+                image = image_of_container(disk.root, mount.name)
+        except LayerStoreError as error:
+            _log.warning("what %s was made from is unknown: %s", mount.name, error)
+        if image is not None:
+            found[mount.mount_id] = image
     return found
 
 
@@ -139,6 +160,20 @@ def _in_order(layers: list[StoredLayer], faults: list[InvalidMetadata]) -> list[
             for layer in children
         )
     return ordered
+
+
+def _take_down_dead(disk: Disk, paths: dict[str, str], mounted: set[str]) -> None:
+    """Unmount, and strike out, what a program served that has ended: nothing in there is seen.
+
+    Whoever kills all of a store's process group while such a program starts leaves that.
+    """
+    for mount_id, path in list(paths.items()):
+        try:
+            os.stat(path)
+        except OSError as error:
+            if error.errno == errno.ENOTCONN and _tried(disk.driver.put, mount_id):
+                mounted.discard(mount_id)
+                del paths[mount_id]
 
 
 def _reap(
@@ -186,10 +221,10 @@ def _reap(
 
 
 def _tried(step: Callable[..., None], *arguments: str) -> bool:
-    """Whether the step went well; an orphan that can't be moved keeps nobody from opening."""
+    """Whether the step went well; what a crash left, and stays, keeps nobody from opening."""
     try:
         step(*arguments)
     except LayerStoreError as error:
-        _log.warning("an orphan could not be reaped: %s", error)
+        _log.warning("what a crash left could not be taken away: %s", error)
         return False
     return True

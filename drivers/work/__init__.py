@@ -5,14 +5,15 @@ It never does one: that is `drivers/worker/perform`. Begin with `job`.
 """
 
 from layerstore.drivers.work.checks import CheckJob, InspectRoot, PlanRepair, Repair, VerifyLayer
-from layerstore.drivers.work.descriptors import Descriptors, OwnedDescriptor, TarSource
-from layerstore.drivers.work.hands import Hands, Outcome, Performed
+from layerstore.drivers.work.descriptors import Descriptors, Gate, OwnedDescriptor, TarSource
+from layerstore.drivers.work.hands import Hands, Outcome, Performed, SweepHands
 from layerstore.drivers.work.images import DeleteImage, ImageJob, ReadConfig, WriteImage, WriteNames
 from layerstore.drivers.work.job import Job, SweepTrash
 from layerstore.drivers.work.layers import (
     AppliedLayer,
     ApplyLayer,
     CommitLayer,
+    CreateLayer,
     DiscardLayer,
     DriverMetadata,
     RemoveLayer,
@@ -21,14 +22,19 @@ from layerstore.drivers.work.layers import (
 )
 from layerstore.drivers.work.mounts import (
     MOUNT_WORK,
+    READING,
+    USERNS,
     ApplyToMount,
+    CountUsage,
     CreateMount,
+    ForkMount,
     Init,
     ListChanges,
     MeasureMount,
     MountLayer,
     MountWork,
     RemoveMount,
+    ResetMount,
     UnmountLayer,
 )
 
@@ -46,16 +52,22 @@ __all__ = [
     "HEAVY_JOBS",
     "JOINING_JOBS",
     "MOUNT_WORK",
+    "READING",
+    "USERNS",
     "AppliedLayer",
     "ApplyLayer",
     "ApplyToMount",
     "CheckJob",
     "CommitLayer",
+    "CountUsage",
+    "CreateLayer",
     "CreateMount",
     "DeleteImage",
     "Descriptors",
     "DiscardLayer",
     "DriverMetadata",
+    "ForkMount",
+    "Gate",
     "Hands",
     "ImageJob",
     "Init",
@@ -73,8 +85,10 @@ __all__ = [
     "RemoveLayer",
     "RemoveMount",
     "Repair",
+    "ResetMount",
     "StreamDifference",
     "StreamLayer",
+    "SweepHands",
     "SweepTrash",
     "TarSource",
     "UnmountLayer",

@@ -6,8 +6,11 @@ Owns who closes a descriptor.
 from __future__ import annotations
 
 import os
+from typing import Self
 
 from msgspec import Struct
+
+from layerstore.drivers.errors import DriverError
 
 
 class OwnedDescriptor:
@@ -41,6 +44,42 @@ class OwnedDescriptor:
 
 
 Descriptors = tuple[OwnedDescriptor, ...]
+
+
+class Gate:
+    """What has work that was given away go on, once: an eventfd(2) that becomes readable.
+
+    It is written to rather than closed, as a process that was forked meanwhile has copies of it.
+    """
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: OwnedDescriptor) -> None:
+        self._event = event
+
+    @classmethod
+    def make(cls) -> Self:
+        """Make one that is shut. Raises DriverError."""
+        try:
+            return cls(OwnedDescriptor(os.eventfd(0)))
+        except OSError as error:
+            raise DriverError.from_os_error("make", "an eventfd", error) from error
+
+    def to_wait_at(self) -> OwnedDescriptor:
+        """Return a descriptor for whoever is to wait. Raises DriverError."""
+        try:
+            return OwnedDescriptor(os.dup(self._event.fileno()))
+        except OSError as error:
+            raise DriverError.from_os_error("duplicate", "an eventfd", error) from error
+
+    def open(self) -> None:
+        """Let everybody go on who waits at it, or will. Idempotent."""
+        try:
+            event = self._event.fileno()
+        except ValueError:
+            return
+        os.eventfd_write(event, 1)
+        self._event.close()
 
 
 class TarSource(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,15 @@ from layerstore.drivers.work.job import Job
 from layerstore.drivers.work.layers import AppliedLayer
 
 Outcome = (
-    AppliedLayer | list[Change] | list[Fault] | list[RepairStep] | dict[str, str] | str | int | None
+    AppliedLayer
+    | list[Change]
+    | list[Fault]
+    | list[RepairStep]
+    | dict[str, str]
+    | dict[str, int | None]
+    | str
+    | int
+    | None
 )
 
 
@@ -59,3 +67,10 @@ class Hands(Protocol):
 
     def close(self) -> None:
         """End what perform started. Idempotent."""
+
+
+class SweepHands(Hands, Protocol):
+    """What the reaper works with."""
+
+    def hurry(self) -> None:
+        """Have a sweep that is under way no more give way to other work; from any thread."""

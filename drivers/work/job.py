@@ -30,6 +30,14 @@ class Job(Struct, frozen=True, kw_only=True):
         """
         return False
 
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Return the driver's IDs of the read-write layers whose content it looks at or changes.
+
+        What of them lies in mounts, which a child doesn't see, is lent to it.
+        """
+        return ()
+
     def outcome(self, brought: Any) -> Any:
         """Return the outcome, made of what a child brought."""
         return brought
@@ -44,3 +52,5 @@ class SweepTrash(Job, frozen=True, kw_only=True):
 
     heavy: ClassVar[bool] = True
     brings: ClassVar[Any] = int
+    hands: int = 1
+    """Threads that may share it, in a process that does nothing else."""

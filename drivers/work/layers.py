@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from layerstore.drivers.model.ids import ChainID, DiffID
-from layerstore.drivers.model.tree import PLAIN, TarStyle
+from layerstore.drivers.model.ids import DIGEST, ChainID, DiffID
+from layerstore.drivers.model.tree import PLAIN, Count, TarStyle
 from layerstore.drivers.work.descriptors import TarSource
 from layerstore.drivers.work.job import Job
 
@@ -46,9 +46,16 @@ class DriverLayerJob(Job, frozen=True, kw_only=True):
 class AppliedLayer(Struct, frozen=True, kw_only=True):
     """The outcome of ApplyLayer, whose transaction waits to be committed; sizes in bytes."""
 
-    diff_id: DiffID
-    size: int
-    tar_size: int
+    diff_id: Annotated[DiffID, Meta(pattern=f"^{DIGEST}")]
+    size: Count
+    tar_size: Count
+
+
+class CreateLayer(UncommittedJob, frozen=True, kw_only=True):
+    """Begin a transaction and make the driver's layer for it, empty; for an ApplyLayer to come."""
+
+    parent_cache_id: str | None
+    """What it is made on must be there, but not be filled yet."""
 
 
 class ApplyLayer(UncommittedJob, frozen=True, kw_only=True):
@@ -62,6 +69,10 @@ class ApplyLayer(UncommittedJob, frozen=True, kw_only=True):
     descriptor: str | None
     """JSON of the OCI descriptor, stored as it is."""
     source: TarSource
+    created: bool = False
+    """Layer and transaction were made by CreateLayer."""
+    gated: bool = False
+    """The last descriptor becomes readable once the lower layers are complete."""
 
 
 class CommitLayer(LayerJob, frozen=True, kw_only=True):
@@ -102,6 +113,11 @@ class StreamDifference(DriverLayerJob, frozen=True, kw_only=True):
 
     parent_id: str | None
     style: TarStyle = PLAIN
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """See Job."""
+        return (self.layer_id,)
 
 
 class DriverMetadata(DriverLayerJob, frozen=True, kw_only=True):

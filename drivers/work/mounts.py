@@ -16,6 +16,9 @@ from layerstore.drivers.work.descriptors import TarSource
 from layerstore.drivers.work.job import Job
 from layerstore.drivers.work.layers import DriverMetadata, StreamDifference
 
+USERNS = "userns"
+"""The storage option that has the map of a read-write layer's user IDs."""
+
 Init = Callable[[str], None]
 
 
@@ -23,6 +26,11 @@ class MountJob(Job, frozen=True, kw_only=True):
     """The root of the jobs on one read-write layer."""
 
     mount_id: str
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """See Job."""
+        return (self.mount_id,)
 
     def summary(self) -> str:
         """Return the mount ID."""
@@ -54,8 +62,44 @@ class CreateMount(WholeMountJob, frozen=True, kw_only=True):
 
     @property
     def joins(self) -> bool:
-        """See Job; a function can't travel."""
-        return self.init is None and self.init_id is None
+        """See Job; a function can't travel, and nobody would see a mount that a child made."""
+        asked = self.storage_opt
+        alone = "size" in asked or asked.get("scratch") == "memory" or USERNS in asked
+        return self.init is None and self.init_id is None and not alone
+
+
+class ForkMount(WholeMountJob, frozen=True, kw_only=True):
+    """Make a read-write layer with the content that another has now, and what is kept beside it."""
+
+    heavy: ClassVar[bool] = True
+
+    source_id: str
+    source_init_id: str | None
+    """The source's init layer; `init_id` is the one that is made of it."""
+    id_map: str = ""
+    """The map of its user IDs, which may be another than the source's; empty for none."""
+    parent: ChainID | None
+    parent_cache_id: str | None
+    begun: bool = False
+    """The layer is there, and has to be filled: whoever began with it undoes that, too."""
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """See Job."""
+        layers = (self.mount_id, self.init_id, self.source_id, self.source_init_id)
+        return tuple(layer for layer in layers if layer is not None)
+
+    def summary(self) -> str:
+        """Return the name and mount ID, and the source's."""
+        return f"{WholeMountJob.summary(self)} of {self.source_id[:12]}"
+
+
+class ResetMount(MountJob, frozen=True, kw_only=True):
+    """Have a read-write layer that isn't mounted show its parent's content again."""
+
+    parent_id: str | None
+    spare_id: str
+    """What the new content is made beneath."""
 
 
 class RemoveMount(WholeMountJob, frozen=True, kw_only=True):
@@ -107,6 +151,19 @@ class ListChanges(MountJob, frozen=True, kw_only=True):
         return [Change(path, kind) for path, kind in brought]
 
 
+class CountUsage(Job, frozen=True, kw_only=True):
+    """Ask the file system's quotas for read-write layers; the outcome is bytes by ID.
+
+    None where nothing counts them; those that are gone meanwhile are left out.
+    """
+
+    mount_ids: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Return how many they are."""
+        return f"{len(self.mount_ids)} layers"
+
+
 class MeasureMount(MountJob, frozen=True, kw_only=True):
     """Add up a read-write layer's own files; the outcome is bytes."""
 
@@ -116,13 +173,18 @@ class MeasureMount(MountJob, frozen=True, kw_only=True):
     parent_id: str | None
 
 
-MountWork = Literal["changes", "size", "read", "apply", "inspect"]
+MountWork = Literal["changes", "size", "read", "read whole", "apply", "inspect"]
+READING: frozenset[MountWork] = frozenset(("read", "read whole"))
+"""Those that write a tar."""
 
 MOUNT_WORK: dict[MountWork, Callable[[str, str | None, TarSource, TarStyle], Job]] = {
     "changes": lambda mount, parent, *_: ListChanges(mount_id=mount, parent_id=parent),
     "size": lambda mount, parent, *_: MeasureMount(mount_id=mount, parent_id=parent),
     "read": lambda mount, parent, _, style: StreamDifference(
         layer_id=mount, parent_id=parent, style=style
+    ),
+    "read whole": lambda mount, _parent, _source, style: StreamDifference(
+        layer_id=mount, parent_id=None, style=style
     ),
     "apply": lambda mount, parent, source, _: ApplyToMount(
         mount_id=mount, parent_id=parent, source=source

@@ -6,18 +6,26 @@ Owns at most one child, spawned when first wanted and replaced after it died.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
+
+from msgspec import structs
 
 from layerstore.drivers import work
 from layerstore.drivers.errors import JobCancelled, WorkerDied
+from layerstore.drivers.graph.lending import lend
+from layerstore.drivers.root.creation import begin_fork, take_back
 from layerstore.drivers.root.disk import Disk, DiskConfig
-from layerstore.drivers.root.trash import MORE_NAMES, holds_little
+from layerstore.drivers.root.failing import failing_as
+from layerstore.drivers.system.durable import unwritten
 from layerstore.drivers.system.retry import retries
 from layerstore.drivers.worker.perform import perform
 from layerstore.drivers.worker.process import ChildProcess
 from layerstore.drivers.worker.together import perform_here
 
 _DURABLE_TOGETHER = 4
+_QUIET = 4 << 20
+"""Bytes that can be written in the time that the syncs of one creation take, file by file."""
 _log = logging.getLogger("layerstore")
 
 
@@ -30,27 +38,26 @@ class WorkerHands:
         config: DiskConfig,
         *,
         children: bool = True,
-        nice: int = 0,
         on_close: Callable[[WorkerHands], None] | None = None,
     ) -> None:
         """Make hands without a child; `on_close` is called with them when they are closed."""
         self._disk = disk
         self._config = config
         self._children = children
-        self._nice = nice
         self._on_close = on_close
         self._child: ChildProcess | None = None
+        self._asked: work.Job | None = None
         self._cancelled: work.Job | None = None
-        self._retired = False
         self.retries = 0
 
     def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         """Do the job, closing the descriptors; raises LayerStoreError and nothing else."""
         before = retries()
+        self._asked = job
         try:
-            if self._leaves_it():
-                raise JobCancelled(type(job).__name__)
-            if job.heavy and self._children and not self._is_soon_done(job):
+            if self._wants_child(job):
+                if isinstance(job, work.ForkMount):
+                    return self._perform_fork(job)
                 return self._perform_in_child(job, descriptors)
             return perform(self._disk, job, descriptors)
         finally:
@@ -58,14 +65,8 @@ class WorkerHands:
             for descriptor in descriptors:
                 descriptor.close()
 
-    def _is_soon_done(self, job: work.Job) -> bool:
-        """Whether a heavy job takes less time than it takes to spawn a child for it."""
-        sweeps = isinstance(job, work.SweepTrash) and self._child is None
-        return self._retired or (sweeps and holds_little(self._disk.trash))
-
-    def _leaves_it(self) -> bool:
-        """Whether the trash is left to others, who can be asked in less time than it takes."""
-        return self._retired and not holds_little(self._disk.trash, MORE_NAMES)
+    def _wants_child(self, job: work.Job) -> bool:
+        return job.heavy and self._children
 
     @property
     def takes_many(self) -> bool:
@@ -81,19 +82,20 @@ class WorkerHands:
     def perform_all(self, jobs: Sequence[work.Job]) -> list[work.Performed]:
         """See Hands."""
         done: list[work.Performed] = []
-        creates = any(isinstance(job, work.CreateMount) for job in jobs)
+        syncs = self._disk.durable and any(isinstance(job, work.CreateMount) for job in jobs)
+        quiet = not syncs or unwritten() < _QUIET * len(jobs)
         # Where each job waits for the disk, the first shouldn't wait long for the others.
-        size = _DURABLE_TOGETHER if self._disk.durable and creates else len(jobs)
+        size = len(jobs) if quiet else _DURABLE_TOGETHER
         for start in range(0, len(jobs), size):
-            done += self._perform_some(jobs[start : start + size])
+            done += self._perform_some(jobs[start : start + size], quiet=quiet)
         return done
 
-    def _perform_some(self, jobs: Sequence[work.Job]) -> list[work.Performed]:
+    def _perform_some(self, jobs: Sequence[work.Job], *, quiet: bool) -> list[work.Performed]:
         again = False
         done: list[work.Performed | None] = [None] * len(jobs)
         if self._child is not None:
             try:
-                done = self._child.perform_all(jobs)
+                done = self._child.perform_all(jobs, quiet=quiet)
             except WorkerDied as error:
                 _log.warning("%s; they are done without it", error)
                 self._child.close()
@@ -104,21 +106,33 @@ class WorkerHands:
             for job, known in zip(jobs, done, strict=True)
         ]
 
+    def _perform_fork(self, job: work.ForkMount) -> work.Outcome:
+        """Make a fork, whose mounts this process is to see, and have the child fill it."""
+        with failing_as(type(job).__name__, self._disk):
+            try:
+                begin_fork(self._disk, job)
+                return self._perform_in_child(structs.replace(job, begun=True), ())
+            except BaseException:
+                take_back(self._disk, job)
+                raise
+
     def _perform_in_child(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
         child = self._usable_child()
-        if self._cancelled is job or self._retired:
+        if self._cancelled is self._asked:
             raise JobCancelled(type(job).__name__)
+        lent = lend(self._disk.driver, job.about)
         try:
-            return child.perform(job, descriptors)
+            return child.perform(job, descriptors, lent)
         except WorkerDied:
             # What died may be the fork that unpacks, while the child is well.
             if not child.is_usable:
                 child.close()
                 self._child = None
             self._clean_after(job)
-            if self._retired:
-                raise JobCancelled(type(job).__name__) from None
             raise
+        finally:
+            for number in lent.values():
+                os.close(number)
 
     def _usable_child(self) -> ChildProcess:
         if self._child is not None and not self._child.is_usable:
@@ -128,7 +142,7 @@ class WorkerHands:
 
     def _spawn(self) -> ChildProcess:
         try:
-            return ChildProcess(self._config, nice=self._nice, announce=self._announce)
+            return ChildProcess(self._config, announce=self._announce)
         except BaseException:
             self._child = None
             raise
@@ -156,11 +170,6 @@ class WorkerHands:
     def cancel(self, job: work.Job) -> None:
         """See Hands."""
         self._cancelled = job  # the child that is to do it may not be there yet
-        self.kill()
-
-    def retire(self) -> None:
-        """Have the trash, which these hands empty, left as it is, but for a little; any thread."""
-        self._retired = True
         self.kill()
 
     def kill(self) -> None:

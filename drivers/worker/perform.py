@@ -9,22 +9,21 @@ What reads tars or checks is imported for such a job only, which a short command
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Sequence
+
 from layerstore.drivers import work
-from layerstore.drivers.errors import (
-    CallerError,
-    LayerStoreError,
-)
+from layerstore.drivers.errors import DriverError
 from layerstore.drivers.graph.protocol import GraphDriver
 from layerstore.drivers.records.imagedb import ImageDatabase
+from layerstore.drivers.root.creation import create_mount
 from layerstore.drivers.root.disk import Disk
 from layerstore.drivers.root.failing import failing_as
+from layerstore.drivers.root.forking import reset_mount
 from layerstore.drivers.root.removal import discard_layer, remove_layer, remove_mount
-from layerstore.drivers.root.trash import make_room, sweep
+from layerstore.drivers.root.trash import sweep
 from layerstore.drivers.work import CheckJob, ImageJob
 from layerstore.drivers.worker.perform_images import perform_on_images
-
-_ROOM = 1 << 30
-"""Bytes that should be free before something is made whose size isn't known."""
 
 
 def perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
@@ -39,17 +38,20 @@ def perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.Ou
 def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:  # noqa: PLR0912
     driver = disk.driver
     match job:
+        case work.CreateLayer():
+            _create_layer(disk, job)
         case work.CommitLayer():
             disk.metadata.commit_layer(job.transaction, job.chain_id)
         case work.DiscardLayer():
             discard_layer(disk, job.transaction, job.cache_id)
         case work.RemoveLayer():
             remove_layer(disk, job.chain_id, job.cache_id)
-        case work.CreateMount():
-            make_room(disk.root, disk.trash, _ROOM)
-            _create_mount(disk, job)
+        case work.CreateMount() | work.ForkMount():
+            create_mount(disk, job)
         case work.RemoveMount():
             remove_mount(disk, job)
+        case work.ResetMount():
+            reset_mount(disk, job)
         case work.MountLayer():
             return driver.get(job.mount_id, job.mount_label)
         case work.UnmountLayer():
@@ -60,8 +62,10 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
             return list(driver.changes(job.mount_id, job.parent_id))
         case work.MeasureMount():
             return driver.diff_size(job.mount_id, job.parent_id)
+        case work.CountUsage():
+            return _count_usage(driver, job.mount_ids)
         case work.SweepTrash():
-            return sweep(disk.trash)
+            return sweep(disk.trash, job.hands)
         case ImageJob():
             database = ImageDatabase(disk.root, driver.name, durable=disk.durable)
             return perform_on_images(database, job)
@@ -76,53 +80,21 @@ def _perform(disk: Disk, job: work.Job, descriptors: work.Descriptors) -> work.O
     return None
 
 
-def _create_mount(disk: Disk, job: work.CreateMount) -> None:
-    driver, metadata = disk.driver, disk.metadata
-    transaction = job.transaction
-    if job.again:
-        if metadata.has_mount(job.name, job.mount_id):
-            return
-        _undo_mount(disk, job)
-    metadata.begin(transaction)
+def _count_usage(driver: GraphDriver, mount_ids: Sequence[str]) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
+    for mount_id in mount_ids:
+        try:
+            found[mount_id] = driver.usage(mount_id)
+        except DriverError as error:
+            if error.errno != errno.ENOENT:
+                raise
+    return found
+
+
+def _create_layer(disk: Disk, job: work.CreateLayer) -> None:
+    disk.metadata.begin(job.transaction)
     try:
-        parent = job.parent_cache_id
-        if job.init_id is not None:
-            _create_init(driver, job, job.init_id)
-            parent = job.init_id
-        driver.create_read_write(
-            job.mount_id, parent, mount_label=job.mount_label, storage_opt=job.storage_opt
-        )
-        metadata.write(transaction, "mount-id", job.mount_id)
-        if job.init_id is not None:
-            metadata.write(transaction, "init-id", job.init_id)
-        if job.parent is not None:
-            metadata.write(transaction, "parent", job.parent)
-        metadata.commit_mount(transaction, job.name)
+        disk.driver.create(job.cache_id, job.parent_cache_id)
     except BaseException:
-        _undo_mount(disk, job)
+        disk.metadata.discard(job.transaction, disk.trash)
         raise
-
-
-def _undo_mount(disk: Disk, job: work.CreateMount) -> None:
-    disk.driver.remove(job.mount_id, disk.trash)
-    if job.init_id is not None:
-        disk.driver.remove(job.init_id, disk.trash)
-    disk.metadata.discard(job.transaction, disk.trash)
-
-
-def _create_init(driver: GraphDriver, job: work.CreateMount, init_id: str) -> None:
-    driver.create_read_write(
-        init_id, job.parent_cache_id, mount_label=job.mount_label, storage_opt=job.storage_opt
-    )
-    path = driver.get(init_id, job.mount_label)
-    try:
-        if job.init is not None:
-            job.init(path)
-    except LayerStoreError:
-        raise
-    except BaseException as error:
-        raise CallerError(
-            f"the init function of mount {job.name}", f"{type(error).__name__}: {error}"
-        ) from error
-    finally:
-        driver.put(init_id)

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, get_origin
 
@@ -21,8 +21,9 @@ import msgspec
 
 from layerstore.drivers import work
 from layerstore.drivers.confine.confine import Confinement
+from layerstore.drivers.confine.detached import only_to_read
 from layerstore.drivers.confine.stopped import is_stopped, wait_for_child, watching
-from layerstore.drivers.errors import DriverError, Wire, WorkerDied, from_wire
+from layerstore.drivers.errors import DriverError, Wire, WorkerDied, end_of_process, from_wire
 from layerstore.drivers.root.disk import DiskConfig
 from layerstore.drivers.system.collected_log import Lines, log_again
 from layerstore.drivers.system.frames import (
@@ -33,6 +34,7 @@ from layerstore.drivers.system.frames import (
     send_frame,
 )
 from layerstore.drivers.system.held_signals import signals_held
+from layerstore.drivers.system.priority import Priority
 from layerstore.drivers.system.proc_children import children_of_thread
 from layerstore.drivers.system.readable import is_readable
 from layerstore.drivers.worker import together
@@ -73,15 +75,15 @@ class ChildProcess:
         self,
         config: DiskConfig,
         *,
-        nice: int = 0,
         announce: Callable[[ChildProcess], None] | None = None,
     ) -> None:
-        """Spawn the child; `nice` is added to its scheduling niceness.
+        """Spawn the child.
 
         `announce` is called with the object before that, so that it can be killed meanwhile. Raises
         DriverError where the system has no process or descriptor left.
         """
         self._process: _Process | None = None
+        self._priority: Priority | None = None
         self._killed = False
         self._given_up = False
         if announce is not None:
@@ -92,7 +94,7 @@ class ChildProcess:
             ours, theirs = socket.socketpair()
             alive, held = socket.socketpair()
             self._held = os.fstat(held.fileno()).st_ino
-            command = lean_command(_CHILD, str(theirs.fileno()), str(os.getpid()), str(nice))
+            command = lean_command(_CHILD, str(theirs.fileno()), str(os.getpid()))
             self._command = b"".join(os.fsencode(word) + b"\0" for word in command)
             interrupts = signals_held([signal.SIGINT])
             with theirs, held, watching(self._number, self._give_up), interrupts:
@@ -112,6 +114,7 @@ class ChildProcess:
             raise DriverError.from_os_error("spawn", sys.executable, error) from error
         self._sock, self._alive = ours, alive
         self._process, self.pid = process, process.pid
+        self._priority = Priority(process.pid)
         self._confinement: Confinement | None = None
         if self._killed:
             self.kill()  # it may not have been there yet
@@ -166,16 +169,21 @@ class ChildProcess:
         ended = self._process is None or self._process.poll() is not None
         return not self._killed and not ended and not is_stopped(self.pid)
 
-    def perform(self, job: work.Job, descriptors: work.Descriptors) -> work.Outcome:
+    def perform(
+        self, job: work.Job, descriptors: work.Descriptors, lent: Mapping[str, int] | None = None
+    ) -> work.Outcome:
         """Have the child do a job; raises WorkerDied if it ends first, else what the job raised.
 
-        A child that somebody stops, and doesn't let go on within seconds, is killed. After
+        `lent` is what the child is to be lent of layers, by their IDs, for that job. A child that
+        somebody stops, and doesn't let go on within seconds, is killed. After
         WorkerDied the object is of no more use and the child is reaped.
         """
         numbers = [descriptor.fileno() for descriptor in descriptors]
         try:
             plain = msgspec.to_builtins(job, builtin_types=(bytes,))
-            self._send((type(job).__name__, plain), numbers)
+            with _only_to_read(job, numbers) as given:
+                request = (type(job).__name__, plain, list(lent or ()))
+                self._send(request, [*given, *(lent or {}).values()])
             for descriptor in descriptors:
                 descriptor.close()
             return self._outcome(job)
@@ -187,13 +195,13 @@ class ChildProcess:
         """Whether the child has started up, as far as one look tells."""
         return self._confinement is not None or is_readable(self._sock, 0)
 
-    def perform_all(self, jobs: Sequence[work.Job]) -> list[work.Performed | None]:
+    def perform_all(self, jobs: Sequence[work.Job], *, quiet: bool) -> list[work.Performed | None]:
         """Have the child do jobs that join; None for each that it has left to be done elsewhere.
 
-        Raises WorkerDied; then some may have been done.
+        `quiet` is as in `together.pack`. Raises WorkerDied; then some may have been done.
         """
         try:
-            self._send(together.pack(jobs))
+            self._send((*together.pack(jobs, quiet=quiet), []))
             self._hear_confinement()
             return together.unpack(self._receive(), jobs, self.pid)
         except (EndOfFrames, OSError, BadFrame) as error:
@@ -229,6 +237,17 @@ class ChildProcess:
             else:
                 raise BadFrame("a reply is neither part, error nor ok, nor the first to log")
 
+    def give_way(self) -> None:
+        """Have the child's work wait for everybody else's; it is idle."""
+        if self._priority is not None:
+            self._priority.lower()
+
+    def hurry(self) -> None:
+        """Have the child work as anybody else, in the middle of its work, too; from any thread."""
+        priority, process = self._priority, self._process
+        if priority is not None and process is not None and process.returncode is None:
+            priority.restore()
+
     def kill(self) -> None:
         """Kill the child, from any thread; perform then raises WorkerDied. Idempotent."""
         self._killed = True
@@ -253,6 +272,22 @@ class ChildProcess:
         with self._alive:
             if self._alive.fileno() >= 0:  # else it was waited for before
                 await_forks(self._alive, self._held, self._command)
-        if code < 0:
-            return f"killed by {signal.Signals(-code).name}"
-        return f"exit status {code}"
+        return end_of_process(code)
+
+
+@contextlib.contextmanager
+def _only_to_read(job: work.Job, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Give the descriptors that go to a child, so that it can't write to a tar that is a file.
+
+    Of a window only, which isn't read by the position that the descriptor shares with others.
+    """
+    source = getattr(job, "source", None)
+    windowed = isinstance(source, work.TarSource) and source.size is not None
+    tar = only_to_read(numbers[0]) if windowed else None
+    if tar is None:
+        yield numbers
+        return
+    try:
+        yield [tar, *numbers[1:]]
+    finally:
+        os.close(tar)

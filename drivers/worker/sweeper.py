@@ -13,7 +13,7 @@ import signal
 import subprocess
 
 from layerstore.drivers.errors import DriverError
-from layerstore.drivers.root.trash import sweep, trash_path
+from layerstore.drivers.root.trash import HANDS, sweep, trash_path
 from layerstore.drivers.tree.delete import DIRECTORY
 from layerstore.drivers.worker.lean import lean_command
 
@@ -65,7 +65,7 @@ def empty(trash: str) -> None:
     directory = os.open(trash, DIRECTORY)
     try:
         while os.listdir(directory) and _lock(directory):
-            sweep(trash)
+            sweep(trash, HANDS)
             fcntl.flock(directory, fcntl.LOCK_UN)
     finally:
         os.close(directory)

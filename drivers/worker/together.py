@@ -7,15 +7,18 @@ after another without. Owns the form of the two frames. It knows no process and 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 from msgspec import Struct, structs, to_builtins
 
 from layerstore.drivers import work
-from layerstore.drivers.errors import LayerStoreError, Wire, from_wire, to_wire
-from layerstore.drivers.root.disk import Disk
+from layerstore.drivers.errors import DriverError, LayerStoreError, Wire, from_wire, to_wire
+from layerstore.drivers.root.creation import creating
+from layerstore.drivers.root.disk import Disk, near
 from layerstore.drivers.root.removal import remove_mounts
 from layerstore.drivers.system.collected_log import Lines, collected, log_again
 from layerstore.drivers.system.frames import BadFrame, convert
@@ -42,16 +45,23 @@ class _Replies(Struct, frozen=True):
     lines: Lines
 
 
-def pack(jobs: Sequence[work.Job]) -> tuple[str, object]:
-    """Return what asks a child for jobs that join."""
-    return NAME, {"jobs": [(type(job).__name__, structs.asdict(job)) for job in jobs]}
+def pack(jobs: Sequence[work.Job], *, quiet: bool) -> tuple[str, object]:
+    """Return what asks a child for jobs that join.
+
+    `quiet` is whether others have written so little that the file system can be synced at once.
+    """
+    packed = [(type(job).__name__, structs.asdict(job)) for job in jobs]
+    return NAME, {"jobs": packed, "quiet": quiet}
 
 
 def perform_packed(disk: Disk, fields: dict[str, Any]) -> dict[str, Any]:
     """Do what `pack` asked for, and return the frame to answer with. In the child."""
     jobs = [_job(*pair) for pair in convert(fields.get("jobs"), list[tuple[str, dict[str, Any]]])]
-    with collected() as lines:
-        replies = _perform_jobs(disk, jobs)
+    quiet = convert(fields.get("quiet"), bool)
+    with collected() as lines, contextlib.ExitStack() as stack:
+        with contextlib.suppress(DriverError):  # then paths are just longer
+            disk = stack.enter_context(near(disk))
+        replies = _perform_jobs(disk, jobs, quiet=quiet)
     return cast("dict[str, Any]", to_builtins(_Replies(replies, lines), builtin_types=(bytes,)))
 
 
@@ -62,20 +72,12 @@ def _job(name: str, fields: dict[str, Any]) -> work.Job:
     return convert(fields, cls)
 
 
-def _perform_jobs(disk: Disk, jobs: Sequence[work.Job]) -> list[_Reply]:
-    replies: list[_Reply | None] = []
-    removals: list[work.RemoveMount] = []
-    for job in jobs:
-        if not isinstance(job, work.RemoveMount):
-            replies.append(_perform(disk, job))
-        elif _may_be_mounted(disk, job):
-            now = time.monotonic_ns()
-            replies.append(_Reply(now, now, left=True))
-        else:
-            replies.append(None)
-            removals.append(job)
-    removed = iter(_remove(disk, removals))
-    return [reply or next(removed) for reply in replies]
+def _perform_jobs(disk: Disk, jobs: Sequence[work.Job], *, quiet: bool) -> list[_Reply]:
+    creations = [job for job in jobs if isinstance(job, work.CreateMount)]
+    created = iter(_create(disk, creations, quiet=quiet) if creations else ())
+    removals = [job for job in jobs if isinstance(job, work.RemoveMount)]
+    removed = iter(_remove(disk, removals) if removals else ())
+    return [next(created if isinstance(job, work.CreateMount) else removed) for job in jobs]
 
 
 def _may_be_mounted(disk: Disk, job: work.RemoveMount) -> bool:
@@ -84,26 +86,43 @@ def _may_be_mounted(disk: Disk, job: work.RemoveMount) -> bool:
     return any(disk.driver.may_be_mounted(layer) for layer in layers)
 
 
-def _perform(disk: Disk, job: work.Job) -> _Reply:
-    begun, before = time.monotonic_ns(), retries()
-    error = None
-    try:
-        perform(disk, job, ())
-    except LayerStoreError as caught:
-        error = to_wire(caught, "worker")
-    return _Reply(begun, time.monotonic_ns(), retries() - before, error=error)
+def _create(disk: Disk, creations: Sequence[work.CreateMount], *, quiet: bool) -> list[_Reply]:
+    """Make read-write layers; what is done for all of them at once counts as the last's."""
+    times = [time.monotonic_ns()]
+    repeated = [retries()]
+    at_once = quiet and len(creations) > 1
+    with creating(disk, at_once=at_once) as making:
+        for job in creations:
+            making.make(job)
+            times.append(time.monotonic_ns())
+            repeated.append(retries())
+        errors = making.finish()
+    times[-1] = time.monotonic_ns()
+    return [
+        _Reply(begun, ended, after - before, error=_wire(errors.get(job.transaction)))
+        for job, (begun, ended), (before, after) in zip(
+            creations, pairwise(times), pairwise(repeated), strict=True
+        )
+    ]
 
 
 def _remove(disk: Disk, removals: Sequence[work.RemoveMount]) -> list[_Reply]:
     """Remove read-write layers; what is done for all of them at once counts as the first's."""
+    left = {job.transaction for job in removals if _may_be_mounted(disk, job)}
+    gone = [job for job in removals if job.transaction not in left]
+    removed = remove_mounts(disk, gone, unmounted=True)
     replies = []
     begun = time.monotonic_ns()
-    for error in remove_mounts(disk, removals):
+    for job in removals:
+        error = next(removed) if job.transaction not in left else None
         ended = time.monotonic_ns()
-        wire = to_wire(error, "worker") if error is not None else None
-        replies.append(_Reply(begun, ended, error=wire))
+        replies.append(_Reply(begun, ended, left=job.transaction in left, error=_wire(error)))
         begun = ended
     return replies
+
+
+def _wire(error: LayerStoreError | None) -> Wire | None:
+    return to_wire(error, "worker") if error is not None else None
 
 
 def unpack(frame: object, jobs: Sequence[work.Job], child: int) -> list[work.Performed | None]:

@@ -9,18 +9,23 @@ thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from layerstore.actors.watching.trace import TraceRecord
-from layerstore.api.steps import AsyncImageStore, AsyncSteps
+from layerstore.api.image_steps import AsyncImageStore
+from layerstore.api.steps import AsyncSteps
 from layerstore.api.store import LayerStore
 from layerstore.api.threads import undo_done
 from layerstore.asking.core import Core
 from layerstore.operations.asynchronous import AsyncStore
+
+if TYPE_CHECKING:
+    from layerstore.api.aio_sandbox import AsyncSandbox
+    from layerstore.sandbox.runnable import RunOptions
 
 
 class AsyncLayerStore(AsyncStore, AsyncSteps):
@@ -54,7 +59,7 @@ class AsyncLayerStore(AsyncStore, AsyncSteps):
             raise
         finally:
             if self._opened is None:
-                self._threads.shutdown(wait=False)
+                self.end_threads()
         return self
 
     @property
@@ -78,6 +83,20 @@ class AsyncLayerStore(AsyncStore, AsyncSteps):
         """See LayerStore.images."""
         return AsyncImageStore(self)
 
+    def sandbox(
+        self,
+        image: str,
+        *,
+        name: str = "",
+        storage_opt: Mapping[str, str] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> AsyncSandbox:
+        """See LayerStore.sandbox; it is made by `async with`, or by its `open`."""
+        # Only here: most stores have none.
+        from layerstore.api.aio_sandbox import sandbox_of  # noqa: PLC0415
+
+        return sandbox_of(self, image, name, storage_opt, options)
+
     def trace(self) -> list[TraceRecord]:
         """See LayerStore.trace."""
         return self.blocking.trace()
@@ -95,7 +114,7 @@ class AsyncLayerStore(AsyncStore, AsyncSteps):
                 keep_trash=keep_trash,
                 timeout=timeout,
             )
-            self._threads.shutdown(wait=False)
+            self.end_threads()
         await asyncio.shield(asyncio.wrap_future(self._closing))
 
     async def __aenter__(self) -> Self:

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from layerstore.drivers.errors import InvalidArgument
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.wanted_confinement import Confine
+from layerstore.drivers.userns.ranges import GRAMMAR, ranges_refused
 
 Durability = Literal["durable", "relaxed"]
 EngineKind = Literal["thread", "process"]
@@ -47,8 +48,10 @@ def _refused(name: str, value: Any) -> str | None:
     if name == "listen":
         good = isinstance(value, bool | socket.socket) or value == "required"
         return None if good else "listen is True, False, 'required' or a socket"
-    if value is None and name == "workers":
+    if value is None and name in ("workers", "id_ranges"):
         return None
+    if name == "id_ranges":
+        return ranges_refused(value) if isinstance(value, str) else GRAMMAR
     least = _LEAST[name]
     good = isinstance(value, int) and value >= least
     return None if good else f"{name} is a whole number, {least} or more"

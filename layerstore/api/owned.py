@@ -6,15 +6,15 @@ Owns the order in which all that is taken and given back. What can be asked of i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from layerstore.actors.watching.trace import TraceRecord
-from layerstore.drivers.errors import DriverError
+from layerstore.drivers.errors import DriverError, JobCancelled
 from layerstore.drivers.graph.choose import find_driver, open_driver
-from layerstore.drivers.graph.overlay2_probe import remove_trials
+from layerstore.drivers.graph.overlay2.probe import remove_trials
 from layerstore.drivers.graph.protocol import GraphDriver
 from layerstore.drivers.model.faults import Fault
 from layerstore.drivers.model.limits import Limits
@@ -58,6 +58,7 @@ class Opening:
     listen: bool | Literal["required"]
     door: int | None
     """Descriptor of a socket that listens already."""
+    id_ranges: str | None = None
 
 
 class Owned:
@@ -113,6 +114,7 @@ class Owned:
             tracer=self.recording.tracer,
             switch_journal=self.recording.switch,
             stall_after=how.stall_after,
+            id_ranges=how.id_ranges,
         )
         disk = make_disk(config, driver)
         self.recording.begin(how.trace_file, as_left=how.trace_as_left)
@@ -129,20 +131,39 @@ class Owned:
     def _begin_listening(self) -> None:
         try:
             # Without recovering nothing is made on the disk, a socket neither.
-            self._listener = self._listen() if self._how.recover else None
+            self._listener = self._listen() if self._how.listen and self._how.recover else None
         except BaseException:
             self.close(keep_mounts=True, timeout=10.0)
             raise
 
     def _listen(self) -> Listener | None:
         how = self._how
-        if not how.listen:
-            return None
         # Only here: commands, which nobody attaches to, are quicker without.
         from layerstore.engine.sharing.listening import listen  # noqa: PLC0415
 
         required = how.listen == "required"
         return listen(self.core, self.driver_reason, door=how.door, required=required)
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """See LayerStore.shared."""
+        self.core.check_open()
+        if self._listener is not None:
+            yield
+            return
+        listener = self._listener = self._listen()
+        others_wait = True
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit, JobCancelled):
+            others_wait = False
+            raise
+        finally:
+            try:
+                if listener is not None and others_wait:
+                    listener.see_off()
+            finally:
+                self._stop_listening()
 
     def check_may_repair(self) -> None:
         """Raise OwnersAlone where only somebody else can."""

@@ -8,10 +8,12 @@ import os
 import socket
 import weakref
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, Self
 
 from layerstore.api.observing import Observing, Traced
 from layerstore.api.options import Durability, EngineKind, check_options
+from layerstore.api.sandboxes.mixin import Sandboxing
 from layerstore.asking.core import Core
 from layerstore.asking.progress import Progress
 from layerstore.drivers.errors import NotConfined
@@ -20,7 +22,6 @@ from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.model.repair_step import RepairStep
 from layerstore.drivers.model.wanted_confinement import Confine
 from layerstore.images.store import ImageStore
-from layerstore.operations.blocking import BlockingStore
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from layerstore.operations.deferred import LaterStore
 
 
-class LayerStore(BlockingStore, Observing):
+class LayerStore(Sandboxing, Observing):
     """Content-addressed read-only layers and named read-write layers beneath one root.
 
     A root is laid out as a Docker data root. One process has it open at a time, to whose store
@@ -61,6 +62,7 @@ class LayerStore(BlockingStore, Observing):
         recover: bool = True,
         listen: bool | Literal["required"] | socket.socket = True,
         engine: EngineKind = "thread",
+        id_ranges: str | None = None,
     ) -> None:
         """Open a root, making what is missing.
 
@@ -86,7 +88,10 @@ class LayerStore(BlockingStore, Observing):
         actors are: in threads of this process (`thread`), or in a child of it (`process`), whose
         answers don't wait for this process's own busy threads. It ends with this process, however
         that ends; where it dies by itself, calls under way raise StoreRestarted, as where an actor
-        dies, and another goes on.
+        dies, and another goes on. `id_ranges` are the user and group IDs of this machine that
+        read-write layers may be given for themselves (`id_map="auto"`): `FIRST:COUNT[,...]`, or the
+        name of a user that /etc/subuid and /etc/subgid have some for; by default those of
+        `layerstore`, or else 0x70000000 to 0x7FFDFFFF as far as nobody else has them there.
 
         Raises InvalidArgument, StoreLocked, DriverNotSupported, NotPermitted, ReadOnlyStorage,
         DriverError, NotConfined.
@@ -103,6 +108,7 @@ class LayerStore(BlockingStore, Observing):
             limits=limits,
             engine=engine,
             listen=listen,
+            id_ranges=id_ranges,
         )
         from layerstore.api.owned import Opening
         from layerstore.drivers.records.journal import journal_path
@@ -125,6 +131,7 @@ class LayerStore(BlockingStore, Observing):
             recover=recover,
             listen="required" if isinstance(listen, socket.socket) else listen,
             door=listen.fileno() if isinstance(listen, socket.socket) else None,
+            id_ranges=id_ranges,
         )
         self._stand_on(self._own(opening, engine))
         if confine == "required":
@@ -282,6 +289,16 @@ class LayerStore(BlockingStore, Observing):
         busy = checking.standing(self.core).busy
         return repairing.plan(self.core, faults, busy=busy)
 
+    def shared(self) -> AbstractContextManager[None]:
+        """Let other processes attach during a `with` block, where `listen` has it that they can't.
+
+        For what takes long in a process that has the store for that alone, as a command. At the
+        end of the block nobody else gets in, and those who did are waited for, unless it ends by an
+        interrupt or with JobCancelled. A store whose actors are in a process of their own is as
+        it was opened.
+        """
+        return self._basis.shared()
+
     def close(
         self, *, keep_mounts: bool = False, keep_trash: bool = False, timeout: float = 10.0
     ) -> None:
@@ -296,7 +313,10 @@ class LayerStore(BlockingStore, Observing):
         Idempotent.
         """
         if self._finalizer.detach() is not None:
-            self._basis.close(keep_mounts=keep_mounts, keep_trash=keep_trash, timeout=timeout)
+            try:
+                self._close_sandboxes()
+            finally:
+                self._basis.close(keep_mounts=keep_mounts, keep_trash=keep_trash, timeout=timeout)
 
     def cleanup(self) -> None:
         """Close the store under moby's name for it. moby: Store.Cleanup."""

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from layerstore.api.store import LayerStore
+from layerstore.images.registry.stop import Stop
 
 T = TypeVar("T")
 log = logging.getLogger("layerstore")
@@ -23,6 +24,8 @@ class InThread(ABC):
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(thread_name_prefix="layerstore-steps")
+        # Theirs, so that what is quick doesn't wait until a slow network has been waited for.
+        self._asking = ThreadPoolExecutor(thread_name_prefix="layerstore-asking")
 
     @property
     @abstractmethod
@@ -41,6 +44,26 @@ class InThread(ABC):
             if undo is not None:
                 doing.add_done_callback(lambda done: undo_done(done, undo))
             raise
+
+    async def until_stopped(self, do: Callable[[Stop], T]) -> T:
+        """Do in a thread what can be stopped. If the task is cancelled, it ends before that."""
+        self.blocking.core.check_open()
+        stop = Stop()
+        doing = self._asking.submit(do, stop)
+        waiting = asyncio.wrap_future(doing)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            waiting.add_done_callback(_note)
+            stop.tell()
+            if not doing.cancel():  # it has begun
+                await asyncio.wait([waiting])
+            raise
+
+    def end_threads(self) -> None:
+        """Have the threads end once they have nothing more to do."""
+        self._threads.shutdown(wait=False)
+        self._asking.shutdown(wait=False)
 
 
 def undo_done(done: Future[T], undo: Callable[[T], object]) -> None:

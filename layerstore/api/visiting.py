@@ -30,6 +30,10 @@ class TracedFar:
 
     core: AttachedCore
 
+    def shared(self) -> contextlib.AbstractContextManager[None]:
+        """See LayerStore.shared: that process lets others attach, or doesn't."""
+        return contextlib.nullcontext()
+
     def trace_to(self, path: str | os.PathLike[str] | None) -> None:
         """See Observing.trace_to."""
         self.core.trace_to(path)

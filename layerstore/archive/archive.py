@@ -7,6 +7,7 @@ links are never followed; what the blobs mean is not known here.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import stat
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Protocol, cast
 
-from layerstore.asking.source import Region
+from layerstore.asking.source import Readable, Region
 from layerstore.drivers.errors import DriverError, InvalidImage, LimitExceeded
 from layerstore.drivers.system.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
@@ -25,6 +26,10 @@ _MAX_HEADERS_READ = 256 << 20
 _MAX_LINKS = 8
 _BLOCK = 512
 _ONCE = ("manifest.json", "index.json", "oci-layout", "repositories")
+_NOT_FOLLOWED = {
+    errno.ELOOP: "a symbolic link leads there, and none is followed",
+    errno.EXDEV: "it leads out of the directory",
+}
 
 
 class Archive(Protocol):
@@ -43,6 +48,13 @@ class Archive(Protocol):
 
     def close(self) -> None:
         """Close what the archive has open. Idempotent."""
+
+
+class StreamingArchive(Archive, Protocol):
+    """Named blobs of which layers come as they are made or fetched, and no other way."""
+
+    def open_layer(self, name: str) -> contextlib.AbstractContextManager[Readable]:
+        """Give a layer's blob to be read to its end, for a `with` block. Raises LayerStoreError."""
 
 
 def read_blob(archive: Archive, name: str, limit: int) -> bytes:
@@ -185,7 +197,7 @@ def _enter(members: dict[str, _Member], info: tarfile.TarInfo, end: int, label: 
 
 
 class DirectoryArchive:
-    """A directory with an OCI image layout."""
+    """A directory with an OCI image layout, or with what a tar of an archive has in it."""
 
     def __init__(self, path: str) -> None:
         """Open the directory. Raises DriverError."""
@@ -224,11 +236,13 @@ class DirectoryArchive:
     def _open(self, name: str) -> int | None:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
         try:
-            fd = openat2(self._fd, name, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+            resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+            fd = openat2(self._fd, _normal(name), flags, 0, resolve)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise InvalidImage(self.label, f"{name}: {error.strerror}") from error
+            reason = _NOT_FOLLOWED.get(error.errno or 0, error.strerror)
+            raise InvalidImage(self.label, f"{name}: {reason}") from error
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise InvalidImage(self.label, f"{name} is not a regular file")

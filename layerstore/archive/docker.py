@@ -15,6 +15,7 @@ from layerstore.archive.archive import Archive, read_blob
 from layerstore.archive.both import called_in_index
 from layerstore.archive.foreign import LayerSource
 from layerstore.archive.image import (
+    UNTAKEN,
     ArchivedImage,
     Found,
     layer_of,
@@ -45,8 +46,8 @@ class _Entry(msgspec.Struct, rename="pascal"):
 def read_docker_archive(archive: Archive, wanted: Wanted) -> Found:
     """Read every image of the archive that is wanted and can be taken.
 
-    Raises InvalidImage where none can, IntegrityError where a blob isn't what its name promises,
-    LimitExceeded.
+    Raises InvalidImage where none can, and for a lone one IntegrityError where a blob isn't what
+    its name promises; LimitExceeded.
     """
     what = f"{MANIFEST} of {archive.label}"
     document = parse_json(read_blob(archive, MANIFEST, MAX_CONFIG), what)
@@ -68,9 +69,11 @@ def read_docker_archive(archive: Archive, wanted: Wanted) -> Found:
         names = [name for name in meant if name in tags] or tags
         try:
             image = _read_image(archive, entry, list(dict.fromkeys(names)))
-            found.take(replace(image, annotations=nameless(naming[number])))
-        except InvalidImage as error:
+            image = replace(image, annotations=nameless(naming[number]))
+            found.take_for(wanted, image, archive.label)
+        except UNTAKEN as error:
             found.leave_out(error)
+    found.settle_names(wanted)
     return found.all_of_it(archive.label)
 
 

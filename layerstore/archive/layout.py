@@ -7,6 +7,7 @@ the OCI image specification's "Image Index", "Image Manifest", "Content Descript
 
 from __future__ import annotations
 
+import binascii
 import re
 from typing import Any, TypeVar
 
@@ -113,6 +114,14 @@ def decode(content: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.convert(folded(document, kind), kind)
     except msgspec.ValidationError as error:
+        raise InvalidImage(what, str(error)) from error
+
+
+def data_of(text: str, what: str) -> bytes:
+    """Decode what a descriptor holds itself; InvalidImage says what is wrong with `what`."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:  # of binascii too, and where it isn't ASCII
         raise InvalidImage(what, str(error)) from error
 
 

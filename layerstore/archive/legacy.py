@@ -19,7 +19,7 @@ from layerstore.archive.archive import Archive, read_blob
 from layerstore.archive.image import ArchivedImage, Found, layer_of, make_image
 from layerstore.archive.v1_config import V1Image, config_of_v1, read_v1, step_of
 from layerstore.archive.wanted import Wanted
-from layerstore.drivers.errors import InvalidImage, InvalidTar, LimitExceeded
+from layerstore.drivers.errors import IntegrityError, InvalidImage, InvalidTar, LimitExceeded
 from layerstore.drivers.model.ids import DiffID
 from layerstore.drivers.model.image_config import MAX_CONFIG, parse_json
 from layerstore.drivers.model.limits import Limits
@@ -64,7 +64,7 @@ def read_legacy_archive(archive: Archive, wanted: Wanted, limits: Limits) -> Fou
     if listed:
         picked = wanted.pick([names.get(one, []) for one in listed], archive.label)
         for number, meant in picked.items():
-            reader.take(listed[number], meant)
+            reader.take(listed[number], meant, wanted)
     return reader.found.all_of_it(archive.label)
 
 
@@ -110,7 +110,7 @@ class _Reader:
             except InvalidImage as error:
                 self.found.leave_out(error)
 
-    def take(self, name: str, names: list[str]) -> None:
+    def take(self, name: str, names: list[str], wanted: Wanted) -> None:
         """Make an image and those below it."""
         try:
             below: ArchivedImage | None = None
@@ -120,9 +120,12 @@ class _Reader:
                 if one not in self._made or is_last:
                     made = self._make(one, below, names if is_last else [], is_step=not is_last)
                     self._made[one] = made
-                    self.found.take(made)
+                    if is_last:
+                        self.found.take_for(wanted, made, self._archive.label)
+                    else:
+                        self.found.take(made)
                 below = self._made[one]
-        except InvalidImage as error:
+        except (InvalidImage, IntegrityError) as error:
             self.found.leave_out(error)
 
     def _chain(self, name: str) -> list[str]:

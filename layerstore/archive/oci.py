@@ -6,13 +6,13 @@ each descriptor promises. Sources: the OCI image specification's "Image Layout" 
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from layerstore.archive.archive import Archive, read_blob
 from layerstore.archive.image import (
+    UNTAKEN,
     ArchivedImage,
     Found,
     layer_of,
@@ -31,18 +31,20 @@ from layerstore.archive.layout import (
     Kind,
     Manifest,
     blob_of,
+    data_of,
     decode,
 )
 from layerstore.archive.wanted import Wanted
 from layerstore.drivers.errors import InvalidImage, LimitExceeded
 from layerstore.drivers.model.annotations import Annotations
-from layerstore.drivers.model.image_config import MAX_CONFIG, MAX_LAYERS, ImageFacts
+from layerstore.drivers.model.image_config import MAX_CONFIG, MAX_LAYERS
 from layerstore.drivers.model.platform import Platform, host_platform
 from layerstore.drivers.model.reference import is_bare_word
 
 _MAX_DEPTH = 8
 _MAX_DESCRIPTORS = 1000
-_HELP = "see --platform and --all"
+_MAX_DATA = 64 << 20
+"""Bytes of all layers that are in descriptors: such are held in memory."""
 
 T = TypeVar("T")
 
@@ -53,8 +55,8 @@ def read_oci_layout(archive: Archive, wanted: Wanted) -> Found:
     A name is taken from the annotations of index.json's descriptors; where one is a mere tag, it
     becomes that of the wanted repository.
 
-    Raises InvalidImage where no image can be taken, IntegrityError where a blob isn't what a
-    descriptor promises, LimitExceeded.
+    Raises InvalidImage where no image can be taken, and for a lone one IntegrityError where a blob
+    isn't what a descriptor promises; LimitExceeded.
     """
     content = read_blob(archive, INDEX, MAX_CONFIG)
     listed = decode(content, Index, f"{INDEX} of {archive.label}").manifests
@@ -99,11 +101,16 @@ class _Reader:
     def __init__(self, archive: Archive, wanted: Wanted) -> None:
         self.found = Found()
         self._archive = archive
+        self._wanted = wanted
         self._platform = wanted.platform or host_platform()
         self._lone_fits = wanted.platform is None
         self._every = wanted.every_platform
+        self._help = wanted.help
         self._descriptors = 0
         self._configs: dict[str, Platform | None] = {}
+        self._data: dict[str, bytes] = {}
+        """Layers that only descriptors hold."""
+        self._data_left = _MAX_DATA
 
     def take(self, group: list[Descriptor], names: Names) -> None:
         """Read what differs by platform only: the best of it, or all."""
@@ -111,8 +118,11 @@ class _Reader:
             if self._every:
                 self._take_all(group, names)
             else:
-                self.found.take(self._read(self._choose(group, INDEX), names))
-        except InvalidImage as error:
+                chosen = self._choose(group, INDEX)
+                self.found.take(replace(self._read(chosen, names), digest=chosen.digest))
+        except UNTAKEN as error:
+            if self._descriptors > _MAX_DESCRIPTORS:  # which are the whole archive's
+                raise
             self.found.leave_out(error)
 
     # Every platform's
@@ -129,7 +139,8 @@ class _Reader:
         for descriptor in images.values():
             try:
                 image = self._image(descriptor, self._blob(descriptor), names)
-            except InvalidImage as error:
+                image = replace(image, digest=descriptor.digest)
+            except UNTAKEN as error:
                 self.found.leave_out(error)
                 continue
             if names and descriptor is not best:
@@ -137,7 +148,7 @@ class _Reader:
             self.found.take(image)
 
     def _nameless(self, image: ArchivedImage, names: Names) -> ArchivedImage:
-        what = f"image {image.short_id} ({_platform_in(image.facts) or 'of no platform'})"
+        what = f"image {image.short_id} ({image.platform or 'of no platform'})"
         reason = f"is loaded without a name: {next(iter(names))[:200]!r} is for {self._platform}"
         self.found.notes.append(f"{what} {reason}, see --platform")
         return replace(image, names=(), refused=(), annotations=())
@@ -156,7 +167,7 @@ class _Reader:
                     yield descriptor
                     continue
                 listed = self._document(descriptor, blob, Index).manifests
-            except InvalidImage as error:
+            except UNTAKEN as error:
                 self.found.leave_out(error)
                 continue
             yield from self._leaves(listed, depth + 1)
@@ -181,7 +192,7 @@ class _Reader:
         ranked = [(rank, d) for d in images if (rank := self._rank(d)) is not None]
         if not ranked:
             there = ", ".join(str(self._platform_of(d)) for d in images) or "none"
-            reason = f"{what} has no image for {self._platform} (it has: {there}; {_HELP})"
+            reason = f"{what} has no image for {self._platform} (it has: {there}; {self._help})"
             raise InvalidImage(self._archive.label, reason)
         best = min(rank for rank, _ in ranked)
         alike = [d for rank, d in ranked if rank == best]
@@ -206,11 +217,11 @@ class _Reader:
             return Platform(named.os_name, named.architecture, named.variant)
         if descriptor.digest not in self._configs:
             try:
-                facts = self._manifest(descriptor, self._blob(descriptor)).facts
+                image = self._manifest(descriptor, self._blob(descriptor))
             except InvalidImage:  # an index, or no image: it says so when it is read
                 self._configs[descriptor.digest] = None
             else:
-                self._configs[descriptor.digest] = _platform_in(facts)
+                self._configs[descriptor.digest] = image.platform
         return self._configs[descriptor.digest]
 
     def _read(self, descriptor: Descriptor, names: Names) -> ArchivedImage:
@@ -237,24 +248,39 @@ class _Reader:
 
     def _told(self, image: ArchivedImage) -> ArchivedImage:
         """Say it where an image is for another platform than the one that is wanted."""
-        platform = _platform_in(image.facts)
-        if platform is not None and self._platform.rank(platform) is None:
-            what = f"image {image.short_id}"
+        missed = image.misses(self._wanted)
+        if missed is not None:
+            what = f"image {image.short_id} is for {image.platform}"
             if not self._lone_fits:
-                reason = f"{what} is for {platform}, not for {self._platform} ({_HELP})"
-                raise InvalidImage(self._archive.label, reason)
-            self.found.notes.append(f"{what} is for {platform}: there is none for {self._platform}")
+                raise InvalidImage(self._archive.label, f"{what}, not for {missed} ({self._help})")
+            self.found.notes.append(f"{what}: there is none for {missed}")
         return image
 
     def _content(self, descriptor: Descriptor, blob: str) -> bytes:
         """Return a small blob, which its descriptor may hold itself. Raises as read_verified."""
+        content = self._held(descriptor, blob)
+        if content is not None:
+            return content
+        return read_verified(self._archive, blob, descriptor.digest, descriptor.size)
+
+    def _held(self, descriptor: Descriptor, blob: str) -> bytes | None:
+        """Return a blob that only its descriptor holds, None for others. Raises as verified."""
         if descriptor.data is None or self._archive.size(blob) is not None:
-            return read_verified(self._archive, blob, descriptor.digest, descriptor.size)
-        try:
-            content = binascii.a2b_base64(descriptor.data, strict_mode=True)
-        except (binascii.Error, ValueError) as error:
-            raise InvalidImage(self._archive.label, f"the data of {blob}: {error}") from error
+            return None
+        content = data_of(descriptor.data, f"the data of {blob} in {self._archive.label}")
         return verified(self._archive, blob, content, descriptor.digest, descriptor.size)
+
+    def _held_layer(self, descriptor: Descriptor, blob: str) -> bytes | None:
+        """Return as `_held` does what stays in memory, once for each blob; LimitExceeded."""
+        content = self._held(descriptor, blob)
+        if content is None:
+            return None
+        if blob not in self._data:
+            if len(content) > self._data_left:
+                what = f"the size in bytes of layers in descriptors of {self._archive.label}"
+                raise LimitExceeded(what, _MAX_DATA)
+            self._data_left -= len(content)
+        return self._data.setdefault(blob, content)
 
     def _media_type(self, descriptor: Descriptor, blob: str) -> str:
         """Return what a document without a media type in its descriptor says, or looks like."""
@@ -298,15 +324,9 @@ class _Reader:
                 )
                 raise InvalidImage(self._archive.label, reason)
             source = layer.source if layer.source.is_worth_keeping else None
-            layers.append(layer_of(self._archive, found, layer.digest, layer.size, source))
+            held = self._held_layer(layer, found)
+            layers.append(layer_of(self._archive, found, layer.digest, layer.size, source, held))
         return make_image(self._archive, content, layers, names, name)
 
     def _blob(self, descriptor: Descriptor) -> str:
         return blob_of(descriptor, self._archive.label)
-
-
-def _platform_in(facts: ImageFacts) -> Platform | None:
-    """Return the platform that a configuration names; None where it names none."""
-    if not facts.architecture:
-        return None
-    return Platform(facts.os or "linux", facts.architecture, facts.variant)

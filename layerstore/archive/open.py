@@ -41,20 +41,22 @@ def open_archive(
     spool: str,
     limits: Limits,
     spooled: Spooled | None = None,
+    label: str = "the stream",
 ) -> Archive:
     """Open an archive; `spool` is an existing directory of the store for nameless files.
 
-    `spooled` is called as it fills. Raises DriverError where the source can't
-    be opened, InvalidImage where it is no archive, LimitExceeded, StorageFull.
+    `spooled` is called as it fills; `label` is what a stream is called in errors. Raises
+    DriverError where the source can't be opened, InvalidImage where it is no archive,
+    LimitExceeded, StorageFull.
     """
     if not isinstance(source, str | os.PathLike):
-        raw = _spool_file(spool)
+        raw = spool_file(spool)
         try:
-            _copy(source, raw, "the stream", limits, spooled)
+            copy_into(source, raw, label, limits.max_bytes, spooled)
             fd = os.dup(raw.fileno())
         finally:
             raw.close()
-        return _open_tar(fd, "the stream", spool, limits, spooled)
+        return _open_tar(fd, label, spool, limits, spooled)
     path = os.fspath(source)
     try:
         status = os.stat(path)
@@ -82,9 +84,9 @@ def _open_tar(
         return TarArchive(fd, label)
     given = OwnedDescriptor(fd)
     try:
-        with _spool_file(spool) as inflated:
+        with spool_file(spool) as inflated:
             with open_source(TarSource(inflate=True), (given,), limits) as tar:
-                _copy(tar.stream, inflated, label, limits, spooled)
+                copy_into(tar.stream, inflated, label, limits.max_bytes, spooled)
             return TarArchive(os.dup(inflated.fileno()), label)
     except InvalidTar as error:
         raise InvalidImage(label, error.reason) from error
@@ -92,16 +94,21 @@ def _open_tar(
         given.close()
 
 
-def _spool_file(directory: str) -> IO[bytes]:
+def spool_file(directory: str) -> IO[bytes]:
+    """Make a nameless file. Raises DriverError."""
     try:
         return tempfile.TemporaryFile(dir=directory, buffering=0)
     except OSError as error:
         raise DriverError.from_os_error("make a file in", directory, error) from error
 
 
-def _copy(
-    source: Readable, target: IO[bytes], label: str, limits: Limits, spooled: Spooled | None
-) -> None:
+def copy_into(
+    source: Readable, target: IO[bytes], label: str, most: int, spooled: Spooled | None = None
+) -> int:
+    """Copy a stream of at most so many bytes into a file, and return how many there were.
+
+    Raises CallerError with the stream's own exception as its cause, LimitExceeded, DriverError.
+    """
     done = 0
     while True:
         try:
@@ -111,23 +118,23 @@ def _copy(
         except Exception as error:
             raise CallerError(f"reading {label}", f"{type(error).__name__}: {error}") from error
         if not chunk:
-            return
+            return done
         done += len(chunk)
-        if done > limits.max_bytes:
-            what = f"the size in bytes of {label}"
-            raise LimitExceeded(what, limits.max_bytes, "max_bytes")
-        _write_all(target, chunk)
+        if done > most:
+            raise LimitExceeded(f"the size in bytes of {label}", most, "max_bytes")
+        write_all(target, chunk, "an archive")
         if spooled is not None:
             spooled(label, done, 0)
 
 
-def _write_all(target: IO[bytes], chunk: bytes) -> None:
+def write_all(target: IO[bytes], chunk: bytes, what: str) -> None:
+    """Write to a raw file, which may take a part at a time. Raises DriverError, about `what`."""
     view = memoryview(chunk)
     try:
         while view:
             view = view[target.write(view) :]
     except OSError as error:
-        raise DriverError.from_os_error("spool", "an archive", error) from error
+        raise DriverError.from_os_error("spool", what, error) from error
 
 
 def spool_directory(root: str) -> str:

@@ -30,6 +30,8 @@ class Wanted:
     """Of an index for several platforms all images, rather than the best one."""
     repository: str | None = None
     """For images that the archive names by a mere tag."""
+    help: str = "see --platform and --all"
+    """What is said where none is for the platform."""
 
     def pick(self, called: Sequence[Sequence[str]], label: str) -> dict[int, list[str]]:
         """Say which of the listed images are wanted, and which of their names were meant.

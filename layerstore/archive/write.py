@@ -1,13 +1,15 @@
-"""Writing image archives: an OCI image layout and docker's `manifest.json` in one tar.
+"""Writing images as blobs, and an OCI image layout and docker's `manifest.json` in one tar.
 
-Owns the members, their order and their headers, which are the same for equal images. `docker load`
-and every reader of OCI layouts take it. moby: image/tarexport.
+Owns the blobs and what describes them, which are the same for equal images, and the tar's members
+and headers. `docker load` and every reader of OCI layouts take the tar. moby: image/tarexport.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
@@ -26,6 +28,8 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _INDEX = "application/vnd.oci.image.index.v1+json"
+LAYOUT = ("oci-layout", msgspec.json.encode({"imageLayoutVersion": "1.0.0"}))
+"""The file that says that a directory is a layout, and its content."""
 
 
 class Tar(Protocol):
@@ -46,47 +50,38 @@ class SavedImage:
     """Those that call it what is no name."""
 
 
-@dataclass(slots=True)
-class ArchiveWriter:
-    """Writes one archive into a file that can seek; add layers and images, then finish."""
+class Members(Protocol):
+    """Where blobs and documents go, by name."""
 
-    out: IO[bytes]
+    def small(self, name: str, content: bytes) -> None:
+        """Write one whole."""
+
+    def stream(self, name: str, tar: Tar) -> int:
+        """Write one whose size is known only at its end, and return that in bytes."""
+
+
+@dataclass(slots=True)
+class ImageWriter:
+    """Writes images as blobs; who finishes it lists them as its kind of archive does."""
+
+    members: Members
     _sources: dict[DiffID, LayerSource] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=dict)
-    _descriptors: list[dict[str, Any]] = field(default_factory=list)
+    descriptors: list[dict[str, Any]] = field(default_factory=list)
+    """Of the manifests, one for each name."""
     _entries: list[dict[str, Any]] = field(default_factory=list)
     _repositories: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def begin(self) -> None:
-        """Write the directories of the layout."""
-        for name in ("blobs/", "blobs/sha256/"):
-            self.out.write(_header(name, 0, tarfile.DIRTYPE))
 
     def has(self, diff: DiffID) -> bool:
         """Whether a layer is in the archive already."""
         return _blob(diff) in self._sizes
 
     def add_layer(self, diff: DiffID, tar: Tar, descriptor: str | None) -> None:
-        """Write a layer's tar, whose size is known only at its end.
-
-        `descriptor` is what is kept with the layer.
-        """
+        """Write a layer's tar; `descriptor` is what is kept with the layer."""
         source = source_kept(descriptor)
         if source is not None:
             self._sources[diff] = source
-        start = self.out.tell()
-        self.out.write(bytes(_BLOCK))
-        size = 0
-        while chunk := tar.read(_CHUNK):
-            self.out.write(chunk)
-            size += len(chunk)
-        self.out.write(bytes(-size % _BLOCK))
-        end = self.out.tell()
-        header = _header(_blob(diff), size, tarfile.REGTYPE)
-        self.out.seek(start)
-        self.out.write(header)
-        self.out.seek(end)
-        self._sizes[_blob(diff)] = size
+        self._sizes[_blob(diff)] = self.members.stream(_blob(diff), tar)
 
     def add_image(self, image: SavedImage) -> None:
         """Write an image whose layers are in the archive."""
@@ -103,9 +98,9 @@ class ArchiveWriter:
         described = self._blob_of(msgspec.json.encode(manifest), _MANIFEST)
         described["platform"] = _platform(image.facts)
         called = [*map(_naming, image.names), *image.annotations]
-        self._descriptors.extend({**described, "annotations": one} for one in called)
+        self.descriptors.extend({**described, "annotations": one} for one in called)
         if not called:
-            self._descriptors.append(described)
+            self.descriptors.append(described)
         self._entries.append(
             {
                 "Config": _blob(config["digest"]),
@@ -128,16 +123,13 @@ class ArchiveWriter:
             described["urls"] = source.urls
         return described
 
-    def finish(self) -> None:
-        """Write what lists the images, and the end of the tar."""
-        index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": self._descriptors}
-        self._small("index.json", msgspec.json.encode(index))
+    def finish_tar(self) -> None:
+        """Write what lists the images for docker and for OCI."""
+        self._small("index.json", encoded_index(self.descriptors))
         self._small("manifest.json", msgspec.json.encode(self._entries))
-        self._small("oci-layout", msgspec.json.encode({"imageLayoutVersion": "1.0.0"}))
+        self._small(*LAYOUT)
         if self._repositories:
             self._small("repositories", msgspec.json.encode(self._repositories, order="sorted"))
-        self.out.write(bytes(2 * _BLOCK))
-        self.out.write(bytes(-self.out.tell() % _RECORD))
 
     def _blob_of(self, content: bytes, media_type: str) -> dict[str, Any]:
         digest = "sha256:" + hashlib.sha256(content).hexdigest()
@@ -146,12 +138,71 @@ class ArchiveWriter:
         return self._descriptor(media_type, digest)
 
     def _small(self, name: str, content: bytes) -> None:
-        self.out.write(_header(name, len(content), tarfile.REGTYPE))
-        self.out.write(content + bytes(-len(content) % _BLOCK))
+        self.members.small(name, content)
         self._sizes[name] = len(content)
 
     def _descriptor(self, media_type: str, digest: str) -> dict[str, Any]:
         return {"mediaType": media_type, "digest": digest, "size": self._sizes[_blob(digest)]}
+
+
+@dataclass(slots=True)
+class TarMembers:
+    """The members of a tar, in a file that can seek."""
+
+    out: IO[bytes]
+
+    def begin(self) -> None:
+        """Write the directories of the layout."""
+        for name in ("blobs/", "blobs/sha256/"):
+            self.out.write(_header(name, 0, tarfile.DIRTYPE))
+
+    def small(self, name: str, content: bytes) -> None:
+        """See Members."""
+        self.out.write(_header(name, len(content), tarfile.REGTYPE))
+        self.out.write(content + bytes(-len(content) % _BLOCK))
+
+    def stream(self, name: str, tar: Tar) -> int:
+        """See Members."""
+        start = self.out.tell()
+        self.out.write(bytes(_BLOCK))
+        size = copied(tar, self.out)
+        self.out.write(bytes(-size % _BLOCK))
+        end = self.out.tell()
+        self.out.seek(start)
+        self.out.write(_header(name, size, tarfile.REGTYPE))
+        self.out.seek(end)
+        return size
+
+    def end(self) -> None:
+        """Write the end of the tar."""
+        self.out.write(bytes(2 * _BLOCK))
+        self.out.write(bytes(-self.out.tell() % _RECORD))
+
+
+@contextlib.contextmanager
+def tar_written(out: IO[bytes]) -> Iterator[ImageWriter]:
+    """Give what writes an archive into a file that can seek; it is finished if the block is."""
+    members = TarMembers(out)
+    members.begin()
+    writer = ImageWriter(members)
+    yield writer
+    writer.finish_tar()
+    members.end()
+
+
+def copied(tar: Tar, out: IO[bytes]) -> int:
+    """Copy a tar to its end, and return its size in bytes."""
+    size = 0
+    while chunk := tar.read(_CHUNK):
+        out.write(chunk)
+        size += len(chunk)
+    return size
+
+
+def encoded_index(descriptors: list[dict[str, Any]]) -> bytes:
+    """Return the `index.json` that lists these."""
+    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": descriptors}
+    return msgspec.json.encode(index)
 
 
 def _blob(digest: str) -> str:

@@ -11,7 +11,7 @@ import itertools
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import structs
@@ -89,6 +89,7 @@ class Core(ABC):
         self._references = itertools.count(references_from)
         self._pid = os.getpid()
         self._later: dict[Later[Any], None] = {}
+        self._at_end: dict[object, Callable[[], None]] = {}
         self._closing = False
 
     @property
@@ -193,8 +194,17 @@ class Core(ABC):
         return Call(self.actors.current(ref, left), message, timeout, deadline).result()
 
     def ask(self, request: Request[T], timeout: float | None = None) -> T:
-        """Ask what a request says, as `call`, and return what it makes of the answer."""
-        return request.take(self.call(self.actor(request.actor), request.message, timeout))
+        """Ask what a request says, as `call`, and return what it makes of the answer.
+
+        An interrupt in the middle of that comes too late to hinder what was asked for.
+        """
+        ref, message = self.actor(request.actor), request.message
+        answer = self.call(ref, message, timeout)
+        try:
+            return request.take(answer)
+        except BaseException:
+            self.abandon(ref, message)
+            raise
 
     def actor(self, name: str) -> Address:
         """Return the actor of now that has a name."""
@@ -307,3 +317,24 @@ class Core(ABC):
         """Answer those whose request was lost with its actor."""
         for later in list(self._later):
             later.look_up()
+
+    @contextlib.contextmanager
+    def at_end(self, action: Callable[[], None]) -> Iterator[None]:
+        """Have an action done, in the thread that closes the store, if that happens in the block.
+
+        For whoever waits for something else meanwhile. Raises StoreClosed where it is closed.
+        """
+        key = object()
+        self._at_end[key] = action
+        try:
+            self.check_open()
+            yield
+        finally:
+            self._at_end.pop(key, None)
+
+    def _dismiss(self) -> None:
+        """Answer all that wait still: the store is closed, whatever its actors are at."""
+        for action in list(self._at_end.values()):
+            action()
+        for later in list(self._later):
+            later.closed()

@@ -75,6 +75,16 @@ class Later(Notifying[T]):
         if self._ref is not None:
             self._store.abandon(self._ref, self._request.message)
 
+    def undo(self) -> None:
+        """Have undone what was begun, and let go a reference that comes all the same.
+
+        Whoever waits hears of it once that is so, as far as this process can know.
+        """
+        if self._ref is None:
+            self.abandon()
+        else:
+            self._store.abandon(self._ref, self._request.message)
+
     @property
     def over(self) -> bool:
         """Whether there is an answer, or nobody wants one any more."""
@@ -101,6 +111,13 @@ class Later(Notifying[T]):
         if self._ref is not None and self._ref.ended:
             self._failed(self._ref.lost())
 
+    def closed(self) -> None:
+        """Give up where the store is closed: nobody looks after what comes later than that."""
+        try:
+            self._store.check_open()
+        except LayerStoreError as error:
+            self._failed(error)
+
     def promised(self) -> None:
         """Take note that the actor has taken the request, and answers later."""
 
@@ -114,7 +131,13 @@ class Later(Notifying[T]):
             return
         self._attempts -= 1
         self._ref = self._store.actor(self._request.actor)
-        self._ref.ask(self._request.message).when_set(self._heard)
+        asked = self._ref.ask(self._request.message)
+        asked.when_taken(self._was_taken)
+        asked.when_set(self._heard)
+
+    def _was_taken(self, asked: Notifying[Any]) -> None:
+        if asked.is_taken:
+            self.promised()
 
     def _heard(self, future: Notifying[Any]) -> None:
         try:
@@ -125,10 +148,7 @@ class Later(Notifying[T]):
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             self._failed(error)
         else:
-            if isinstance(answer, Notifying):
-                self.promised()
-                answer.when_set(self._heard)
-            elif isinstance(answer, Refused):
+            if isinstance(answer, Refused):
                 self._failed(answer.error)
             else:
                 self._finish(value=self._request.take(answer))

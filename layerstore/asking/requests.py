@@ -25,6 +25,13 @@ Number = NewType("Number", int)
 Asked = Literal["layers", "mounts", "images", "reaper"]
 
 
+class New(Struct, Generic[Made], frozen=True):
+    """A reference that is to be held, and how a face makes an object of what it gets."""
+
+    reference: int
+    take: Callable[[Any], Made]
+
+
 def _as_it_is(answer: Any) -> Any:
     return answer
 

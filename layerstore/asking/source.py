@@ -95,15 +95,22 @@ def in_file(source: Source) -> Iterator[Source]:
     if not isinstance(source, bytes | bytearray | memoryview):
         yield source
         return
+    with in_memory(source) as region:
+        yield region
+
+
+@contextlib.contextmanager
+def in_memory(content: bytes | bytearray | memoryview) -> Iterator[Region]:
+    """Give bytes as a window of a file in memory, for a `with` block. Raises DriverError."""
     try:
-        fd = os.memfd_create("tar", os.MFD_CLOEXEC)
+        fd = os.memfd_create("layerstore", os.MFD_CLOEXEC)
     except OSError as error:
         raise DriverError.from_os_error("make", "a file in memory", error) from error
     with os.fdopen(fd, "wb", buffering=0) as file:
-        left = memoryview(source)
+        left = memoryview(content)
         while left:
             left = left[file.write(left) :]
-        yield Region(fd, 0, len(source))
+        yield Region(fd, 0, len(content))
 
 
 def _regular_window(source: Any) -> Region | None:

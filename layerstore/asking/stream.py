@@ -40,16 +40,32 @@ class TarStream(io.RawIOBase):
         """
         return self._reader.fileno()
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return at most `size` bytes, none at a verified end; all that is left below 0."""
+        if size is None or size < 0:
+            return self.readall()
+        self._check_open()
+        if self._ended:
+            return b""
+        # The kernel's copy is the only one, which that of RawIOBase isn't.
+        piece = os.read(self._reader.fileno(), size)
+        if size and not piece:
+            self.verify()
+        return piece
+
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Read into the buffer and return the number of bytes, 0 at a verified end."""
-        if self.closed:
-            raise ValueError("the stream is closed")
+        self._check_open()
         if self._ended:
             return 0
         count = os.readv(self._reader.fileno(), [buffer])
         if not count and memoryview(buffer).nbytes:
             self.verify()
         return count
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the stream is closed")
 
     def verify(self) -> None:
         """Wait for the worker's verdict on what it has written; raises as reading at the end."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from layerstore.api.store import LayerStore
-from layerstore.drivers.errors import CannotAttach, OwnersAlone, StoreLocked
+from layerstore.drivers.errors import CannotAttach, OwnersAlone, StoreDoesNotExist, StoreLocked
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.root.lock import is_locked
 
@@ -30,10 +30,12 @@ def opened(options: argparse.Namespace, *, patience: float = 0.0) -> Iterator[La
     Where another process has it open and listens, the command attaches to that. What lies in the
     trash in the end is left to a process of low priority, or to the owner.
 
-    Raises StoreLocked where another process that doesn't listen keeps it for longer than
-    `options.wait` and `patience` seconds, OwnersAlone for options that are the owner's to choose,
-    and what LayerStore raises.
+    Raises StoreDoesNotExist, StoreLocked where another process that doesn't listen keeps it for
+    longer than `options.wait` and `patience` seconds, OwnersAlone for options that are the owner's
+    to choose, and what LayerStore raises.
     """
+    _check_is_there(options)
+    as_root_of_its_own(options.root)
     store = _patiently(max(options.wait, patience), lambda: _open(options))
     attached = store.owner is not None
     try:
@@ -52,6 +54,7 @@ def owned(
 
     Raises StoreLocked where another process keeps it for longer than `options.wait` seconds.
     """
+    as_root_of_its_own(options.root)
     store = _patiently(options.wait, lambda: _own(options, listen))
     try:
         yield store
@@ -78,10 +81,46 @@ def watched(options: argparse.Namespace) -> Iterator[LayerStore]:
         store.close(keep_mounts=True)
 
 
+def as_root_of_its_own(root: str) -> None:
+    """Enter a user namespace, for an ordinary user's store, where that can be.
+
+    Where it can't, choosing a driver tells why, and so does info. Raises DriverError.
+    """
+    user = os.geteuid()
+    if not user or not _is_own(root, user):
+        return
+    # Only here: root's commands, which are most, need none of it.
+    from layerstore.api.user_namespace import enter_user_namespace  # noqa: PLC0415
+    from layerstore.drivers.errors import NotPermitted  # noqa: PLC0415
+
+    try:
+        enter_user_namespace(root)
+    except NotPermitted:
+        if os.geteuid() != user:  # it is in one that is good for nothing
+            raise
+
+
+def _is_own(root: str, user: int) -> bool:
+    """Whether a store is a user's own, or is to be; somebody else's has its own ways."""
+    try:
+        return os.stat(root).st_uid == user
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def _leave_trash(root: str) -> None:
     from layerstore.drivers.worker.sweeper import leave_trash  # noqa: PLC0415 - owners have any
 
     leave_trash(root)
+
+
+def _check_is_there(options: argparse.Namespace) -> None:
+    """Raise StoreDoesNotExist where there is nothing of a store, and none is to be made."""
+    parts = (f"{options.root}/layerstore", f"{options.root}/image")
+    if not options.makes and not any(map(os.path.isdir, parts)):
+        raise StoreDoesNotExist(options.root)
 
 
 def _patiently(seconds: float, opening: Callable[[], LayerStore]) -> LayerStore:
@@ -120,6 +159,7 @@ def _own(options: argparse.Namespace, listen: Literal["required"] | socket.socke
         workers=options.workers,
         trace_file=options.trace,
         listen=listen,
+        id_ranges=_id_ranges(options),
     )
 
 
@@ -143,11 +183,16 @@ def _open(options: argparse.Namespace) -> LayerStore:
             stall_after=0.0,
             trace_file=options.trace,
             recover=options.recover,
+            id_ranges=_id_ranges(options),
             # It is gone in a moment, and whoever attached would have to begin again.
             listen=False,
         )
     except StoreLocked as locked:
         raise locked from cause
+
+
+def _id_ranges(options: argparse.Namespace) -> str | None:
+    return options.id_ranges or os.environ.get("LAYERSTORE_ID_RANGES") or None
 
 
 def _attach(options: argparse.Namespace) -> LayerStore:
@@ -171,6 +216,7 @@ def _check(store: LayerStore, options: argparse.Namespace) -> None:
         "--confine": (options.confine, owner.confine),
         "--limit": (replace(owner.limits, **dict(options.limits)), owner.limits),
         "--trace": (options.trace, None),
+        "--id-ranges": (options.id_ranges, None),
     }
     for option, (given, there) in wanted.items():
         if given is not None and given != there:

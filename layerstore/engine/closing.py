@@ -40,6 +40,9 @@ def wind_up(
                 failures: dict[str, LayerStoreError] = {}
                 if not keep_mounts:
                     failures = call(actors.mounts, m.UnmountAll(), _at_least(5.0, deadline))
+            for error in failures.values():
+                if isinstance(error, StoreRestarted):  # whoever was to unmount it has died
+                    raise error
             return failures
         except StoreRestarted as error:
             log.warning("while the store is being closed: %s", error)

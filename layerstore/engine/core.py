@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import Struct, field
 
+from layerstore.actors import messages as m
 from layerstore.actors.books.retained import Retained
+from layerstore.actors.runtime.calls import check_may_wait
 from layerstore.actors.runtime.logs import number_lines
+from layerstore.actors.runtime.ref import Address
 from layerstore.actors.watching.trace import Took, TraceRecord
 from layerstore.actors.watching.waiting import Waiting
 from layerstore.asking.core import Core
@@ -82,6 +86,30 @@ class Engine(Core):
         """See Core."""
         return self.staff.workers
 
+    def call(self, ref: Address, message: m.Message, timeout: float | None = None) -> Any:
+        """See Core.
+
+        Giving back what isn't a layer's last reference needs no answer; nor does another one to
+        a layer that is wanted often.
+        """
+        if isinstance(message, (m.GetLayer, m.ReleaseLayer)):
+            check_may_wait(message)
+            self.check_open()
+            if isinstance(message, m.GetLayer):
+                found = self._take(ref, message)
+                if found is not None:
+                    return found
+            elif not message.keep and self.actors.give_back(message):
+                return []
+        return super().call(ref, message, timeout)
+
+    def _take(self, ref: Address, message: m.GetLayer) -> m.LayerMetadata | None:
+        try:
+            return self.actors.take(message)
+        except BaseException:
+            self.abandon(ref, message)
+            raise
+
     def slowest(self) -> Sequence[Took]:
         """See Core."""
         # Only here: few ever look.
@@ -127,7 +155,7 @@ class Engine(Core):
             if keep_trash:
                 self.actors.leave_trash()
             self.actors.end(deadline)
-            self._look_after()
+            self._dismiss()
             self._watchdog.stop()
         if failures is None:
             failures = {} if keep_mounts else unmount_by_hand(self.disk, self.actors.retained)

@@ -20,8 +20,9 @@ from layerstore.actors.runtime.base import log
 from layerstore.actors.runtime.futures import Notifying
 from layerstore.actors.runtime.ref import Ref
 from layerstore.actors.watching.trace import Tracer
+from layerstore.actors.workers.lane import Lane
 from layerstore.actors.workers.pool import DriverPool
-from layerstore.actors.workers.worker import Reaper
+from layerstore.actors.workers.reaper import Reaper
 from layerstore.drivers.errors import LayerStoreError
 from layerstore.drivers.model.ids import ChainID, new_transaction
 from layerstore.drivers.model.stored import StoredLayer
@@ -29,11 +30,12 @@ from layerstore.drivers.records.imagedb import RecoveredImages
 from layerstore.drivers.root.disk import Disk, DiskConfig
 from layerstore.drivers.root.removal import remove_mount
 from layerstore.drivers.upkeep.recovery import Recovered
+from layerstore.drivers.userns.ranges import id_pool
 from layerstore.drivers.work import RemoveMount
 from layerstore.drivers.worker.hands import WorkerHands
+from layerstore.drivers.worker.sweeping_hands import SweepingHands
 from layerstore.engine.stacks import stack_of
 
-_REAPER_NICENESS = 10
 _LOOK_UP = 0.1
 
 
@@ -54,6 +56,8 @@ class Staff(Struct, frozen=True, kw_only=True):
     """Has what is traced from now on written to a journal, or to none."""
     stall_after: float
     """Seconds after which the log tells of a request without an answer; 0: never."""
+    id_ranges: str | None = None
+    """What user IDs of layers' own are handed out of; see LayerStore."""
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -100,12 +104,18 @@ class Crew:
         undone = _undo_creations(self._disk, recovered, retained)
         strays = _strays(recovered, retained)
         self.reaper = Reaper.launch("reaper", self._tracer, self, make_hands=self._reaper_hands)
+        lane = Lane(
+            self._tracer,
+            pool="pool",
+            at_once=max(self._staff.workers, 1),
+            max_queued=self._staff.max_queued,
+        )
         self.pool = DriverPool.launch(
             "pool",
             self._tracer,
             self,
             make_hands=self._worker_hands,
-            workers=max(self._staff.workers, 1),
+            lane=lane,
             max_heavy=self._staff.max_heavy,
             max_queued=self._staff.max_queued,
             warm=self._staff.workers if self._staff.prespawn else 0,
@@ -117,7 +127,9 @@ class Crew:
             stored=recovered.layers,
             kept=_kept(recovered, images),
             retained=retained.layers,
+            max_layers=self._config.limits.max_layers,
             pool=self.pool,
+            lane=lane,
             reaper=self.reaper,
         )
         self.mounts = MountRegistry.launch(
@@ -129,8 +141,10 @@ class Crew:
             origins=recovered.origins,
             strays=strays,
             retained=retained.mounts,
+            id_pool=id_pool(self._staff.id_ranges),
             layers=self.layers,
             pool=self.pool,
+            lane=lane,
             reaper=self.reaper,
         )
         self.images = ImageRegistry.launch(
@@ -142,6 +156,7 @@ class Crew:
             sizes=_chain_sizes(recovered.layers),
             layers=self.layers,
             pool=self.pool,
+            lane=lane,
         )
         if found.to_sweep or undone:
             self.reaper.tell(m.Sweep(), None, "opening")
@@ -166,26 +181,25 @@ class Crew:
     # Hands
 
     def _worker_hands(self) -> WorkerHands:
-        return self._make_hands(nice=0)
+        children = self._staff.workers > 0
+        hands = WorkerHands(self._disk, self._config, children=children, on_close=self._forget)
+        self._hands[hands] = None
+        return hands
 
-    def _reaper_hands(self) -> WorkerHands:
-        self._reapers = self._make_hands(nice=_REAPER_NICENESS)
+    def _reaper_hands(self, is_awaited: Callable[[], bool]) -> SweepingHands:
+        self._reapers = SweepingHands(
+            self._disk,
+            self._config,
+            is_awaited=is_awaited,
+            children=self._staff.workers > 0,
+            on_close=self._forget,
+        )
+        self._hands[self._reapers] = None
         return self._reapers
 
     def leave_trash(self) -> None:
         """Delete no more of what was removed than takes no time."""
         self._reapers.retire()
-
-    def _make_hands(self, *, nice: int) -> WorkerHands:
-        hands = WorkerHands(
-            self._disk,
-            self._config,
-            children=self._staff.workers > 0,
-            nice=nice,
-            on_close=self._forget,
-        )
-        self._hands[hands] = None
-        return hands
 
     def _forget(self, hands: WorkerHands) -> None:
         self._hands.pop(hands, None)

@@ -24,6 +24,7 @@ from layerstore.drivers.errors import (
     StoreClosed,
     StoreRestarted,
 )
+from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.root.disk import Disk, DiskConfig
 from layerstore.engine.crew import Crew, Found, Staff
 
@@ -166,6 +167,48 @@ class Generations:
     def undo(self, reference: int) -> None:
         """Have undone what was asked for by a number, whoever was asked."""
         self._tell_of((self.layers, self.mounts), m.Abandon(reference=reference))
+
+    def take(self, get: m.GetLayer) -> m.LayerMetadata | None:
+        """Have a reference taken to a layer that others have, too; None where that isn't so.
+
+        Then there is no answer to wait for. Whoever takes it puts it in first: so actors that are
+        made anew meanwhile hold it.
+        """
+        retained = self.retained.layers
+        lent = retained.lent.get(get.chain_id)
+        if lent is None or not lent.leave:
+            return None
+        told = False
+        try:
+            retained.held[get.reference] = get.chain_id
+            told = self.layers.tell_unheard(lent.leave, get, lent.to_give_back)
+        finally:
+            if not told:
+                retained.held.pop(get.reference, None)
+        return lent.facts if told else None
+
+    def give_back(self, release: m.ReleaseLayer) -> bool:
+        """Have a reference given back that isn't its layer's last; whether that is so.
+
+        Then there is no answer to wait for. Whoever gives it back takes it out first: so nobody
+        else does as well, and actors that are made anew meanwhile don't hold it.
+        """
+        retained = self.retained.layers
+        leave = retained.slack.get(release.chain_id)
+        if not leave:
+            return False
+        taken_out: list[ChainID | None] = []
+        told = False
+        try:
+            # One step of the interpreter: whatever interrupts, it is known what was taken out.
+            taken_out.extend(map(retained.held.pop, (release.reference,), (None,)))
+            if taken_out[0] is not None:
+                retained.forsaken.add(release.chain_id)
+                told = self.layers.tell_unheard(leave, release)
+        finally:
+            if not told and taken_out and taken_out[0] is not None:
+                retained.held[release.reference] = release.chain_id
+        return told
 
     def let_go(self, ref: Address, reference: int) -> None:
         """Have a reference given back whose holder is gone; what was made for it stays."""

@@ -10,6 +10,7 @@ import os
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.records.containers import ContainerRecords
+from layerstore.drivers.records.distribution import DistributionRecords
 from layerstore.drivers.records.imagedb import ImageDatabase
 from layerstore.drivers.root.disk import Disk, DiskConfig
 from layerstore.drivers.root.trash import prepare_trash
@@ -53,6 +54,10 @@ def _start(
 
     def find() -> Found:
         recovered = recover(disk, reap=recovering)
+        if recovering:
+            there = {layer.diff_id for layer in recovered.layers}
+            blobs = DistributionRecords(disk.root, disk.driver.name, durable=disk.durable)
+            blobs.tidy(there.__contains__)
         to_sweep = recovering and bool(recovered.reaped or os.listdir(disk.trash))
         return Found(recovered=recovered, images=database.recover(), to_sweep=to_sweep)
 

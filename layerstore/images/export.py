@@ -15,7 +15,8 @@ from layerstore.asking.progress import Progress
 from layerstore.drivers.errors import LayerDoesNotExist
 from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.tar.write import write_tree
-from layerstore.images.image import Image
+from layerstore.drivers.userns.id_map import IdMap
+from layerstore.images.image import Image, sizes_of
 from layerstore.images.save import ArchiveTarget, opened_target
 from layerstore.operations.blocking import BlockingStore, RWLayer
 
@@ -42,7 +43,7 @@ def export(
     broken image, DriverError, StorageFull, NotPermitted. After any of them a path is as it was.
     """
     if isinstance(what, RWLayer):
-        total = _chain_size(store, what.parent) + what.size()
+        total = sizes_of(store, what.parent)[1] + what.size()
     elif what.missing is not None:
         raise LayerDoesNotExist(what.missing)
     else:
@@ -57,15 +58,18 @@ def export(
             _write_image(store, what, out, sparse=sparse)
 
 
-def _chain_size(store: BlockingStore, chain: str | None) -> int:
-    return next((layer.size for key, layer in store.map().items() if key == chain), 0)
-
-
 def _write_mounted(rw: RWLayer, out: _Watched, *, sparse: bool) -> None:
     with rw.mounted() as path:
         root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            write_tree(root, b".", cast("BinaryIO", out), as_name=b"", style=TarStyle(sparse))
+            write_tree(
+                root,
+                b".",
+                cast("BinaryIO", out),
+                as_name=b"",
+                style=TarStyle(sparse),
+                id_map=IdMap.parse(rw.id_map) if rw.id_map else None,
+            )
         finally:
             os.close(root)
 

@@ -1,4 +1,4 @@
-"""An image as seen from outside, and how one is asked for."""
+"""An image as seen from outside, how one is asked for, and how large layers are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from layerstore.actors.messages import ImageMetadata, ImageQuery
 from layerstore.drivers.errors import InvalidName
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.image_config import HistoryEntry
+from layerstore.drivers.model.platform import Platform
 from layerstore.drivers.model.reference import parse_reference, says_host
+from layerstore.operations.blocking import BlockingStore
 
 _DIGITS = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})\Z")
 
@@ -34,9 +36,24 @@ class Image:
         return self._metadata.names
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """Those of its names that say a tag, ordered."""
+        return tuple(name for name in self.names if "@" not in name)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Those of its names that say the digest of a manifest or index, ordered."""
+        return tuple(name for name in self.names if "@" in name)
+
+    @property
     def loaded_as(self) -> tuple[str, ...]:
-        """The names that it got from the archive; empty where it is no answer to a load."""
-        return self._loaded_as
+        """The tags that it got by being loaded or pulled; empty otherwise."""
+        return tuple(name for name in self._loaded_as if "@" not in name)
+
+    @property
+    def loaded_by(self) -> tuple[str, ...]:
+        """The names with digests that it got by being loaded or pulled; empty otherwise."""
+        return tuple(name for name in self._loaded_as if "@" in name)
 
     @property
     def parent(self) -> str | None:
@@ -57,6 +74,12 @@ class Image:
     def architecture(self) -> str:
         """Architecture, as in `amd64`."""
         return self._metadata.facts.architecture
+
+    def fits(self, platform: Platform) -> bool:
+        """Whether it is for a platform, or doesn't say what it is for."""
+        facts = self._metadata.facts
+        own = Platform(facts.os or "linux", facts.architecture, facts.variant)
+        return not facts.architecture or platform.rank(own) is not None
 
     @property
     def chain_id(self) -> ChainID | None:
@@ -112,3 +135,17 @@ def make_query(text: str) -> ImageQuery:
         repository=str(reference) if reference.is_repository else None,
         short=not says_host(text),
     )
+
+
+def sizes_of(store: BlockingStore, chain: str | None) -> tuple[int, int]:
+    """Return a layer's bytes, alone and with those beneath it; 0 for none.
+
+    However many other layers there are. Raises LayerDoesNotExist.
+    """
+    if chain is None:
+        return 0, 0
+    layer = store.get(chain)
+    try:
+        return layer.diff_size, layer.size
+    finally:
+        layer.release(keep=True)

@@ -12,9 +12,16 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
+from layerstore.archive.engines.targets import (
+    added_to_layout,
+    as_called,
+    written_flat,
+    written_to_daemon,
+)
+from layerstore.archive.engines.transport import Given, given_transport
 from layerstore.archive.open import copy_whole, spool_directory
 from layerstore.archive.whole_file import is_stream, written_beside
-from layerstore.archive.write import ArchiveWriter, SavedImage, Tar
+from layerstore.archive.write import ImageWriter, SavedImage, Tar, tar_written
 from layerstore.asking.progress import Progress
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.model.ids import ChainID, DiffID, hex_of
@@ -29,25 +36,43 @@ def save_images(
     target: ArchiveTarget,
     progress: Progress | None,
 ) -> None:
-    """Write the images' archive to a path or a binary file.
+    """Write the images to a path, a binary file or what a text with a transport says.
 
-    Raises IntegrityError where a layer's files are no longer those that were registered,
-    LayerDoesNotExist, DriverError, StorageFull. After any of them a path is as it was.
+    Raises InvalidArgument, EngineError where a daemon doesn't take them, IntegrityError where a
+    layer's files are no longer those that were registered, LayerDoesNotExist, DriverError,
+    StorageFull. After any of them a path is as it was.
     """
-    with opened_target(store, target) as out:
-        writer = ArchiveWriter(out)
-        writer.begin()
-        for image in images:
+    given = given_transport(target)
+    called = as_called(given, list(images)) if given is not None else images
+    with _opened_writer(store, target, given) as writer:
+        for image in called:
             for chain, diff in zip(image.facts.chain_ids(), image.facts.diff_ids, strict=True):
                 if not writer.has(diff):
                     _add_layer(store, writer, chain, diff, progress)
             writer.add_image(image)
-        writer.finish()
+
+
+@contextlib.contextmanager
+def _opened_writer(
+    store: BlockingStore, target: ArchiveTarget, given: Given | None
+) -> Iterator[ImageWriter]:
+    """Give what writes images; they get to the target if the block ends well."""
+    with contextlib.ExitStack() as stack:
+        if given is not None and given.transport == "docker-daemon":
+            opened = written_to_daemon(spool_directory(store.core.root))
+        elif given is not None and given.transport == "oci":
+            opened = added_to_layout(given)
+        elif given is not None and given.transport == "dir":
+            opened = written_flat(given)
+        else:
+            path = given.path if given is not None else target
+            opened = tar_written(stack.enter_context(opened_target(store, path)))
+        yield stack.enter_context(opened)
 
 
 def _add_layer(
     store: BlockingStore,
-    writer: ArchiveWriter,
+    writer: ImageWriter,
     chain: ChainID,
     diff: DiffID,
     progress: Progress | None,

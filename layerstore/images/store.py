@@ -9,7 +9,7 @@ ImageRegistry's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,12 +27,13 @@ from layerstore.drivers.model.annotations import Annotations
 from layerstore.drivers.model.image_config import HistoryEntry, ImageID, parse_config
 from layerstore.drivers.model.platform import host_platform, parse_platform
 from layerstore.drivers.model.reference import parse_tag, repository_of
-from layerstore.drivers.model.times import now
+from layerstore.drivers.model.times import moment, now
 from layerstore.drivers.model.tree import TarStyle
-from layerstore.drivers.records.containers import ContainerRecord
-from layerstore.drivers.work import Init
+from layerstore.images.distributing import Distributing
 from layerstore.images.image import Image, Images, make_query
-from layerstore.images.origins import Origins
+from layerstore.images.making.flattening import Flattening
+from layerstore.images.origins import Making, Origins
+from layerstore.images.pruning import Pruning
 from layerstore.operations.blocking import BlockingStore, RWLayer
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("layerstore")
 
 
-class ImageStore:
+class ImageStore(Distributing, Pruning, Making, Flattening):
     """The images of a store. Every image keeps its layers; a name keeps its image.
 
     Images are named as with docker: by `repository[:tag]` or `repository@digest` with or without
@@ -61,11 +62,14 @@ class ImageStore:
     def list(self) -> Images:
         """Return every image, the newest first, those with missing layers included."""
         found: list[m.ImageMetadata] = self._ask(m.ListImages())
-        images = [Image(metadata) for metadata in found]
-        return sorted(images, key=lambda image: (image.created, image.id), reverse=True)
+        return sorted(map(Image, found), key=lambda one: (one.created, one.id), reverse=True)
+
+    def count(self) -> int:
+        """Return how many images there are; none is listed."""
+        return int(self._ask(m.CountEntries()))
 
     def get(self, name: str) -> Image:
-        """Return one image. Raises ImageDoesNotExist, InvalidName where an ID is ambiguous."""
+        """Return one image. Raises ImageDoesNotExist, AmbiguousName, InvalidName."""
         return Image(self._ask(m.FindImage(query=make_query(name))))
 
     def config(self, name: str) -> dict[str, Any]:
@@ -91,18 +95,19 @@ class ImageStore:
         """Load every image of an archive that can be taken, and return them.
 
         `source` is the path of a docker archive or an OCI image layout (a directory, or a tar,
-        which may be compressed), or a binary file with such a tar. Layers that are there already
-        aren't unpacked again. `reference` chooses one of several images: what a layout's
-        annotations call it, a docker archive's tag, or `@N` for the Nth that is listed, from 0.
-        `platform` (`os/architecture[/variant]`, by default this machine's) chooses from
+        which may be compressed), a binary file with such a tar, or a text with a transport, such as
+        `docker-daemon:app:1` (docs/command.md lists them; `./oci:x` is a path). Layers that are
+        there already aren't unpacked again. `reference` chooses one of several images: what a
+        layout's annotations call it, a docker archive's tag, or `@N` for the Nth that is listed,
+        from 0. `platform` (`os/architecture[/variant]`, by default this machine's) chooses from
         multi-platform images, of which `all_platforms` takes all; the chosen one gets the names.
         `name` is a repository for images that an OCI layout names by a mere tag. `notice` is called
         with a line for each image that is left out, comes without a name or is for another
         platform; by default that is logged as a warning.
 
-        Raises InvalidImage where no image can be taken, IntegrityError where a blob isn't what its
-        digest says, LimitExceeded, and what LayerStore.register raises. After any of them nothing
-        of the archive is left.
+        Raises InvalidImage where no image can be taken, or if it is the only one IntegrityError
+        where a blob isn't what its digest says, LimitExceeded, MaxDepthExceeded; EngineError, and
+        what LayerStore.register raises. After any of them nothing of the archive is left.
         """
         from layerstore.archive.wanted import make_wanted
         from layerstore.images.load import loaded_layers
@@ -111,7 +116,7 @@ class ImageStore:
         with loaded_layers(self._store, source, wanted, progress) as found:
             loaded = []
             for one in found.images:
-                image = self._add(one.config, one.names, one.parent, one.annotations)
+                image = self._add(one.config, one.all_names, one.parent, one.annotations)
                 loaded += [image] if not one.is_step else []
             for line in found.notes:
                 (notice or log.warning)(line)
@@ -132,7 +137,7 @@ class ImageStore:
             last_updated=now(),
             annotations=tuple(annotations),
         )
-        return Image(self._ask(message), names)
+        return self._origins.used(Image(self._ask(message), names))
 
     def save(
         self,
@@ -143,13 +148,13 @@ class ImageStore:
     ) -> None:
         """Write images to a path or a binary file, as one tar for docker and OCI tools alike.
 
-        A repository without a tag means all its tags, as for docker. An image that is asked for by
-        ID is written without a name. Annotations that call an image what is no name here are
-        written as a layout had them. Equal images give equal bytes.
+        Or to what a transport says. A repository without a tag means all its tags, as for docker.
+        An image that is asked for by ID is written without a name. Annotations that call an image
+        what is no name here are written as a layout had them. Equal images give equal bytes.
 
         Raises InvalidArgument for no names, ImageDoesNotExist, LayerDoesNotExist for a broken
         image, IntegrityError where a layer's files are no longer those that were registered,
-        DriverError, StorageFull. After any of them a path is as it was.
+        EngineError, DriverError, StorageFull. After any of them a path is as it was.
         """
         from layerstore.archive.write import SavedImage
         from layerstore.images.save import save_images
@@ -157,7 +162,8 @@ class ImageStore:
         if not names:
             raise InvalidArgument("", "at least one image is saved")
         saved: dict[str, SavedImage] = {}
-        for name, tag in ((asked, tag) for asked in names for tag in self._tags_meant(asked)):
+        meant = ((asked, tag) for asked in names for tag in self._tags_meant(asked) or ("",))
+        for name, tag in meant:
             image = self.get(tag or name)
             if image.missing is not None:
                 raise LayerDoesNotExist(image.missing)
@@ -167,14 +173,13 @@ class ImageStore:
                 saved[image.id] = SavedImage(
                     config=config, facts=facts, names=[], annotations=image.annotations
                 )
-            if tag is not None and (known := parse_tag(tag)) not in saved[image.id].names:
+            if tag and (known := parse_tag(tag)) not in saved[image.id].names:
                 saved[image.id].names.append(known)
         save_images(self._store, saved.values(), target, progress)
 
-    def _tags_meant(self, asked: str) -> Sequence[str | None]:
-        """Return all tags that are asked for; one None for what is asked for by ID or digest."""
-        tags: Sequence[str] = self._ask(m.ListTags(query=make_query(asked)))
-        return tags or [None]
+    def _tags_meant(self, asked: str) -> Sequence[str]:
+        """Return all tags that are asked for; none for what is asked for by ID or digest."""
+        return list(self._ask(m.ListTags(query=make_query(asked))))
 
     def import_tar(
         self,
@@ -193,15 +198,16 @@ class ImageStore:
         of a Dockerfile such as `CMD ["sh"]` and `ENV A=$B`, those that docker takes here, and as it
         takes them. Raises InvalidName, and what LayerStore.register raises.
         """
-        from layerstore.images.changes import changed_config
-        from layerstore.images.importing import imported_config, imported_layer
+        from layerstore.images.making.changes import changed_config
+        from layerstore.images.making.importing import imported_config, imported_layer
 
         tags = [parse_tag(name)] if name is not None else []
         wanted = parse_platform(platform) if platform is not None else host_platform()
+        made_at = moment(created)
         changed_config(b"{}", changes)  # a bad one is told before anything is read
         with imported_layer(self._store, source, progress) as diff:
             config = imported_config(
-                diff, changes=changes, comment=comment, created=created or now(), platform=wanted
+                diff, changes=changes, comment=comment, created=made_at, platform=wanted
             )
             return self._add(config, tags, parent=None)
 
@@ -257,45 +263,6 @@ class ImageStore:
             # Looked for only where the image would go.
             used_by = tuple(self._origins.users_of(image))
 
-    # Read-write layers and the images they are made from
-
-    def create(
-        self,
-        name: str,
-        image: str,
-        *,
-        mount_label: str = "",
-        storage_opt: Mapping[str, str] | None = None,
-        init: Init | None = None,
-    ) -> RWLayer:
-        """Make a read-write layer on an image, and record which; see LayerStore.create_rw_layer.
-
-        Raises ImageDoesNotExist, LayerDoesNotExist for a broken image, and what that raises.
-        """
-        found = self.get(image)
-        if found.missing is not None:
-            raise LayerDoesNotExist(found.missing)
-        rw = self._store.create_rw_layer(
-            name, found.chain_id, mount_label=mount_label, storage_opt=storage_opt, init=init
-        )
-        try:
-            self._origins.record(rw, ContainerRecord(image_id=found.id, image=image, created=now()))
-        except BaseException:
-            rw.release()
-            raise
-        return rw
-
-    def record_of(self, mount_id: str) -> ContainerRecord | None:
-        """Return what was recorded when a read-write layer was made from an image."""
-        return self._origins.recorded(mount_id)
-
-    def image_of(self, mount_id: str, parent: str | None) -> Image | None:
-        """Return the image that a read-write layer was made from.
-
-        Where that isn't recorded, or the image is gone, it is one whose top layer is `parent`.
-        """
-        return self._origins.image_of(mount_id, parent)
-
     def commit(
         self,
         rw: RWLayer,
@@ -321,7 +288,7 @@ class ImageStore:
         Raises InvalidName, InvalidImage where the layer has a parent but no image to go on from,
         and what LayerStore.register raises.
         """
-        from layerstore.images.commit import Commit
+        from layerstore.images.making.commit import Commit
 
         tags = [parse_tag(name)] if name is not None else []
         base = self.image_of(rw.mount_id, rw.parent)
@@ -329,7 +296,7 @@ class ImageStore:
             reason = "no image in the store has the layers that it was made from"
             raise InvalidImage(f"of {rw.name}", reason)
         commit = Commit(
-            created=created or now(),
+            created=moment(created),
             author=author,
             comment=comment,
             changes=changes,

@@ -16,6 +16,7 @@ from layerstore.asking.requests import Compression
 from layerstore.asking.source import Source
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.tree import Change
+from layerstore.drivers.userns.id_map import IdMap
 from layerstore.drivers.work import Init
 from layerstore.operations.aio_answers import answer_of, hand_in
 from layerstore.operations.aio_stream import AsyncTarStream
@@ -52,9 +53,9 @@ class AsyncLayer(LayerHandle):
         """Return the graph driver's own facts of the layer. moby: Layer.Metadata."""
         return await answer_of(self._core.begin(layer_operations.metadata(self)))
 
-    async def release(self) -> list[LayerMetadata]:
+    async def release(self, *, keep: bool = False) -> list[LayerMetadata]:
         """Give the reference back; see LayerStore.release."""
-        return await answer_of(self._core.begin(layer_operations.release(self)))
+        return await answer_of(self._core.begin(layer_operations.release(self, keep=keep)))
 
 
 class AsyncRWLayer(AsyncBlocks):
@@ -93,6 +94,33 @@ class AsyncRWLayer(AsyncBlocks):
             self._core.begin(rwlayer_operations.size(self, self._number())), timeout
         )
 
+    async def fork(self, name: str, *, timeout: float | None = None) -> AsyncRWLayer:
+        """Make a read-write layer with the content that this one has now, and hold it.
+
+        It is on the same parent, with the same storage options and an init layer of its own, and
+        has the same volumes and record of an image. This one may be mounted and written to
+        meanwhile: each file is then copied in a state that it had, and no two need be of the same
+        moment. Whoever wants that has the writers paused. Nothing is committed; file systems that
+        can (btrfs, xfs) share the content until it is written to. `timeout` is in seconds.
+
+        Raises InvalidName, MountNameConflict, LayerNotRetained, CallTimeout, WorkerDied, StoreBusy,
+        StorageFull, NotPermitted, DriverError, StoreRestarted. After any of them, or an interrupt,
+        the name is free and nothing of the new layer is left.
+        """
+        return await answer_of(
+            self._core.begin(rwlayer_operations.fork(self, self._new(AsyncRWLayer), name)), timeout
+        )
+
+    async def reset(self) -> None:
+        """Have it show its parent's content again (and its init layer's), as when it was made.
+
+        Quick, however much was changed: what that takes is deleted behind everybody's back. Name,
+        ID, storage options and volumes stay. Waits for those who read or write it by this store.
+        Raises StillMounted where it is mounted, and DriverError. After an error, an interrupt or a
+        crash it is as it was, or reset.
+        """
+        await answer_of(self._core.begin(rwlayer_operations.reset(self)))
+
     async def apply_diff(self, source: Source, *, timeout: float | None = None) -> int:
         """Unpack a layer tar (plain, gzip or zstd) over it and return its size in bytes.
 
@@ -116,6 +144,16 @@ class AsyncRWLayer(AsyncBlocks):
         return AsyncTarStream(
             self._core,
             rwlayer_operations.tar_stream(self, self._number(), sparse, skip_whiteout_names),
+        )
+
+    def whole_tar_stream(self, sparse: bool = False) -> AsyncTarStream:
+        """Stream all that it shows, its parent's files and its own, as a tar without whiteouts.
+
+        Its init layer's are among it. It needn't be mounted; where it is, writers should be quiet
+        meanwhile. Names that are whiteouts', and `sparse`, are as for `tar_stream`.
+        """
+        return AsyncTarStream(
+            self._core, rwlayer_operations.whole_tar_stream(self, self._number(), sparse)
         )
 
     async def metadata(self) -> dict[str, str]:
@@ -176,16 +214,32 @@ class AsyncStore(Face):
         """Retain a layer by its chain ID. Raises LayerDoesNotExist. moby: Store.Get."""
         return await answer_of(self.core.begin(store_operations.get(self._new(AsyncLayer), chain)))
 
-    async def release(self, layer: AsyncLayer) -> list[LayerMetadata]:
+    async def release(self, layer: AsyncLayer, *, keep: bool = False) -> list[LayerMetadata]:
         """Give a reference back, and remove what nothing keeps any more. moby: Store.Release.
 
+        With `keep` it is as if it had never been retained: a layer that nothing else keeps stays in
+        the store, until somebody releases it without that, or prunes.
         Returns the metadata of every layer that was removed, the top one first; nothing for a layer
         that was gone already. Raises LayerNotRetained for a reference that was given back before,
         and DriverError where a removal fails. If that was the layer's own, the reference is held
         again; if it was that of one beneath, which nobody has, it is tried again at the next
         release of a layer that is gone, and when the store is closed.
         """
-        return await answer_of(self.core.begin(store_operations.release(self._mine(layer))))
+        return await answer_of(
+            self.core.begin(store_operations.release(self._mine(layer), keep=keep))
+        )
+
+    async def find_layer(self, start: str) -> LayerMetadata:
+        """Return the facts of the layer whose chain ID begins so, with or without its `sha256:`.
+
+        However many there are, no other is looked at. Raises LayerDoesNotExist, AmbiguousName where
+        several IDs begin so, InvalidName for what is no start of an ID.
+        """
+        return await answer_of(self.core.begin(store_operations.find_layer(start)))
+
+    async def count_layers(self) -> int:
+        """Return how many layers there are, with those being made or removed; none is listed."""
+        return await answer_of(self.core.begin(store_operations.count_layers()))
 
     async def map(self) -> dict[ChainID, LayerMetadata]:
         """Return every layer by its chain ID. moby: Store.Map."""
@@ -199,15 +253,20 @@ class AsyncStore(Face):
         mount_label: str = "",
         storage_opt: Mapping[str, str] | None = None,
         init: Init | None = None,
+        id_map: str | IdMap | None = None,
         timeout: float | None = None,
     ) -> AsyncRWLayer:
         """Make a read-write layer on `parent`'s chain ID and hold it. moby: Store.CreateRWLayer.
 
         `init` is called with the path of an init layer, mounted between the parent and the new
         layer: what it makes there is seen in the layer but isn't among its changes. It runs in a
-        worker's thread and must not use the store. `timeout` is in seconds.
+        worker's thread and must not use the store. `id_map` has the layer's users be others than
+        this machine's: `auto` are 65536 that no other layer has (`auto:size=N`: N of them), or an
+        IdMap or its text, `INSIDE:OUTSIDE:COUNT[,...]`. What is mounted shows them; files on the
+        disk, and its changes, have those that are inside. `timeout` is in seconds.
 
-        Raises InvalidName, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
+        Raises InvalidName, InvalidArgument, also where the kernel or the file system has no such
+        mounts, IdsExhausted, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
         CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError, StoreRestarted. After any of
         them, or an interrupt, the name is free and nothing of the layer is left, as soon as what is
         under way (`init`, which nothing can stop) has ended.
@@ -221,6 +280,7 @@ class AsyncStore(Face):
                     mount_label=mount_label,
                     storage_opt=storage_opt,
                     init=init,
+                    id_map=id_map,
                 )
             ),
             timeout,
@@ -248,9 +308,30 @@ class AsyncStore(Face):
             self.core.begin(store_operations.release_rw_layer(self._mine(layer)))
         )
 
+    async def find_rw_layer(self, start: str) -> MountMetadata:
+        """Return the facts of the read-write layer whose ID begins so.
+
+        However many there are, no other is looked at. Raises MountDoesNotExist, AmbiguousName where
+        several IDs begin so, InvalidName for what is no start of an ID.
+        """
+        return await answer_of(self.core.begin(store_operations.find_rw_layer(start)))
+
+    async def count_rw_layers(self) -> int:
+        """Return how many read-write layers there are, with those being made or removed."""
+        return await answer_of(self.core.begin(store_operations.count_rw_layers()))
+
     async def mounts(self) -> list[MountMetadata]:
         """Return every read-write layer, ordered by name, with those being made or removed."""
         return await answer_of(self.core.begin(store_operations.mounts()))
+
+    async def usage(self, *, timeout: float | None = None) -> dict[str, int | None]:
+        """Return the bytes that each read-write layer has for itself, by name, ordered.
+
+        As the file system's quotas count them, so that nothing is walked; None for a layer that
+        nobody counts. What isn't on the disk yet may be missing. `timeout` is in seconds; raises
+        CallTimeout, DriverError.
+        """
+        return await answer_of(self.core.begin(store_operations.usage()), timeout)
 
     async def drain(self, *, timeout: float | None = None) -> None:
         """Wait until everything removed is deleted from the disk; `timeout` in seconds.

@@ -16,6 +16,7 @@ from layerstore.asking.requests import Compression
 from layerstore.asking.source import File
 from layerstore.drivers.model.ids import ChainID
 from layerstore.drivers.model.tree import Change
+from layerstore.drivers.userns.id_map import IdMap
 from layerstore.drivers.work import Init
 from layerstore.operations.declared import layer as layer_operations
 from layerstore.operations.declared import rwlayer as rwlayer_operations
@@ -36,12 +37,12 @@ class LaterLayer(LayerHandle):
         """
         return self._core.begin(layer_operations.metadata(self))
 
-    def release(self) -> Later[list[LayerMetadata]]:
+    def release(self, *, keep: bool = False) -> Later[list[LayerMetadata]]:
         """Give the reference back; see LayerStore.release.
 
         See Layer.release.
         """
-        return self._core.begin(layer_operations.release(self))
+        return self._core.begin(layer_operations.release(self, keep=keep))
 
 
 class LaterRWLayer(RWLayerHandle):
@@ -76,6 +77,20 @@ class LaterRWLayer(RWLayerHandle):
         See RWLayer.size.
         """
         return self._core.begin(rwlayer_operations.size(self, self._number()))
+
+    def fork(self, name: str) -> Later[LaterRWLayer]:
+        """Make a read-write layer with the content that this one has now, and hold it.
+
+        See RWLayer.fork.
+        """
+        return self._core.begin(rwlayer_operations.fork(self, self._new(LaterRWLayer), name))
+
+    def reset(self) -> Later[None]:
+        """Have it show its parent's content again (and its init layer's), as when it was made.
+
+        See RWLayer.reset.
+        """
+        return self._core.begin(rwlayer_operations.reset(self))
 
     def apply_diff(self, source: File) -> Later[int]:
         """Unpack a layer tar (plain, gzip or zstd) over it and return its size in bytes.
@@ -137,12 +152,26 @@ class LaterStore(DeferredFace):
         """
         return self.core.begin(store_operations.get(self._new(LaterLayer), chain))
 
-    def release(self, layer: LaterLayer) -> Later[list[LayerMetadata]]:
+    def release(self, layer: LaterLayer, *, keep: bool = False) -> Later[list[LayerMetadata]]:
         """Give a reference back, and remove what nothing keeps any more. moby: Store.Release.
 
         See LayerStore.release.
         """
-        return self.core.begin(store_operations.release(self._mine(layer)))
+        return self.core.begin(store_operations.release(self._mine(layer), keep=keep))
+
+    def find_layer(self, start: str) -> Later[LayerMetadata]:
+        """Return the facts of the layer whose chain ID begins so, with or without its `sha256:`.
+
+        See LayerStore.find_layer.
+        """
+        return self.core.begin(store_operations.find_layer(start))
+
+    def count_layers(self) -> Later[int]:
+        """Return how many layers there are, with those being made or removed; none is listed.
+
+        See LayerStore.count_layers.
+        """
+        return self.core.begin(store_operations.count_layers())
 
     def map(self) -> Later[dict[ChainID, LayerMetadata]]:
         """Return every layer by its chain ID. moby: Store.Map.
@@ -159,6 +188,7 @@ class LaterStore(DeferredFace):
         mount_label: str = "",
         storage_opt: Mapping[str, str] | None = None,
         init: Init | None = None,
+        id_map: str | IdMap | None = None,
     ) -> Later[LaterRWLayer]:
         """Make a read-write layer on `parent`'s chain ID and hold it. moby: Store.CreateRWLayer.
 
@@ -172,6 +202,7 @@ class LaterStore(DeferredFace):
                 mount_label=mount_label,
                 storage_opt=storage_opt,
                 init=init,
+                id_map=id_map,
             )
         )
 
@@ -196,12 +227,33 @@ class LaterStore(DeferredFace):
         """
         return self.core.begin(store_operations.release_rw_layer(self._mine(layer)))
 
+    def find_rw_layer(self, start: str) -> Later[MountMetadata]:
+        """Return the facts of the read-write layer whose ID begins so.
+
+        See LayerStore.find_rw_layer.
+        """
+        return self.core.begin(store_operations.find_rw_layer(start))
+
+    def count_rw_layers(self) -> Later[int]:
+        """Return how many read-write layers there are, with those being made or removed.
+
+        See LayerStore.count_rw_layers.
+        """
+        return self.core.begin(store_operations.count_rw_layers())
+
     def mounts(self) -> Later[list[MountMetadata]]:
         """Return every read-write layer, ordered by name, with those being made or removed.
 
         See LayerStore.mounts.
         """
         return self.core.begin(store_operations.mounts())
+
+    def usage(self) -> Later[dict[str, int | None]]:
+        """Return the bytes that each read-write layer has for itself, by name, ordered.
+
+        See LayerStore.usage.
+        """
+        return self.core.begin(store_operations.usage())
 
     def drain(self) -> Later[None]:
         """Wait until everything removed is deleted from the disk; `timeout` in seconds.

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from layerstore.asking.core import Core
+from layerstore.asking.requests import New
 from layerstore.drivers.errors import LayerNotRetained
-from layerstore.operations.declared.terms import New
 from layerstore.operations.handles import LayerHandle, RWLayerHandle
 
 H = TypeVar("H", bound=LayerHandle | RWLayerHandle)

@@ -5,11 +5,12 @@ The faces' classes add how the store is asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from layerstore.actors import messages as m
 from layerstore.asking.core import Core
-from layerstore.asking.requests import Number
+from layerstore.asking.requests import New, Number
 from layerstore.drivers.model.ids import ChainID, DiffID
 
 F = TypeVar("F")
@@ -82,6 +83,11 @@ class RWLayerHandle(Handle[m.MountMetadata]):
     __slots__ = ()
 
     @property
+    def facts(self) -> m.MountMetadata:
+        """All that was known of it when this reference was made."""
+        return self._facts
+
+    @property
     def name(self) -> str:
         """The name it was created under."""
         return self._facts.name
@@ -95,6 +101,17 @@ class RWLayerHandle(Handle[m.MountMetadata]):
     def parent(self) -> ChainID | None:
         """Chain ID of the layer beneath, None where there is none."""
         return self._facts.parent
+
+    @property
+    def id_map(self) -> str:
+        """Which users of this machine its own are, as IdMap has it; empty for the same."""
+        return self._facts.id_map
+
+    def _new(self, kind: Callable[[Core, m.MountMetadata, int, object], H]) -> New[H]:
+        """Return what is needed for a reference to a layer that is made of this one."""
+        core, owner = self._core, self._owner
+        reference = core.new_reference()
+        return New(reference, lambda facts: kind(core, facts, reference, owner))
 
     def _number(self) -> Number:
         """Return what work is abandoned by."""

@@ -24,6 +24,8 @@ from layerstore.drivers.model.tree import TarStyle
 from layerstore.drivers.system import syscalls
 from layerstore.drivers.tar.unpack.into import unpack_into
 from layerstore.drivers.tar.write import write_tree
+from layerstore.drivers.userns.id_map import IdMap
+from layerstore.drivers.userns.idmapped import as_root_of
 
 _RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -37,6 +39,8 @@ class Place:
 
     root: str
     path: str
+    id_map: str = ""
+    """RWLayer.id_map of a root file system, whose owners are said as they are inside."""
 
     @property
     def means_directory(self) -> bool:
@@ -66,6 +70,7 @@ class _Found:
     called: bytes
     """Its name as the place has it, which is a link's where that was followed."""
     status: os.stat_result | None
+    id_map: IdMap | None = None
 
     @property
     def is_directory(self) -> bool:
@@ -94,7 +99,7 @@ def copy(
         if goal.is_directory:
             with _opened(goal.directory, goal.name) as directory:
                 name = b"" if source.means_content else origin.called
-                _transfer(origin, directory, name, owner, limits)
+                _transfer(origin, directory, name, owner, limits, goal.id_map)
             return
         if goal.status is None and target.means_content:
             raise DriverError("copy to", target.path, errno.ENOENT)
@@ -106,7 +111,7 @@ def copy(
             raise DriverError("copy to", target.path, errno.EINVAL, detail)
         if target.means_directory and not origin.is_directory:
             raise DriverError("copy to", target.path, errno.ENOTDIR, "it is to be a directory")
-        _transfer(origin, goal.directory, goal.name, owner, limits)
+        _transfer(origin, goal.directory, goal.name, owner, limits, goal.id_map)
 
 
 def copy_out(source: Place, out: BinaryIO, *, follow: bool = False) -> None:
@@ -115,7 +120,7 @@ def copy_out(source: Place, out: BinaryIO, *, follow: bool = False) -> None:
         if origin.status is None:
             raise DriverError("copy", source.path, errno.ENOENT)
         name = b"" if source.means_content else origin.called
-        write_tree(origin.directory, origin.name, out, as_name=name)
+        write_tree(origin.directory, origin.name, out, as_name=name, id_map=origin.id_map)
 
 
 def copy_in(
@@ -134,7 +139,7 @@ def copy_in(
             code = errno.ENOENT if goal.status is None else errno.ENOTDIR
             raise DriverError("copy to", target.path, code)
         with _opened(goal.directory, goal.name) as directory:
-            unpack_into(tar, directory, owner=owner, limits=limits or Limits())
+            _unpack(tar, directory, owner, limits, goal.id_map)
 
 
 @contextlib.contextmanager
@@ -151,7 +156,8 @@ def _found(place: Place, *, follow: bool) -> Iterator[_Found]:
             above, _, name = os.fsencode(path).rpartition(b"/")
             directory = syscalls.openat2(root, above or b".", _DIRECTORY, 0, _RESOLVE)
             stack.callback(os.close, directory)
-            found = _Found(directory, name or b".", called, None)
+            id_map = IdMap.parse(place.id_map) if place.id_map else None
+            found = _Found(directory, name or b".", called, None, id_map)
             with contextlib.suppress(FileNotFoundError):
                 found.status = os.stat(found.name, dir_fd=directory, follow_symlinks=False)
             if follow and found.status is not None and stat.S_ISLNK(found.status.st_mode):
@@ -173,6 +179,8 @@ def _without_links(root: int, path: str, *, dangling: bool) -> str:
             return _inside(root, path, os.O_PATH)
         except FileNotFoundError:
             above, _, name = path.rpartition("/")
+        if name in ("", ".", ".."):  # no name of anything, and by `..` the root would be left
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         above = _inside(root, above or "/", os.O_PATH | os.O_DIRECTORY)
         path = posixpath.join(above, name)
         leads_to = _link(root, above, name) if dangling else None
@@ -223,6 +231,7 @@ def _transfer(
     name: bytes,
     owner: tuple[int, int] | None,
     limits: Limits | None,
+    id_map: IdMap | None,
 ) -> None:
     """Write a tar in one thread and unpack it in this one."""
     reader, writer = make_pipe()
@@ -230,14 +239,19 @@ def _transfer(
     def write() -> None:
         with os.fdopen(writer, "wb", buffering=0) as out:
             write_tree(
-                origin.directory, origin.name, out, as_name=name, style=TarStyle(sparse=True)
+                origin.directory,
+                origin.name,
+                out,
+                as_name=name,
+                style=TarStyle(sparse=True),
+                id_map=origin.id_map,
             )
 
     with ThreadPoolExecutor(1, "copy") as threads:
         writing = threads.submit(write)
         with os.fdopen(reader, "rb", buffering=0) as tar:
             try:
-                unpack_into(tar, directory, owner=owner, limits=limits or Limits())
+                _unpack(tar, directory, owner, limits, id_map)
             except Exception:
                 tar.close()  # so that the writer ends
                 trouble = writing.exception()
@@ -245,3 +259,21 @@ def _transfer(
                     raise trouble from None
                 raise
         writing.result()
+
+
+def _unpack(
+    tar: BinaryIO,
+    directory: int,
+    owner: tuple[int, int] | None,
+    limits: Limits | None,
+    id_map: IdMap | None,
+) -> None:
+    """Unpack as this process, or as the root of a layer with users of its own."""
+
+    def unpack() -> None:
+        unpack_into(tar, directory, owner=owner, limits=limits or Limits(), id_map=id_map)
+
+    if id_map is None:
+        unpack()
+    else:
+        as_root_of(id_map, unpack)

@@ -30,7 +30,7 @@ def image_volumes(
     with rw.mounted() as rootfs:
         return tuple(
             Volume(
-                source=make_volume(store.core.root, rw.mount_id, rootfs, path),
+                source=make_volume(store.core.root, rw.mount_id, rootfs, path, rw.id_map),
                 target=path,
                 of_image=True,
             )

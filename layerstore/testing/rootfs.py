@@ -13,6 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import pytest
 
@@ -26,7 +27,10 @@ from layerstore.drivers.errors import (
 )
 from layerstore.drivers.model.tree import Change
 from layerstore.operations.blocking import Layer, RWLayer
-from layerstore.sandbox.running import Finished, Volume, mount_points, run
+from layerstore.sandbox.running import Finished, RunOptions, mount_points, run
+
+if TYPE_CHECKING:
+    from layerstore.sandbox.warm import Warm
 
 _PLACES = ("/var/tmp", "/dev/shm")  # noqa: S108 - each session makes a directory of its own there
 _OVERLAY = "overlay2"
@@ -51,26 +55,13 @@ class RootFS(os.PathLike[str]):
     def run(
         self,
         *argv: str,
-        env: dict[str, str] | None = None,
-        workdir: str = "/",
-        user: str = "",
-        volumes: tuple[Volume, ...] = (),
-        given: bytes | None = None,
-        time_limit: float | None = None,
         capture: bool = True,
+        given: bytes | None = None,
+        warm: Warm | None = None,
+        **options: Unpack[RunOptions],
     ) -> Finished:
-        """Run a command in it, with its output captured; see layerstore.run."""
-        return run(
-            self.rw,
-            argv,
-            env=env,
-            workdir=workdir,
-            user=user,
-            volumes=volumes,
-            given=given,
-            time_limit=time_limit,
-            capture=capture,
-        )
+        """Run a command in it, with its output captured; all else is as for layerstore.run."""
+        return run(self.rw, argv, capture=capture, given=given, warm=warm, **options)
 
     def changes(self) -> list[Change]:
         """Return what is changed, ordered by path."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.support.homes import home_of
+from tests.support.homes import OVERLAYS, home_of
 
 
 class DiskView:
@@ -36,7 +36,7 @@ class DiskView:
         found += [f"{name} is named {count} times" for name, count in named.items() if count > 1]
         directories = _names(self._home) - {"l"}
         found += _compare(str(self._home), directories, set(named))
-        if self._driver == "overlay2":
+        if self._driver in OVERLAYS:
             found += self._link_leaks(directories)
         return found
 
@@ -57,7 +57,7 @@ class DiskView:
         wanted = {
             (self._home / name / "link").read_text(): f"../{name}/diff" for name in directories
         }
-        found = [f"overlay2/l: {link}" for link in links.items() ^ wanted.items()]
+        found = [f"{self._driver}/l: {link}" for link in links.items() ^ wanted.items()]
         for name in directories:
             lower = self._home / name / "lower"
             parts = lower.read_text().split(":") if lower.exists() else []

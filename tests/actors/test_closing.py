@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from layerstore import LayerStore, LayerStoreError, StoreClosed, StoreRestarted, WorkerDied
+from layerstore import (
+    CallTimeout,
+    LayerStore,
+    LayerStoreError,
+    StoreClosed,
+    StoreRestarted,
+    WorkerDied,
+)
 from tests.actors.mounted import mounts_of
 from tests.conftest import OpenStore
 from tests.support.tars import layer_tar, many_files
@@ -90,6 +98,22 @@ def test_a_caller_whose_actor_has_stopped_is_told_and_the_next_is_served(
     assert [type(outcome) for outcome in outcomes] == [StoreRestarted, dict]
     store.drain()
     wait_until(lambda: len(os.listdir("/proc/self/fd")) == descriptors)
+
+
+@pytest.mark.thorough
+def test_who_waits_for_an_actor_that_does_not_end_is_told(root_dir: Path) -> None:
+    store = LayerStore(root_dir, driver="vfs")
+    (mounts,) = store._core.actors.mounts._identity.keepers
+    hangs = held(mounts, "end_turn")
+    creating = store.later.create_rw_layer("web")
+    assert hangs.inside.wait(60)
+    with pytest.raises(CallTimeout):
+        store.close(timeout=0.1)
+    try:
+        with pytest.raises(StoreClosed):
+            creating.get(timeout=10)
+    finally:
+        hangs.go_on.set()
 
 
 def test_workers_that_a_burst_has_started_are_let_go(open_store: OpenStore) -> None:

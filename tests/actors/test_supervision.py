@@ -19,6 +19,9 @@ from layerstore import (
     WorkerDied,
 )
 from layerstore.actors import messages as m
+from layerstore.actors.runtime import calls
+from layerstore.actors.runtime.ref import Ref
+from layerstore.engine import closing
 from tests.actors.dying import ACTORS, hit, kill
 from tests.actors.mounted import mounts_of
 from tests.conftest import OpenStore
@@ -215,6 +218,23 @@ def test_closing_meanwhile_ends_everything(open_store: OpenStore, actor: str) ->
     assert mounts_of(store) == []
     again = open_store()
     assert [mount.name for mount in again.mounts()] == ["web"]
+
+
+def test_closing_unmounts_what_an_actor_was_to_that_died_before(
+    store: LayerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = store.register(layer_tar({"a": b"1"}))
+    store.create_rw_layer("web", base.chain_id).mount()
+    before = [{"web": StoreRestarted("pool")}]
+
+    def call(ref: Ref, message: m.Message, timeout: float) -> object:
+        is_first = isinstance(message, m.UnmountAll) and bool(before)
+        return before.pop() if is_first else calls.call(ref, message, timeout)
+
+    monkeypatch.setattr(closing, "call", call)
+    store.close()
+    assert before == []
+    assert mounts_of(store) == []
 
 
 def test_without_a_root_to_read_the_store_says_that_it_is_closed(open_store: OpenStore) -> None:

@@ -15,7 +15,7 @@ import pytest
 from layerstore import LayerStore, PendingRequest, StoreClosed
 from tests.conftest import OpenStore
 from tests.support.tars import layer_tar
-from tests.support.waiting import Held
+from tests.support.waiting import Held, wait_until
 
 
 def eventually(store: LayerStore, wanted: Callable[[tuple[PendingRequest, ...]], bool]) -> None:
@@ -30,9 +30,10 @@ def test_an_idle_store_waits_for_nothing(open_store: OpenStore) -> None:
     store.map()
     store.drain()
     eventually(store, lambda requests: requests == ())
+    there = {"images", "mounts", "layers", "pool", "reaper", "pool-worker-1"}
+    # The pool starts workers by itself, while the store is used already.
+    wait_until(lambda: there <= {actor.name for actor in store.waiting().actors})
     waiting = store.waiting()
-    names = {actor.name for actor in waiting.actors}
-    assert {"images", "mounts", "layers", "pool", "reaper", "pool-worker-1"} <= names
     assert {actor.thread for actor in waiting.actors} <= {t.ident for t in threading.enumerate()}
     store.close()
     with pytest.raises(StoreClosed):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from layerstore import LayerStore
 from layerstore.command import main
 from layerstore.drivers.system.mountinfo import mount_points
 from tests.support.archives import NAME, as_tar, docker_archive
@@ -49,6 +50,13 @@ def run(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> Run:
         return out
 
     return run_it
+
+
+@pytest.fixture
+def begun(run: Run, arguments: list[str], driver_name: str) -> Run:
+    """The same, with a store in which nothing is."""
+    LayerStore(arguments[1], driver=driver_name, durability="relaxed").close()
+    return run
 
 
 @pytest.fixture

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from layerstore import LayerStore
+from layerstore import ImageStore, LayerStore
 from layerstore.command import main
+from layerstore.drivers.model import ids
 from tests.command.fixtures import BASE, Run
-from tests.support.archives import NAME, as_directory, oci_layout
+from tests.support.archives import (
+    NAME,
+    as_directory,
+    as_tar,
+    config_of,
+    digest_of,
+    docker_archive,
+    oci_layout,
+)
 
 
 def columns(printed: str) -> list[list[str]]:
@@ -34,10 +45,115 @@ def test_images_are_listed_as_docker_lists_them(loaded: Run) -> None:
     assert len(facts["layers"]) == 2
 
 
-def test_nothing_is_listed_as_headings_or_an_empty_list(run: Run) -> None:
+def test_nothing_is_listed_as_headings_or_an_empty_list(begun: Run) -> None:
     for verb in ("images", "ls"):
-        assert len(columns(run(verb))) == 1
-        assert json.loads(run(verb, "--json")) == []
+        assert len(columns(begun(verb))) == 1
+        assert json.loads(begun(verb, "--json")) == []
+
+
+def test_what_is_asked_about_one_has_no_others_listed(
+    loaded: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount_id = loaded("create", "web", "--image", NAME).strip()
+    chain = json.loads(loaded("images", "--json"))[0]["layers"][-1]
+
+    def listing(_: object) -> None:
+        pytest.fail("all there are have been listed")
+
+    for name in ("mounts", "map"):
+        monkeypatch.setattr(LayerStore, name, listing)
+    monkeypatch.setattr(ImageStore, "list", listing)
+    for words in (
+        ["info"],
+        ["inspect", "web", NAME],
+        ["inspect", mount_id[:12], chain, chain[7:19]],
+        ["mount", mount_id[:12]],
+        ["umount", mount_id],
+        ["history", NAME],
+        ["export", "web", "-o", tmp_path / "web.tar"],
+        ["export", NAME, "-o", tmp_path / "app.tar"],
+        ["cp", "web:/etc/name", tmp_path / "name"],
+        ["diff", "web"],
+        ["commit", "web", "made:1"],
+        ["flatten", "made:1", "flat:1"],
+        ["save", "flat:1", "-o", tmp_path / "saved.tar"],
+        ["load", "-q", tmp_path / "saved.tar"],
+        ["tag", "flat:1", "flat:2"],
+        ["fork", "web", "forked"],
+        ["reset", "forked"],
+        ["rm", "web", "forked"],
+        ["rmi", "made:1", NAME],
+    ):
+        loaded(*words)
+
+
+def test_a_name_is_meant_before_the_start_of_an_id(
+    loaded: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is drawn for IDs begins alike.
+    drawn = deque(bytes.fromhex("beef") + os.urandom(30) for _ in range(100))
+    monkeypatch.setattr(ids, "_drawn", drawn)
+    one, two = (loaded("create", name, "--image", NAME).strip() for name in ("one", "two"))
+    assert (one[:4], two[:4]) == ("beef", "beef")
+    several = "2 read-write layers have IDs that start so"
+    for words in (["inspect", "beef"], ["inspect", "--type", "mount", "beef"], ["diff", "beef"]):
+        assert loaded(*words, status=1) == f"layerstore: invalid name 'beef': {several}\n"
+    assert loaded("diff", "bee", status=1) == "layerstore: mount bee does not exist\n"
+    loaded("create", "beef")
+    (facts,) = json.loads(loaded("inspect", "beef"))
+    assert facts["Name"] == "beef"
+    assert json.loads(loaded("inspect", one, two[:20]))[1]["Name"] == "two"
+    loaded("tag", NAME, "cafe")
+    (facts,) = json.loads(loaded("inspect", "cafe"))
+    assert facts["RepoTags"] == ["cafe:latest", NAME]
+    assert "cafe" in loaded("inspect", "--type", "layer", "cafe", status=1)
+    assert loaded("rm", "beef", one) == f"beef\n{one}\n"
+    assert loaded("diff", "beef") == "", "that of the one that is left"
+
+
+def test_the_start_of_several_images_ids_is_told(run: Run, root_dir: Path) -> None:
+    starts: dict[str, str] = {}
+    for number in itertools.count():
+        start = digest_of(config_of([BASE], author=str(number)))[7:10]
+        if start in starts:
+            break
+        starts[start] = str(number)
+    for author in (starts[start], str(number)):
+        archive = docker_archive([BASE], [], author=author)
+        path = root_dir / f"{author}.tar"
+        path.write_bytes(as_tar(archive))
+        run("load", path)
+    said = f"invalid name '{start}': 2 images have IDs that start so\n"
+    assert run("inspect", start, status=1) == f"layerstore: {said}"
+
+
+def test_info_counts_what_there_is(loaded: Run) -> None:
+    loaded("create", "web", "--image", NAME)
+    loaded("create", "loose")
+    facts = json.loads(loaded("info", "--json"))
+    assert (facts["Images"], facts["Layers"], facts["Mounts"]) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "images", "ls", "info", "inspect x", "history x", "du", "check", "repair", "metrics",
+        "diff x", "export x -o x.tar", "save x -o x.tar", "rm x", "rmi x", "tag x y", "mount x",
+        "umount x", "commit x", "cp x:/ .", "prune -f", "push x",
+    ],
+)  # fmt: skip
+def test_where_no_store_is_a_question_makes_none(
+    run: Run, words: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = Path(arguments[1])
+    for _ in range(2):
+        said = run(*words.split(), status=1)
+        assert said == f"layerstore: there is no store at {root}\n"
+        assert not (root / "image").exists()
+        assert list(root.parent.iterdir()) in ([], [root])
+        root.mkdir(exist_ok=True)
+    assert (list(root.iterdir()), list(tmp_path.iterdir())) == ([], [])
 
 
 def test_a_read_write_layer_from_its_creation_to_its_removal(
@@ -63,6 +179,22 @@ def test_a_read_write_layer_from_its_creation_to_its_removal(
     assert loaded("ls", "-q") == ""
     trash = Path(arguments[1], "layerstore/trash")
     assert list(trash.iterdir()) == [], "what is removed is off the disk when the command ends"
+
+
+def test_read_write_layers_are_forked_and_reset(loaded: Run) -> None:
+    mount_id = loaded("create", "web", "--image", NAME).strip()
+    path = Path(loaded("mount", "web").strip())
+    (path / "new").write_bytes(b"1")
+    forks = loaded("fork", "--pause", mount_id[:12], "one", "two").split()
+    listed = {facts["name"]: facts for facts in json.loads(loaded("ls", "--json"))}
+    assert [listed[name]["id"] for name in ("one", "two")] == forks
+    assert {facts["image"] for facts in listed.values()} == {NAME}
+    assert loaded("diff", "two") == loaded("diff", "web") == "A /new\n"
+    assert loaded("reset", "two", forks[0][:12]) == f"two\n{forks[0][:12]}\n"
+    assert loaded("diff", "two") == loaded("diff", "one") == ""
+    assert "one is already in use" in loaded("fork", "web", "one", "three", status=1)
+    loaded("umount", "web")
+    assert loaded("rm", "web", "one", "two", "three") == "web\none\ntwo\nthree\n"
 
 
 def test_saved_images_can_be_loaded_again(loaded: Run, root_dir: Path) -> None:
@@ -100,11 +232,11 @@ def test_disk_usage_counts_shared_layers_once(loaded: Run) -> None:
     assert "MOUNT" in loaded("du", "-v")
 
 
-def test_info_says_which_driver_and_why(run: Run, driver_name: str) -> None:
-    facts = json.loads(run("info", "--json"))
+def test_info_says_which_driver_and_why(begun: Run, driver_name: str) -> None:
+    facts = json.loads(begun("info", "--json"))
     assert facts["Storage Driver"] == driver_name
     assert facts["Chosen because"] == "it was asked for by name"
-    printed = dict(line.split(": ", 1) for line in run("info").splitlines())
+    printed = dict(line.split(": ", 1) for line in begun("info").splitlines())
     assert printed["Storage Driver"] == driver_name
     assert printed["Faults"] == "0"
 
@@ -114,13 +246,15 @@ def test_info_says_which_driver_and_why(run: Run, driver_name: str) -> None:
     [
         (["load", "missing.tar"], "missing.tar: No such file or directory"),
         (["load", "/dev/null"], "it is empty"),
-        (["create", "web", "--image", "none"], "image none does not exist"),
+        (["create", "web", "--image", "none", "--pull", "never"], "image none does not exist"),
         (["create", "../web"], "invalid name '../web'"),
         (["create", "web", "--storage-opt", "size"], "a storage option is KEY=VALUE"),
-        (["create", "web", "--storage-opt", "a=b"], "invalid name 'a'"),
+        (["create", "web", "--storage-opt", "a=b"], "invalid argument 'a=b': "),
         (["mount", "none"], "mount none does not exist"),
         (["mount", "../none"], "mount ../none does not exist"),
         (["umount", "none"], "mount none does not exist"),
+        (["fork", "none", "other"], "mount none does not exist"),
+        (["reset", "none"], "mount none does not exist"),
         (["rm", "none"], "mount none does not exist"),
         (["diff", "none"], "mount none does not exist"),
         (["commit", "none", "x"], "mount none does not exist"),
@@ -131,10 +265,10 @@ def test_info_says_which_driver_and_why(run: Run, driver_name: str) -> None:
     ],
 )
 def test_an_error_is_one_line_and_status_1(
-    run: Run, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    begun: Run, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert message in run(*words, status=1)
+    assert message in begun(*words, status=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -154,6 +288,21 @@ def test_a_name_in_use_is_refused(loaded: Run) -> None:
     assert message == "layerstore: mount name web is already in use\n"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("comit", "commit"), ("lst", "ls"), ("isnpect", "inspect")]
+)
+@pytest.mark.parametrize("before", [[], ["--wait", "1"], ["help"]])
+def test_a_command_that_is_mistyped_is_told_which_may_be_meant(
+    before: list[str], typed: str, meant: str, capfd: Any
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*before, typed])
+    assert ended.value.code == 2
+    first, second = capfd.readouterr().err.splitlines()
+    assert first.endswith(f"there is no command {typed!r}; did you mean {meant}?")
+    assert second.endswith(" --help'.")
+
+
 def test_another_process_that_has_the_root_is_named(
     run: Run, arguments: list[str], driver_name: str
 ) -> None:
@@ -168,7 +317,14 @@ def test_wrong_usage_is_status_2(words: list[str], arguments: list[str], capfd: 
     with pytest.raises(SystemExit) as ended:
         main([*arguments, *words])
     assert ended.value.code == 2
-    assert "usage: layerstore" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    if words == ["frob"]:
+        assert said == "layerstore: there is no command 'frob'\nSee 'layerstore --help'.\n"
+    elif words[:1] in (["rm"], ["load"]):
+        assert said.endswith(f"See 'layerstore {words[0]} --help'.\n")
+        assert said.count("\n") == 2
+    else:
+        assert "usage: layerstore" in said
 
 
 def test_every_verb_has_help(capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from layerstore import DriverError
+from layerstore.sandbox import copying
 from layerstore.sandbox.copying import Place, copy
 from tests.sandbox.flipping import flipping
 
@@ -256,3 +257,26 @@ def test_a_directory_that_becomes_a_link_meanwhile_leads_nowhere_else(
     }
     assert "inside" in copied
     assert copied.isdisjoint({"hidden", "outside"})
+
+
+def test_what_comes_to_be_above_a_dangling_link_meanwhile_leads_nowhere_else(
+    layer: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link says `above/..`: once `above` leads to the root, that is what the root lies in."""
+    make(here, HERE)
+    (layer / "link").symlink_to("above/..")
+    look = copying._inside
+
+    def looked(root: int, path: str, flags: int) -> str:
+        try:
+            return look(root, path, flags)
+        except FileNotFoundError:
+            if path.endswith("/.."):
+                (layer / "above").symlink_to("/")
+            raise
+
+    monkeypatch.setattr(copying, "_inside", looked)
+    with pytest.raises(DriverError, match="find link: No such file"):
+        copy(Place("/", f"{here}/f"), Place(str(layer), "link"))
+    assert (layer / "above").is_symlink()
+    assert not (layer.parent / "f").exists()

@@ -147,6 +147,11 @@ def test_read_write_layers_are_filtered(loaded: Run) -> None:
     assert listed("name=job-") == ["job-1", "job-2"]
     assert listed(f"id={mount_id[:8]}") == ["web"]
     assert listed(f"ancestor={NAME}") == ["job-1"]
+    loaded("commit", "job-1", "same:1")
+    loaded("create", "job-3", "--image", "same:1")
+    assert listed(f"ancestor={NAME}") == ["job-1"], "on the same layer is another image's"
+    assert listed("ancestor=same:1") == ["job-3"]
+    loaded("rm", "job-3")
     assert listed("status=unmounted") == ["job-1", "job-2", "web"]
     assert listed("status=mounted") == []
 

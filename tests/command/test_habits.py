@@ -122,7 +122,7 @@ def test_docker_has_no_option_and_no_verb_that_is_not_in_the_tables() -> None:
 
     for verb, habit in [*HABITS.items(), ("", BEFORE)]:
         found = {option for pair in _OPTION.findall(help_of(verb)) for option in pair if option}
-        assert found or verb in ("diff", "tag", "top")
+        assert found or verb in ("diff", "logout", "pause", "tag", "top", "unpause")
         assert found <= {*habit.taken, *habit.answered}, verb
     for group in ("", *GROUPS):
         verbs = set(_VERB.findall(help_of(group)))

@@ -86,6 +86,14 @@ def test_a_bad_change_imports_nothing(run: Run, root_dir: Path, change: str, mes
     assert run("images", "-q") == ""
 
 
+def test_an_image_is_flattened(loaded: Run) -> None:
+    image_id = loaded("flatten", NAME, "flat:1").strip()
+    (facts,) = json.loads(loaded("inspect", "flat:1"))
+    assert facts["Id"] == image_id
+    assert len(facts["RootFS"]["Layers"]) == 1
+    assert "does not exist" in loaded("flatten", "none:1", status=1)
+
+
 @pytest.mark.parametrize("words", [["missing.tar", "x"], ["/dev/null", "UPPER"]])
 def test_what_cannot_be_imported_leaves_nothing(run: Run, words: list[str]) -> None:
     run("import", *words, status=1)

@@ -21,7 +21,7 @@ from tests.support.trees import Facts, differences, in_whole_seconds, read_tree
 pytestmark = [
     pytest.mark.root,
     pytest.mark.thorough,
-    pytest.mark.needs("debootstrap", "skopeo", "umoci"),
+    pytest.mark.needs("mmdebstrap", "skopeo", "umoci"),
     pytest.mark.timeout(600),
 ]
 

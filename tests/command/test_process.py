@@ -46,6 +46,34 @@ def test_an_archive_comes_from_standard_input_and_goes_to_standard_output(
     assert again.stdout.decode() == f"Loaded image: {NAME}\n"
 
 
+@pytest.mark.parametrize(
+    ("writes", "reads"),
+    [
+        ("export web", "import - new:1"),
+        (f"export {NAME}", "import - new:1"),
+        (f"save {NAME}", "load"),
+        ("cp web:/etc -", "cp - web:/"),
+        ("export nothing", "import - new:1"),
+    ],
+)
+def test_one_command_writes_what_another_reads_into_the_same_store(
+    loaded: Run, arguments: list[str], writes: str, reads: str
+) -> None:
+    loaded("create", "web", "--image", NAME)
+    with subprocess.Popen(
+        command(arguments, *writes.split()), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as writer:
+        reader = command(arguments, *reads.split())
+        done = subprocess.run(reader, stdin=writer.stdout, capture_output=True, check=False)
+        assert writer.stdout is not None
+        writer.stdout.close()
+        assert writer.stderr is not None
+        said = writer.stderr.read().decode()
+    assert (done.returncode, done.stderr) == (0, b"")
+    expected = (1, "layerstore: image nothing does not exist\n") if "nothing" in writes else (0, "")
+    assert (writer.returncode, said) == expected
+
+
 def test_a_reader_that_has_enough_is_no_error(loaded: Run, arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -95,9 +123,10 @@ def test_a_signal_leaves_no_part_of_an_archive(
     status = 0
     while status == 0:  # else it was done before the signal came
         (place / "out.tar").unlink(missing_ok=True)
-        process = subprocess.Popen(
-            command(arguments, "save", "-q", NAME, "-o", place / "out.tar"), stderr=subprocess.PIPE
-        )
+        saving = command(arguments, "save", "-q", NAME, "-o", place / "out.tar")
+        # The tests themselves may be run by nohup.
+        words = ["env", "--default-signal", *saving]
+        process = subprocess.Popen(words, stderr=subprocess.PIPE)
         while process.poll() is None and not os.listdir(place):
             ends(process.pid, 0.001)
         process.send_signal(number)

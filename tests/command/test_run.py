@@ -80,7 +80,7 @@ def test_arguments_say_it_instead(
         ([NAME, "sh", "-c", "sh -c 'kill -9 $$' 2> /dev/null; exit $?"], 137, ""),
         (["--entrypoint", "nonsense", NAME], 127, "nonsense can't be run: No such file"),
         (["--entrypoint", "/etc", NAME], 126, "/etc can't be run: Permission denied"),
-        (["none", "true"], 125, "image none does not exist"),
+        (["--pull", "never", "none", "true"], 125, "image none does not exist"),
         (["-u", "none", NAME, "true"], 125, "no user or group none"),
         (["-v", "x", NAME, "true"], 125, "a volume is SOURCE:/TARGET"),
         (["-v", "/missing-here:/x", NAME, "true"], 125, "/missing-here: No such file"),

@@ -2,8 +2,8 @@
 
 `python -m tests.command.warm DIRECTORY` writes a program `layerstore` there, prints a line once it
 can be called, and serves until it is killed. Each call is the command itself, in a process of its
-own, with the caller's arguments, directory, environment and descriptors. `layerstore serve`, which
-is called seldom, is the program as ever.
+own, with the caller's arguments, directory, environment and descriptors. `layerstore serve` and
+`unshare`, which are called seldom, are the program as ever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from layerstore.command import main
 
 _PROGRAM = """#!{python} -IS
 import json, os, socket, sys
-if "serve" in sys.argv:  # signals are for the command itself
+if {{"serve", "unshare"}} & set(sys.argv):  # signals are for the command itself
     os.execv({python!r}, [{python!r}, "-m", "layerstore.command", *sys.argv[1:]])
 request = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as server:

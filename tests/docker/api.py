@@ -76,7 +76,7 @@ class Docker:
 
     def tag(self, image: str, name: str) -> None:
         """docker tag IMAGE NAME"""
-        repository, _, tag = name.partition(":")
+        repository, _, tag = name.rpartition(":")
         self._post(f"/images/{image}/tag", repo=repository, tag=tag)
 
     def remove_image(self, name: str) -> None:
@@ -144,6 +144,10 @@ class Docker:
         """docker ps -a: the name of each container by ID."""
         found = self._get("/containers/json", all="1")
         return {entry["Id"]: entry["Names"][0].removeprefix("/") for entry in found}
+
+    def image_of(self, container: str) -> str:
+        """Return the ID of the image that a container was made from."""
+        return str(self._get(f"/containers/{container}/json")["Image"])
 
     def remove(self, container: str) -> None:
         """docker rm CONTAINER"""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +20,16 @@ import pytest
 from benchmarks.dockerd import DockerdUnavailable, private_dockerd
 from layerstore import LayerStore
 from tests.actors.reachable import DiskView
+from tests.conftest import NEEDS_FUSE
 from tests.docker.api import Docker
+from tests.graph.btrfs.layers import make_snapshot
 
-DOCKERS_DRIVERS = ("overlay2", "vfs")
+DOCKERS_DRIVERS = (
+    "overlay2",
+    pytest.param("btrfs", marks=pytest.mark.seldom(3)),
+    pytest.param("fuse-overlayfs", marks=[pytest.mark.seldom(3), NEEDS_FUSE]),
+    "vfs",
+)
 """Of dockerd's storage drivers those that layerstore has too."""
 
 _CGROUPS = "/sys/fs/cgroup"
@@ -56,7 +65,20 @@ class DockerRoot:
     def copy_to(self, place: Path) -> DockerRoot:
         """Return a copy of it, of which a test can do what it wants."""
         subprocess.run(["cp", "-a", self.data, place / "data"], check=True)
+        if self.driver == "btrfs" and place.stat().st_dev == self.place.stat().st_dev:
+            for layer in (self.data / "btrfs/subvolumes").iterdir():
+                copy = place / "data/btrfs/subvolumes" / layer.name
+                shutil.rmtree(copy)
+                make_snapshot(str(layer), str(copy))
         return DockerRoot(place, self.driver)
+
+
+def place_for(driver: str, request: pytest.FixtureRequest, base_directory: Path) -> Path:
+    """Make a directory where a storage driver works."""
+    above: Path = base_directory
+    if driver == "btrfs":
+        above = request.getfixturevalue("btrfs_directory")
+    return Path(tempfile.mkdtemp(prefix="docker-", dir=above))
 
 
 def need_dockerd(request: pytest.FixtureRequest, base_directory: Path) -> None:

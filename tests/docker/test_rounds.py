@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,13 @@ from layerstore import ImageInUse, LayerStore
 from tests.docker.api import Docker
 from tests.docker.content import base_tar
 from tests.docker.facts import Facts, ask_docker, ask_store, check_disk, check_same
-from tests.docker.root import DOCKERS_DRIVERS, DockerRoot, control_groups, need_dockerd
+from tests.docker.root import (
+    DOCKERS_DRIVERS,
+    DockerRoot,
+    control_groups,
+    need_dockerd,
+    place_for,
+)
 from tests.support.options import AmountOf
 from tests.tar.corpus.builder import directory, file, link, tar
 
@@ -141,7 +146,17 @@ class StorePlayer:
         depth = max(len(image.layers) for image in self.store.images.list())
         grow = [self.commit, self.commit, self.register, self.load] if depth < MAX_LAYERS else []
         what: Callable[[], None] = self.dice.choice(
-            [*grow, self.create, self.change, self.tag, self.save, self.release, self.remove_image]
+            [
+                *grow,
+                self.create,
+                self.change,
+                self.fork,
+                self.reset,
+                self.tag,
+                self.save,
+                self.release,
+                self.remove_image,
+            ]
         )
         what()
         return what.__name__
@@ -162,6 +177,21 @@ class StorePlayer:
         if names:
             with self.store.get_rw_layer(self.dice.choice(names)).mounted() as path:
                 change(Path(path), self.game)
+
+    def fork(self) -> None:
+        """Fork one of our own or one of dockerd's containers."""
+        names = [mount.name for mount in self.store.mounts()]
+        if names:
+            source = self.store.get_rw_layer(self.dice.choice(names))
+            one = source.fork(f"ours{self.game.number()}")
+            assert one.changes() == source.changes()
+
+    def reset(self) -> None:
+        names = [mount.name for mount in self.store.mounts() if mount.name.startswith("ours")]
+        if names:
+            rw = self.store.get_rw_layer(self.dice.choice(names))
+            rw.reset()
+            assert rw.changes() == []
 
     def commit(self) -> None:
         mounts = self.store.mounts()
@@ -241,7 +271,7 @@ def refused_with(status: str) -> Iterator[None]:
 
 @pytest.fixture(params=DOCKERS_DRIVERS)
 def root(request: pytest.FixtureRequest, base_directory: Path) -> Iterator[DockerRoot]:
-    place = Path(tempfile.mkdtemp(prefix="docker-", dir=base_directory))
+    place = place_for(request.param, request, base_directory)
     try:
         need_dockerd(request, base_directory)
         with control_groups():

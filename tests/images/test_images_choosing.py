@@ -85,7 +85,7 @@ def test_one_of_several_images_is_chosen_by_what_it_is_called(
 ) -> None:
     data = io.BytesIO(as_tar(members))
     (image,) = store.images.load(data, reference=reference, notice=print)
-    assert list(image.names) == names
+    assert list(image.tags) == names
     assert files_of(store, image.id) == {"n": b"%d" % number}
     assert len(store.images.list()) == 1
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from layerstore import ImageInUse, LayerStore
+from layerstore.drivers.model.image_config import EMPTY_LAYER, child_config, parse_config
 from tests.images.samples import LAYERS, disk, files_of, load
 from tests.support.archives import NAME, docker_archive
 
@@ -43,6 +45,14 @@ def test_a_commit_of_a_layer_without_an_image_is_a_base_image(store: LayerStore)
         image = store.images.commit(rw, "scratch:1")
     assert len(image.layers) == 1
     assert files_of(store, "scratch:1") == {"f": b"1"}
+
+
+def test_a_parent_s_keys_count_in_any_case() -> None:
+    parent = json.dumps({"RootFS": {"Type": "layers", "Diff_IDs": [EMPTY_LAYER]}, "History": [{}]})
+    made = child_config(parent.encode(), EMPTY_LAYER, created="", created_by="")
+    facts = parse_config(made, "made")
+    assert facts.diff_ids == (EMPTY_LAYER, EMPTY_LAYER)
+    assert len(facts.history) == 2
 
 
 def commit_change(store: LayerStore, image: str, name: str) -> str:

@@ -35,7 +35,7 @@ def test_docker_archives_are_loaded_however_their_layers_are_compressed(
 ) -> None:
     members = docker_archive(LAYERS, compress=COMPRESSIONS[compression])
     (image,) = store.images.load(io.BytesIO(as_tar(members)))
-    assert image.names == image.loaded_as == (NAME,)
+    assert image.tags == image.loaded_as == (NAME,)
     assert files_of(store, NAME) == {"etc/name": b"top", "bin/sh": b"#!"}
 
 
@@ -50,7 +50,7 @@ def test_oci_layouts_are_loaded_however_their_layers_are_compressed(
         suffix=suffix,
     )
     (image,) = store.images.load(io.BytesIO(as_tar(members)))
-    assert image.names == image.loaded_as == (NAME,)
+    assert image.tags == image.loaded_as == (NAME,)
     assert files_of(store, NAME) == {"etc/name": b"top", "bin/sh": b"#!"}
 
 
@@ -61,7 +61,7 @@ def test_the_archive_itself_may_be_compressed(
     path = tmp_path / "archive"
     path.write_bytes(COMPRESSIONS[compression](as_tar(docker_archive(LAYERS))))
     (image,) = store.images.load(path)
-    assert image.names == (NAME,)
+    assert image.tags == (NAME,)
     assert list(Path(store.root, "layerstore/tmp").iterdir()) == []
 
 
@@ -80,13 +80,25 @@ def test_a_pipe_is_an_archive_too(store: LayerStore, tmp_path: Path) -> None:
     os.close(writer)
     with os.fdopen(reading, "rb") as stream:
         (image,) = store.images.load(stream)
-    assert image.names == (NAME,)
+    assert image.tags == (NAME,)
 
 
 def test_a_tag_alone_gets_the_repository_that_is_asked_for(store: LayerStore) -> None:
     data = as_tar(oci_layout(LAYERS, {"org.opencontainers.image.ref.name": "v2"}))
     (image,) = store.images.load(io.BytesIO(data), name="team/app")
-    assert image.names == ("team/app:v2",)
+    assert image.tags == ("team/app:v2",)
+
+
+def test_the_digest_that_a_layout_lists_an_image_by_is_a_name_of_it(store: LayerStore) -> None:
+    members = oci_layout(LAYERS, {"org.opencontainers.image.ref.name": NAME})
+    digest = json.loads(members["index.json"])["manifests"][0]["digest"]
+    (image,) = store.images.load(io.BytesIO(as_tar(members)))
+    repository = NAME.partition(":")[0]
+    assert image.digests == image.loaded_by == (f"{repository}@{digest}",)
+    for name in (f"{repository}@{digest}", f"{NAME}@{digest}"):
+        assert store.images.get(name).id == image.id
+    store.images.remove(NAME)
+    assert store.images.list() == []
 
 
 def test_of_several_platforms_the_fitting_one_is_loaded(store: LayerStore) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import json
@@ -10,12 +9,23 @@ from typing import Any
 
 import pytest
 
-from layerstore import Image, InvalidImage, LayerStore
+from layerstore import (
+    Image,
+    IntegrityError,
+    InvalidImage,
+    LayerStore,
+    LayerStoreError,
+    LimitExceeded,
+    Limits,
+    MaxDepthExceeded,
+)
 from layerstore.drivers.model.platform import host_platform
+from tests.conftest import OpenStore
 from tests.images.samples import Members, blob, changed, described, together
+from tests.images.shapes.test_legacy import IDS
+from tests.images.shapes.test_legacy import layer as legacy_layer
 from tests.support.archives import (
     as_tar,
-    config_of,
     digest_of,
     docker_archive,
     oci_layout,
@@ -61,7 +71,7 @@ def test_an_image_that_is_named_by_its_digest_is_loaded_beside_others(store: Lay
     name = f"example.org/library/busy@{descriptor['digest']}"
     other = oci_layout([OTHER], {"io.containerd.image.name": name})
     images, notes = load(store, together(oci_layout([LAYER], APP), other))
-    assert [image.names for image in images] == [("app:1",), ()]
+    assert [image.tags for image in images] == [("app:1",), ()]
     (note,) = notes
     assert "doesn't get the name" in note
     assert name in note
@@ -71,19 +81,19 @@ def test_an_image_that_is_named_by_its_digest_is_loaded_beside_others(store: Lay
 def test_a_tag_without_a_repository_is_told_with_what_helps(store: LayerStore, tag: str) -> None:
     layout = oci_layout([LAYER], {REF_NAME: tag})
     (image,), (note,) = load(store, layout)
-    assert image.names == ()
+    assert image.tags == ()
     assert f"--name REPOSITORY makes it REPOSITORY:{tag}" in note
     (image,), notes = load(store, layout, name="app")
-    assert (image.names, notes) == ((f"app:{tag}",), [])
+    assert (image.tags, notes) == ((f"app:{tag}",), [])
 
 
 @pytest.mark.parametrize("name", ["app:1+build", "UPPER:1", "app@sha256:12"])
 def test_a_name_that_is_none_leaves_the_image_without(store: LayerStore, name: str) -> None:
     (image,), (note,) = load(store, oci_layout([LAYER], {REF_NAME: name}))
-    assert image.names == ()
+    assert image.tags == ()
     assert name in note
     (image,), (note,) = load(store, docker_archive([OTHER], [name]))
-    assert image.names == ()
+    assert image.tags == ()
     assert name in note
 
 
@@ -103,7 +113,7 @@ def test_an_artifact_beside_an_image_is_left_out_and_told(
     store: LayerStore, beside: Members
 ) -> None:
     images, (note,) = load(store, together(oci_layout([LAYER], APP), beside))
-    assert [image.names for image in images] == [("app:1",)]
+    assert [image.tags for image in images] == [("app:1",)]
     assert note.startswith("left out: ")
     with pytest.raises(InvalidImage):
         load(store, beside)
@@ -113,8 +123,57 @@ def test_an_image_that_lacks_a_layer_is_left_out_beside_others(store: LayerStore
     broken = oci_layout([OTHER])
     del broken[blob(OTHER)]
     images, (note,) = load(store, together(oci_layout([LAYER], APP), broken))
-    assert [image.names for image in images] == [("app:1",)]
+    assert [image.tags for image in images] == [("app:1",)]
     assert "is missing" in note
+
+
+def lying(content: bytes) -> Members:
+    """Return a layout of one image whose layer isn't what its digest says."""
+    members = oci_layout([content])
+    flipped = bytearray(members[blob(content)])
+    flipped[600] ^= 1
+    return {**members, blob(content): bytes(flipped)}
+
+
+@pytest.mark.parametrize(
+    ("beside", "error", "told"),
+    [
+        (lying(OTHER), IntegrityError, "should be"),
+        (
+            oci_layout([layer_tar({"d/" * 20 + "f": b"1"})]),
+            LimitExceeded,
+            "--limit max_depth=N",
+        ),
+        (
+            oci_layout([layer_tar({"f": b"%d" % number}) for number in range(4)]),
+            MaxDepthExceeded,
+            "--limit max_layers=N",
+        ),
+        (
+            oci_layout([OTHER], created_by=" " * (4 << 20)),
+            LimitExceeded,
+            "the size in bytes of",
+        ),
+    ],
+    ids=["another layer", "too deep a tree", "too many layers", "a config too large"],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_image_that_is_not_what_it_should_be_keeps_no_other_out(
+    open_store: OpenStore, beside: Members, error: type[LayerStoreError], told: str, order: int
+) -> None:
+    store = open_store(limits=Limits(max_depth=10, max_layers=3))
+    app = oci_layout([LAYER], APP)
+    images, (note,) = load(store, together(*[app, beside][::order]))
+    assert [image.tags for image in images] == [("app:1",)]
+    assert note.startswith("left out: ")
+    assert told in note
+    assert len(store.map()) == 1
+    store.images.remove("app:1")
+    with pytest.raises(error, match=told):
+        load(store, beside)
+    with pytest.raises(error, match=told):
+        load(store, together(artifact(), beside))
+    assert store.map() == {}
 
 
 def test_where_nothing_can_be_taken_the_first_reason_is_told(store: LayerStore) -> None:
@@ -132,7 +191,7 @@ def test_descriptors_need_no_media_type(store: LayerStore, strip_manifest: bool)
             manifest.pop("mediaType", None)
 
     (image,), notes = load(store, changed(oci_layout([LAYER], APP), strip))
-    assert (image.names, notes) == (("app:1",), [])
+    assert (image.tags, notes) == (("app:1",), [])
 
 
 @pytest.mark.parametrize(
@@ -149,29 +208,11 @@ def test_a_layer_that_is_not_passed_on_is_a_plain_layer_if_it_is_there(
         manifest["layers"][0] |= {"mediaType": kind, "urls": ["https://example.org/layer"]}
 
     (image,), _ = load(store, changed(oci_layout([LAYER], APP), foreign))
-    assert image.names == ("app:1",)
+    assert image.tags == ("app:1",)
     absent = changed(oci_layout([OTHER], APP), foreign)
     del absent[blob(OTHER)]
     with pytest.raises(InvalidImage, match=r"is missing, which is kept at https://example\.org"):
         load(store, absent)
-
-
-def test_a_config_may_stand_in_its_descriptor(store: LayerStore) -> None:
-    config = config_of([LAYER])
-
-    def embed(_d: dict[str, Any], manifest: dict[str, Any], files: Members) -> None:
-        manifest["config"]["data"] = base64.b64encode(config).decode()
-        del files[blob(config)]
-
-    (image,), _ = load(store, changed(oci_layout([LAYER], APP), embed))
-    assert image.id == digest_of(config)
-
-    def lie(_d: dict[str, Any], manifest: dict[str, Any], files: Members) -> None:
-        manifest["config"]["data"] = "e30="
-        del files[blob(config)]
-
-    with pytest.raises(Exception, match="should be"):
-        load(store, changed(oci_layout([LAYER], APP), lie))
 
 
 @pytest.mark.parametrize("prefix", ["./", "/", "//", "./a/../"])
@@ -183,7 +224,7 @@ def test_keys_of_any_case_and_absolute_names_are_those_that_docker_takes(
     odd = {"config": entry["Config"], "repoTags": entry["RepoTags"], "LAYERS": entry["Layers"]}
     members["manifest.json"] = json.dumps([odd]).encode()
     (image,), notes = load(store, {prefix + name: content for name, content in members.items()})
-    assert (image.names, notes) == (("app:1",), [])
+    assert (image.tags, notes) == (("app:1",), [])
 
 
 def test_keys_of_a_layout_and_a_configuration_count_in_any_case(store: LayerStore) -> None:
@@ -200,7 +241,7 @@ def test_keys_of_a_layout_and_a_configuration_count_in_any_case(store: LayerStor
         descriptor["mediatype"] = descriptor.pop("mediaType")
 
     (image,), notes = load(store, changed(layout, respell))
-    assert (image.names, image.architecture, notes) == (
+    assert (image.tags, image.architecture, notes) == (
         ("app:1",),
         host_platform().architecture,
         [],
@@ -216,6 +257,40 @@ def test_an_image_for_another_machine_is_taken_only_with_a_word(store: LayerStor
         load(store, foreign, platform=f"linux/{host_platform().architecture}")
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_one_of_a_docker_archive_is_taken_with_a_word_too(store: LayerStore, old: bool) -> None:
+    foreign = docker_archive([OTHER], ["app:1"], architecture=FOREIGN)
+    if old:
+        foreign = legacy_layer(0, None, OTHER, architecture=FOREIGN)
+        foreign["repositories"] = json.dumps({"app": {"1": IDS[0]}}).encode()
+    (image,), (note,) = load(store, foreign)
+    assert (image.tags, image.architecture) == (("app:1",), FOREIGN)
+    assert f"is for linux/{FOREIGN}, not for {host_platform()}" in note
+    assert load(store, foreign, all_platforms=True)[1] == []
+    assert load(store, foreign, platform=f"linux/{FOREIGN}")[1] == []
+    with pytest.raises(InvalidImage, match=f"is for linux/{FOREIGN}, not for linux/s390x"):
+        load(store, foreign, platform="linux/s390x")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_name_that_images_for_two_machines_have_is_of_this_one_s(
+    store: LayerStore, order: int
+) -> None:
+    mine = docker_archive([LAYER], ["app:1"], architecture=host_platform().architecture)
+    other = docker_archive([OTHER], ["app:1", "other:1"], architecture=FOREIGN)
+    entries = [json.loads(one["manifest.json"])[0] for one in (mine, other)]
+    entries[1]["Layers"] = ["other.tar"]
+    manifest = json.dumps(entries[::order]).encode()
+    both = {**other, "other.tar": OTHER, **mine, "manifest.json": manifest}
+    images, notes = load(store, both)
+    assert {image.architecture: image.tags for image in images} == {
+        host_platform().architecture: ("app:1",),
+        FOREIGN: ("other:1",),
+    }
+    assert len(notes) == 2
+    assert f"'app:1' is for {host_platform()}, see --platform" in notes[1]
+
+
 def test_a_manifest_is_of_the_platform_that_its_configuration_names(store: LayerStore) -> None:
     mine = oci_layout([LAYER], APP, architecture=host_platform().architecture)
     for both in (
@@ -226,67 +301,12 @@ def test_a_manifest_is_of_the_platform_that_its_configuration_names(store: Layer
         assert (image.architecture, notes) == (host_platform().architecture, [])
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"created": "yesterday"},
-        {"created": ""},
-        {"created": "2024-01-02 03:04:05"},
-        {"created": 5},
-        {"history": [{"created": "x"}]},
-        {"config": {"ExposedPorts": ["80/tcp"]}},
-        {"config": {"exposedports": ["80/tcp"]}},
-        {"config": {"Env": "A=1"}},
-        {"config": {"Env": {"A": "1"}}},
-        {"config": {"Volumes": ["/x"]}},
-        {"config": {"Labels": ["a"]}},
-        {"config": {"Labels": {"a": 1}}},
-        {"config": {"User": 1000}},
-        {"config": {"Cmd": [1]}},
-        {"config": []},
-    ],
-)
-def test_an_image_that_docker_could_not_list_is_left_out(
-    store: LayerStore, fields: dict[str, Any]
-) -> None:
-    odd = docker_archive([OTHER], ["odd:1"], **fields)
-    with pytest.raises(InvalidImage, match="configuration: "):
-        load(store, odd)
-    good = docker_archive([LAYER], ["app:1"])
-    both = {**odd, **good}
-    entries = [json.loads(one["manifest.json"])[0] for one in (odd, good)]
-    entries[0]["Layers"], both["other.tar"] = ["other.tar"], OTHER
-    both["manifest.json"] = json.dumps(entries).encode()
-    images, (note,) = load(store, both)
-    assert [image.names for image in images] == [("app:1",)]
-    assert "configuration: " in note
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"created": None},
-        {"created": "0001-01-01T00:00:00Z"},
-        {"created": "2024-01-02T03:04:05.123456789+02:00"},
-        {"config": None},
-        {"config": {"Cmd": "sh", "Entrypoint": None, "ExposedPorts": {"80/tcp": None}, "x": [1]}},
-        {"config": {"Healthcheck": {"Test": ["CMD", "x"]}, "StopTimeout": 5}},
-        {"history": [{"created": "2024-01-02T03:04:05Z", "empty_layer": True}]},
-        {"history": [None]},
-        {"history": [None, {"created_by": "x", "empty_layer": True}, None]},
-    ],
-)
-def test_what_docker_reads_is_taken(store: LayerStore, fields: dict[str, Any]) -> None:
-    (image,), notes = load(store, docker_archive([OTHER], ["odd:1"], **fields))
-    assert (image.names, notes) == (("odd:1",), [])
-
-
 def test_zeros_behind_a_compressed_layer_are_skipped(store: LayerStore) -> None:
     padded = docker_archive(
         [LAYER], ["app:1"], compress=lambda tar: gzip.compress(tar) + bytes(1000)
     )
     (image,), notes = load(store, padded)
-    assert (image.names, notes) == (("app:1",), [])
+    assert (image.tags, notes) == (("app:1",), [])
 
 
 def test_a_step_of_history_that_is_null_is_an_empty_one(store: LayerStore) -> None:

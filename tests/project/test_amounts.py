@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import dealt
+
 pytest_plugins = ["pytester"]
 
 HERE = Path(__file__).parents[2]
@@ -34,9 +36,18 @@ def test_in_another_way(): pass
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
 def test_by_turns(driver): pass
 
+@pytest.mark.parametrize("driver", ["vfs", pytest.param("btrfs", marks=pytest.mark.seldom(3))])
+@pytest.mark.parametrize("number", range(30))
+def test_of_few(driver, number): pass
+
 @pytest.mark.each_driver
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
 def test_with_each(driver): pass
+
+@pytest.mark.any_driver
+@pytest.mark.parametrize("way", ["here", pytest.param("there", marks=pytest.mark.beyond)])
+@pytest.mark.parametrize("driver", ["overlay2", "vfs"])
+def test_with_any(driver, way): pass
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", range(30))
@@ -54,7 +65,11 @@ def test_property(_): pass
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
 def test_counts_by_turns(driver, amount): pass
 """
-_MARKERS = "[pytest]\nmarkers =\n  thorough: t\n  beyond: b\n  each_driver: e\n  sampled(n): s\n"
+_MARKERS = "[pytest]\nmarkers =\n" + "".join(
+    f"  {mark}: m\n"
+    for mark in ("thorough", "beyond", "any_driver", "each_driver", "sampled(n)", "seldom(n)")
+)
+_EACH = ("--thorough", "--all-drivers")
 _GROWING = ("test_counts", "test_all_over", "test_property")
 
 
@@ -76,6 +91,10 @@ def test_the_default_run_and_the_rest_have_every_test_and_only_those_that_grow_t
     )
     assert len(set(every)) == len(every) > len(default) > len(set(default) & set(rest))
     assert set(default) | set(rest) == set(every)
+    seldom = [name for name in every if "::test_of_few[" in name and "btrfs" in name]
+    assert 0 < len(seldom) < 30 == sum("btrfs" in name for name in _collected(pytester, *_EACH))
+    assert sum("::test_with_any[" in name for name in every) == 2
+    assert sum("::test_with_any[" in name for name in _collected(pytester, *_EACH)) == 4
     twice = set(default) & set(rest)
     assert all("::test_once" not in name for name in rest)
     alone = ("::test_exhaustive", "::test_in_another_way")
@@ -99,6 +118,22 @@ def test_so_it_is_with_all_tests_that_there_are() -> None:
     assert len(default & rest) < len(every) / 100, "those that grow are few"
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3, 7])
+def test_each_process_begins_with_its_part_of_what_takes_long(processes: int) -> None:
+    for count in range(12):
+        first, later = [f"long {n}" for n in range(count)], [f"short {n}" for n in range(20)]
+        order = dealt(first, later, processes)
+        assert sorted(order) == sorted(first + later)
+        rows = []
+        rest = order
+        for left in range(processes, 0, -1):  # as pytest-xdist deals them out
+            rows.append(rest[: len(rest) // left])
+            rest = rest[len(rest) // left :]
+        long = [sum(name in first for name in row) for row in rows]
+        assert max(long) - min(long) <= 1
+        assert all(set(row[:many]) <= set(first) for row, many in zip(rows, long, strict=True))
+
+
 def test_ci_runs_the_readme_s_command_and_then_the_rest_and_neither_skips() -> None:
     runs = re.findall(
         r"^(.*)\bpython -m pytest\b(.*)$", (HERE / ".ci/run").read_text(), re.MULTILINE
@@ -107,4 +142,4 @@ def test_ci_runs_the_readme_s_command_and_then_the_rest_and_neither_skips() -> N
     assert bare == ""
     for option in ("--require-root-tests", "--durable"):
         assert option in before, "what the rest doesn't run again"
-    assert more.split() == ["--rest", "--require-root-tests"]
+    assert more.split() == ["--rest", "--require-root-tests", "--install-examples"]

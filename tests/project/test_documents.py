@@ -12,12 +12,21 @@ from pathlib import Path
 import pytest
 
 from layerstore.command import main
+from layerstore.command.parsing.dockers.table import OPTIONS
 from tests.project.documents import DOCUMENTS, HERE, BadDocument, Block, blocks, script_of
 from tests.support.busybox import image_tar, rootfs_tar
 
 _HELP = re.compile(r"^examples:\n((?:  .*\n|\n)+)", re.MULTILINE)
-_LONG = {"command.md", "pytest.md"}
+_PULLING = {"README.md", "command.md", "tutorial.md"}
+"""Documents that pull, from a registry that stands in for docker's own, too."""
+_NEEDED = dict.fromkeys(_PULLING, ("docker-registry",)) | {
+    "hosts.md": ("docker-registry", "skopeo"),
+    "registries.md": ("docker-registry", "htpasswd", "openssl"),
+}
+"""Programs that a document's examples run."""
+_LONG = {"command.md", "hosts.md", "pytest.md"}
 """Documents whose examples take more than a few seconds."""
+_ALONE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 _PARTS = 4
 """Of the help, so that they are tried side by side."""
 _RESET = """
@@ -29,17 +38,27 @@ test -e $layerdb/layerdb/mounts/web || layerstore create web --image app:1 > /de
 layerstore mount web > /dev/null
 """
 
+_RUNS = """
+layerstore run --init --name box app:1 sh -c 'touch /ready; sleep 60' &
+until layerstore exec box test -e /ready 2> /dev/null; do sleep 0.1; done
+"""
+_OF_RUNNING = {"exec", "pause", "resume", "stats"}
+"""Verbs whose examples are about a command that runs."""
+
 
 def private_run(script: str, place: Path, setup: str = "") -> subprocess.CompletedProcess[str]:
     """Run a script where /var/lib is a directory of the test's, so that no store is there.
 
-    In a mount namespace of its own, with which all mounts go.
+    In a mount namespace of its own, with which all mounts go; in one of networks with nothing but
+    loopback, so that what listens there is the script's own; and in one of processes, of which none
+    outlives it.
     """
     for name in ("lib", "bin", "work"):
         (place / name).mkdir()
     prelude = f"""
     mount --make-rprivate /
     mount --bind {place}/lib /var/lib
+    busybox ip link set lo up
     exec 9< <(PYTHONPATH={HERE} exec python -m tests.command.warm {place}/bin)
     trap "kill $!" EXIT
     read -r ready <&9
@@ -51,9 +70,10 @@ def private_run(script: str, place: Path, setup: str = "") -> subprocess.Complet
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(place),
     }
-    environment.pop("LAYERSTORE_ROOT", None)
+    for name in ("LAYERSTORE_ROOT", "CONTAINERS_REGISTRIES_CONF"):
+        environment.pop(name, None)
     return subprocess.run(
-        ["unshare", "--mount", "bash", "-c", prelude + "\n" + script],
+        [*_ALONE, "bash", "-c", prelude + "\n" + script],
         cwd=place / "work",
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -61,6 +81,12 @@ def private_run(script: str, place: Path, setup: str = "") -> subprocess.Complet
         text=True,
         check=False,
     )
+
+
+def standing_in(place: Path) -> str:
+    """Return what starts the registry that examples pull from, in a script."""
+    command = f"python -m tests.support.registries.stand_in {place}/registry"
+    return f"exec 8< <(PYTHONPATH={HERE} exec {command})\nread -r ready <&8"
 
 
 @pytest.fixture
@@ -93,7 +119,13 @@ def executed(path: Path) -> list[Block]:
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=[pytest.mark.thorough] if path.name in _LONG else [])
+        pytest.param(
+            path,
+            marks=[
+                pytest.mark.needs(*_NEEDED.get(path.name, ())),
+                *([pytest.mark.thorough] if path.name in _LONG else []),
+            ],
+        )
         for path in DOCUMENTS
         if executed(path)
     ],
@@ -101,6 +133,8 @@ def executed(path: Path) -> list[Block]:
 )
 def test_the_examples_of_a_document_run(path: Path, place: Path) -> None:
     setup = f"cp {place}/kept/* ."
+    if path.name in _PULLING:
+        setup += f"\n{standing_in(place)}"
     done = private_run(script_of(executed(path)), place, setup)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -159,7 +193,7 @@ def help_pages(capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 @pytest.mark.root
 @pytest.mark.thorough
-@pytest.mark.needs("/bin/busybox", "unshare")
+@pytest.mark.needs("/bin/busybox", "docker-registry", "unshare")
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_the_examples_of_the_help_run(
     part: int, place: Path, capfd: pytest.CaptureFixture[str]
@@ -168,8 +202,12 @@ def test_the_examples_of_the_help_run(
     for verb, page in list(help_pages(capfd).items())[part::_PARTS]:
         found = _HELP.search(page)
         assert found is not None, verb
-        script += [_RESET, f"echo {verb} >&2", found[1]]
-    done = private_run("\n".join(script), place)
+        script += [_RESET, f"echo {verb} >&2"]
+        if verb in _OF_RUNNING:
+            script += [_RUNS, found[1], "kill $!; wait $! || test $? = 143"]
+        else:
+            script.append(found[1])
+    done = private_run("\n".join(script), place, standing_in(place))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
 
 
@@ -193,3 +231,13 @@ def test_no_block_is_left_out_silently(tmp_path: Path, text: str, reason: str) -
     path.write_text(text)
     with pytest.raises(BadDocument, match=reason):
         blocks(path)
+
+
+def test_what_run_lacks_is_told_on_its_page() -> None:
+    page = (HERE / "docs/run.md").read_text()
+    rows = [
+        f"| {', '.join(f'`{option}`' for option in options.split())} | {answer} |"
+        for options, answer in OPTIONS["run"].items()
+    ]
+    assert len(rows) > 20
+    assert [row for row in rows if row not in page] == []

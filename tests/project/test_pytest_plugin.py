@@ -53,7 +53,7 @@ def test_a_test_gets_a_fresh_root_file_system(project: pytest.Pytester) -> None:
 
     @pytest.mark.layerstore(tar="rootfs.tar")
     def test_tar(layerstore_rootfs):
-        assert layerstore_rootfs.run("/bin/true").status == 0
+        assert layerstore_rootfs.run("/bin/true", pids=20, read_only=True).status == 0
 
     def test_nothing(layerstore_rootfs, layerstore_store):
         assert layerstore_rootfs.changes() == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from layerstore import Finished, LayerStore, Running, RWLayer, mount_points, run, start
+from layerstore import Finished, LayerStore, Running, RWLayer, Warm, mount_points, run, start
 from tests.support.busybox import NAME, image_tar
 
 Runs = Callable[..., Finished]
@@ -39,14 +39,31 @@ def rw(store: LayerStore) -> Iterator[RWLayer]:
         yield layer
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm_process() -> Iterator[Warm]:
+    """One for a module, that is there before a test counts what it leaves."""
+    with Warm() as warm:
+        yield warm
+
+
+@pytest.fixture(params=["spawned", pytest.param("forked", marks=pytest.mark.thorough)])
+def beside(request: pytest.FixtureRequest) -> Warm | None:
+    """How the process beside a command comes to be: None for a new interpreter."""
+    if request.param == "spawned":
+        return None
+    warm: Warm = request.getfixturevalue("warm_process")
+    return warm
+
+
 @pytest.fixture
-def sh(rw: RWLayer) -> Runs:
+def sh(rw: RWLayer, beside: Warm | None) -> Runs:
     """A function that runs a line of shell and returns how it ended, with its output."""
 
     def run_it(line: str, **options: object) -> Finished:
         options.setdefault("env", {"PATH": "/bin"})
         options.setdefault("time_limit", 60)
-        return run(rw, ["sh", "-c", line], capture=True, **options)  # type: ignore[arg-type]
+        argv = ["sh", "-c", line]
+        return run(rw, argv, capture=True, warm=beside, **options)  # type: ignore[arg-type]
 
     return run_it
 
@@ -58,13 +75,12 @@ def lines(finished: Finished) -> list[str]:
     return finished.stdout.decode().splitlines()
 
 
-def piped(path: str, script: str, **options: bool | str) -> Running:
+def piped(path: str, script: str, **options: object) -> Running:
     """Start a line of shell whose output comes through a pipe."""
     return start(
         path,
         ["/bin/sh", "-c", script],
-        env={"PATH": "/bin"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        **options,  # type: ignore[arg-type]
+        **{"env": {"PATH": "/bin"}, **options},  # type: ignore[arg-type]
     )

@@ -131,7 +131,9 @@ NUMBERS_AS_NAMES = content(
     "+7:x:0:0::/root:/bin/sh\n 7:x:0:0::/root:/bin/sh\n3proxy:x:33:34::/srv:/bin/sh\n"
     "seven:x:7:70::/home/seven:/bin/sh\n"
 )
-NUMBERS_AS_GROUPS = content("2000:x:0:\n4294967296:x:0:\n-1:x:0:\nvideo:x:44:seven\n")
+NUMBERS_AS_GROUPS = content(
+    "2000:x:0:\n4294967296:x:0:\n-1:x:0:\nvideo:x:44:seven\nwheel:x:10:1000,7\n"
+)
 
 
 @pytest.mark.parametrize(

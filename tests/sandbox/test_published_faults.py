@@ -51,7 +51,7 @@ for what in environ maps mem auxv stack; do head -c 1 /proc/1/$what; done
 for number in 0 1 2 3 4 5 6 7 8 9 10 11; do busybox readlink /proc/1/fd/$number; done
 ls /proc/1/map_files; ls /proc/1/root/; : > /proc/1/exe; echo 1 > /proc/1/mem
 """
-ABSTRACT = "layerstore-of-this-machine"
+ABSTRACT = f"layerstore-of-this-machine-{os.getpid()}"
 Facts = dict[str, list[str]]
 
 

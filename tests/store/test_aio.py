@@ -68,14 +68,19 @@ def test_the_calls_are_those_of_the_blocking_store(run: Run, tmp_path: Path) -> 
             assert await rw.apply_diff(io.BytesIO(layer_tar({"more": b"22"}))) > 0
             assert await rw.size() == 3
             assert rw.mount_id == await store.get_mount_id("rw")
+            assert (await store.find_rw_layer(rw.mount_id)).name == "rw"
+            assert (await store.find_layer(base.chain_id)).diff_id == base.diff_id
+            assert (await store.count_layers(), await store.count_rw_layers()) == (1, 1)
             with pytest.raises(MountNameConflict):
                 await store.create_rw_layer("rw")
             async with rw.tar_stream() as stream:
                 assert b"more" in await stream.read()
         assert await store.mounts() == []
+        assert await store.usage() == {}
         (image,) = await store.images.load(archive)
         made = await store.images.create("job", "app:1")
         committed = await store.images.commit(made, "app:2")
+        assert await store.images.count() == 2
         await store.images.save(["app:2"], tmp_path / "out.tar")
         assert {found.id for found in await store.images.list()} == {image.id, committed.id}
         await made.release()
@@ -130,7 +135,7 @@ def test_a_cancelled_registration_leaves_nothing(run: Run) -> None:
 
     async def steps(store: AsyncLayerStore) -> None:
         task = asyncio.create_task(store.register(source))
-        await asyncio.to_thread(source.begun.wait, 20)
+        await asyncio.to_thread(source.begun.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -152,7 +157,7 @@ def test_a_cancelled_creation_frees_its_name(run: Run) -> None:
 
     async def steps(store: AsyncLayerStore) -> None:
         task = asyncio.create_task(store.create_rw_layer("rw", init=init))
-        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(begun.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

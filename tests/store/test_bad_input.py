@@ -112,6 +112,9 @@ def test_without_the_privilege_to_mount_the_error_says_so(root_dir: Path) -> Non
     assert answer.startswith("NotPermitted mount overlay on ")
     assert "Operation not permitted" in answer
     assert os.listdir(root_dir / "layerstore") == ["lock"]
+    answer = open_without_mounts(root_dir, "")
+    assert "it needs CAP_SYS_ADMIN" in answer
+    assert "the driver vfs mounts nothing" in answer
 
 
 def test_a_second_process_is_told_who_has_the_root(root_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import resource
@@ -54,6 +55,7 @@ def write(at: int, name: str, content: bytes) -> None:
 @pytest.fixture
 def few_descriptors() -> Iterator[None]:
     """As many as a shell usually allows would be less than one for each directory."""
+    gc.collect()  # what others have left to that may have descriptors
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     yield
@@ -79,6 +81,8 @@ def test_a_deep_tree_is_committed_changed_exported_copied_and_removed(
     open_store: OpenStore, tmp_path: Path, depth: int
 ) -> None:
     store = open_store(workers=0)
+    if store.driver_name == "fuse-overlayfs":
+        pytest.skip("fuse-overlayfs copies up one name of a file that has several")
     store.images.import_tar(io.BytesIO(tar(directory("etc/"))), "base:1")
     fill(store, "deep", depth)
     below = "d/" * depth

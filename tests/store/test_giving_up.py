@@ -47,7 +47,16 @@ def is_idle(store: LayerStore) -> bool:
 
 
 def nothing_is_left(store: LayerStore, layers: int = 0) -> None:
-    wait_until(lambda: is_idle(store) and len(store.map()) == layers and store.mounts() == [])
+    # Once no job runs, the registries know of it when they answer; what they begin then is over
+    # when none runs again.
+    wait_until(
+        lambda: (
+            is_idle(store)
+            and len(store.map()) == layers
+            and store.mounts() == []
+            and is_idle(store)
+        )
+    )
     store.drain()
     assert store.check() == []
     assert len(directories_of(store)) == layers

@@ -94,10 +94,15 @@ def test_every_call_has_its_future(store: LayerStore, tmp_path: Path) -> None:
     assert [str(change) for change in rw.changes().get(timeout=60)] == ["A /b"]
     assert rw.size().get(timeout=60) == 2
     assert rw.mount_id == later.get_mount_id("rw").get(timeout=60)
+    assert later.find_rw_layer(rw.mount_id).get(timeout=60).name == "rw"
+    assert later.find_layer(base.chain_id).get(timeout=60).diff_id == base.diff_id
+    assert later.count_layers().get(timeout=60) == 1
+    assert later.count_rw_layers().get(timeout=60) == 1
     with open(rw.mount().get(timeout=60) + "/b", "rb") as file:
         assert file.read() == b"22"
     rw.unmount().get(timeout=60)
     assert [mount.name for mount in later.mounts().get(timeout=60)] == ["rw"]
+    assert later.usage().get(timeout=60) == {"rw": None}
     second = later.get_rw_layer("rw").get(timeout=60)
     assert rw.metadata().get(timeout=60)
     assert later.release_rw_layer(second).get(timeout=60) == []

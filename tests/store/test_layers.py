@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -19,16 +20,17 @@ from layerstore import (
     LayerDoesNotExist,
     LayerNotRetained,
     LayerStore,
+    Limits,
     MaxDepthExceeded,
     Region,
 )
-from layerstore.actors.books.layers import MAX_DEPTH
 from tests.conftest import OpenStore
 from tests.support.homes import directories_of
 from tests.support.tars import layer_tar, many_files
 from tests.support.ways.fixtures import WAYS
 
 NO_LAYER = "sha256:" + "0" * 64
+MAX_DEPTH = Limits().max_layers
 
 
 def digest(content: bytes) -> str:
@@ -277,13 +279,25 @@ def test_a_stream_that_is_not_read_to_its_end_can_be_closed(store: LayerStore) -
     assert [found.chain_id for found in store.release(layer)] in ([layer.chain_id], [])
 
 
+def test_a_stream_is_read_in_pieces_of_any_size(store: LayerStore) -> None:
+    tar = many_files(40, size=3000)
+    layer = store.register(tar)
+    with layer.tar_stream() as stream:
+        assert stream.read(0) == b""
+        assert stream.read(1) + stream.read(512) + stream.read() == tar
+        assert (stream.read(5), stream.read(), stream.readinto(bytearray(3))) == (b"", b"", 0)
+    with pytest.raises(ValueError, match="closed"):
+        stream.read(1)
+
+
 def test_a_stream_ends_in_an_error_when_the_disk_has_changed(store: LayerStore) -> None:
     layer = store.register(layer_tar({"dir/file": b"content"}))
     place = layer.metadata().get("UpperDir") or layer.metadata()["Dir"]
     with open(f"{place}/dir/file", "wb") as file:
         file.write(b"CONTENT")
-    with layer.tar_stream() as stream, pytest.raises(IntegrityError) as caught:
-        stream.read()
+    for size in (-1, 1 << 16):
+        with layer.tar_stream() as stream, pytest.raises(IntegrityError) as caught:
+            shutil.copyfileobj(stream, io.BytesIO(), size)
     assert layer.chain_id in str(caught.value) or "dir/file" in str(caught.value)
 
 

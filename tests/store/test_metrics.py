@@ -118,7 +118,7 @@ def test_a_watcher_that_fails_ends_nothing(
 def test_a_line_of_the_log_tells_its_request(
     store: LayerStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_arguments: object, **_options: object) -> None:
+    def fail(*_arguments: object, **_options: object) -> list[str]:
         raise ValueError("a bug")
 
     driver = store._core.disk.driver

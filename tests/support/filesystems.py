@@ -1,12 +1,14 @@
-"""Small file systems for tests, made in a file and mounted through a loop device."""
+"""Small file systems for tests, made in a file and mounted through a loop device; and full ones."""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
 _MAKE = {
     "ext4": ["mkfs.ext4", "-q", "-F"],
+    "ext4 without a journal": ["mkfs.ext4", "-q", "-F", "-O", "^has_journal"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
     "btrfs": ["mkfs.btrfs", "-q", "-f"],
 }
@@ -32,3 +34,10 @@ class LoopFileSystem:
     def remove(self) -> None:
         """Unmount it."""
         subprocess.run(["umount", str(self.path)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write a file until nothing fits any more."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 512)

@@ -12,6 +12,9 @@ from layerstore import LayerStore
 from layerstore.drivers.graph.choose import reopen_driver
 from layerstore.drivers.graph.protocol import GraphDriver
 
+OVERLAYS = ("overlay2", "fuse-overlayfs")
+"""The drivers of overlay2's layout, which mount."""
+
 
 def driver_of(root: str | os.PathLike[str], name: str) -> GraphDriver:
     """Return the driver of a root that was opened with it before."""

@@ -1,4 +1,4 @@
-"""Making a real image from Debian's packages: debootstrap, changed in layers by umoci.
+"""Making a real image from Debian's packages: mmdebstrap, changed in layers by umoci.
 
 `python -m tests.support.make_image DIRECTORY` leaves `layout/` (an OCI layout with the tag
 `latest`) and `image.tar` (a docker-archive, `debian-test:latest`) there. The bootstrapped tree
@@ -34,7 +34,7 @@ def bootstrap(place: Path) -> Path:
     if not tree.exists():
         with tempfile.TemporaryDirectory(dir=tree.parent) as unfinished:
             made = Path(unfinished, "tree")
-            run("debootstrap", "--variant=minbase", "bookworm", made)
+            run("mmdebstrap", "--quiet", "--variant=minbase", "bookworm", made)
             made.rename(tree)
     return tree
 

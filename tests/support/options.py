@@ -4,7 +4,9 @@ Owns the options for it, what they are by default, and which tests of a kind are
 all of them are wanted. Left out are those marked `thorough`, and all but one of a test's variants
 that differ only by the graph driver (and by confinement), unless they are marked `each_driver`;
 which one stays differs from test to test, and is the same in every run. Of what is marked
-`sampled(n)` about one in n is tried.
+`sampled(n)` about one in n is tried. Of variants marked `seldom(n)`, which mostly do what others
+do, about one in n is tried everywhere; of those marked `any_driver`, which hardly depend on that,
+the one that differs from test to test; `--all-drivers` tries them all.
 
 `--rest` is for after a run without any of these options: it has what that left out, and again those
 that try more now, which are those that take `amount` or `points` and hypothesis's. So nothing else
@@ -17,13 +19,13 @@ import os
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from layerstore.drivers.graph.choose import PREFERENCE
+from layerstore.drivers.graph.builtin import PREFERENCE
 
 Points = Literal["few", "many", "all"]
 AmountOf = Callable[[str], int]
@@ -41,13 +43,14 @@ class Amount(NamedTuple):
 
 AMOUNTS = {
     "--docker-rounds": Amount(2, 6, "turns of dockerd and layerstore on one root"),
-    "--dying-rounds": Amount(1, 3, "rounds in which parts die at random under load"),
-    "--examples": Amount(30, 500, "tars that each property is tried on"),
+    "--dying-rounds": Amount(1, 2, "rounds in which parts die at random under load"),
+    "--examples": Amount(30, 300, "tars that each property is tried on"),
     "--history-rounds": Amount(2, 10, "concurrent histories of each kind"),
-    "--history-steps": Amount(320, 3_000, "steps of random histories, all in all"),
-    "--hostile-entries": Amount(5_000, 500_000, "entries of a layer with very many"),
+    "--history-steps": Amount(320, 2_000, "steps of random histories, all in all"),
+    "--hostile-entries": Amount(5_000, 200_000, "entries of a layer with very many"),
+    "--joins": Amount(3, 40, "commands that join a container which looks for them"),
     "--killed-runs": Amount(1, 6, "runs of the example supervisor that are killed"),
-    "--leak-cycles": Amount(50, 5_000, "cycles after which nothing may have grown"),
+    "--leak-cycles": Amount(50, 1_000, "cycles after which nothing may have grown"),
     "--supervised-jobs": Amount(30, 200, "jobs of the example supervisor"),
     "--stress-rounds": Amount(1, 8, "rounds of the stress test"),
 }
@@ -70,6 +73,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--all-points",
         action="store_true",
         help="kill and fail calls at every point, however long that takes",
+    )
+    group.addoption(
+        "--all-drivers", action="store_true", help="try what is seldom tried with a graph driver"
     )
     group.addoption("--docker-seed", type=int, default=1, help="seed of the turns with dockerd")
     group.addoption(
@@ -133,15 +139,35 @@ def durability(request: pytest.FixtureRequest) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     named = any("::" in argument for argument in config.args)  # whoever wants just these gets them
+    if named:
+        return
+    if not config.getoption("--all-drivers"):
+        _leave_out(config, items, {item for item in items if not _is_its_turn(item)})
+        indifferent = [item for item in items if item.get_closest_marker("any_driver")]
+        _leave_out(config, items, _by_turns(_variants(indifferent)))
     rest = config.getoption("--rest")
-    if named or (is_thorough(config) and not rest):
+    if is_thorough(config) and not rest:
         return
     left_out = _left_out(items)
     if rest:
         left_out = {item for item in items if item not in left_out and not _grows(item)}
+    _leave_out(config, items, left_out)
+
+
+def _leave_out(
+    config: pytest.Config, items: list[pytest.Item], left_out: Collection[pytest.Item]
+) -> None:
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
+
+
+def _is_its_turn(item: pytest.Item) -> bool:
+    """Whether a test isn't marked `seldom`, or is one of those of them that are tried."""
+    mark = item.get_closest_marker("seldom")
+    if mark is None or item.get_closest_marker("each_driver"):
+        return True
+    return dice(item.nodeid) % int(mark.args[0]) == 0
 
 
 def _grows(item: pytest.Item) -> bool:
@@ -154,14 +180,28 @@ def _left_out(items: list[pytest.Item]) -> set[pytest.Item]:
     """Return what is left out by default."""
     never = ("thorough", "beyond")
     left_out = {item for item in items if any(map(item.get_closest_marker, never))}
+    variants = _variants([item for item in items if item not in left_out])
+    unsampled = _unsampled(variants)
+    for name in unsampled:
+        left_out.update(variants.pop(name))
+    return left_out | _by_turns(variants)
+
+
+def _variants(items: list[pytest.Item]) -> dict[str, list[pytest.Item]]:
+    """Group what differs only by the graph driver, but for what runs with each."""
     variants: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if item not in left_out and not item.get_closest_marker("each_driver"):
+        if not item.get_closest_marker("each_driver"):
             variants[without_driver(item.nodeid)].append(item)
-    unsampled = _unsampled(variants)
+    return variants
+
+
+def _by_turns(variants: dict[str, list[pytest.Item]]) -> set[pytest.Item]:
+    """Return all but one of each group, of those that can run here."""
+    left_out: set[pytest.Item] = set()
     for name, group in variants.items():
         runnable = [item for item in group if not item.get_closest_marker("skip")] or group
-        kept = None if name in unsampled else runnable[dice(name) % len(runnable)]
+        kept = runnable[dice(name) % len(runnable)]
         left_out.update(item for item in group if item is not kept)
     return left_out
 

@@ -147,6 +147,17 @@ def test_those_that_a_file_system_has_not_got_are_told_in_words(
     ]
 
 
+def test_whatever_they_are_called_a_log_can_be_written(
+    layer: Layer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So it is where no child unpacks, whose lines are made printable anyway."""
+    odd = {"SCHILY.xattr.no\x1b.a\nb": "1"}
+    layer.apply(tar(file("d\udcff\x1b", b"1", pax_headers=odd)))
+    (line,) = [r.getMessage() for r in caplog.records]
+    assert line.endswith(r"no\x1b.a\nb of d\udcff\x1b")
+    assert line.isprintable()
+
+
 def test_what_a_child_logs_is_bounded_and_printable(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "layerstore"):
         log_again([(logging.INFO, "\x1b[2J" + "x" * 5000)] * 500, 7)

@@ -40,7 +40,7 @@ IGNORED = frozenset({"mtime", "links"})
 """Directories that no member is have the time at which they are made, and overlayfs makes a file
 of a lower layer a file of its own when it gets one more name."""
 _PATH = st.sampled_from(PATHS)
-_MEMBER = st.one_of(
+MEMBER = st.one_of(
     st.builds(file, _PATH, st.sampled_from([b"1", b"22"])),
     st.builds(lambda path: directory(f"{path}/"), _PATH),
     st.builds(symlink, _PATH, st.sampled_from(["a", "b", "../b", "nowhere"])),
@@ -51,7 +51,7 @@ _MEMBER = st.one_of(
 OPAQUE = "/.wh..wh..opq"
 UMOCI_EXAMPLES = max(5, settings().max_examples // 10)
 """As many trees as are worth the time that a program takes."""
-_LAYERS = st.lists(st.lists(_MEMBER, min_size=1, max_size=5), min_size=1, max_size=4)
+_LAYERS = st.lists(st.lists(MEMBER, min_size=1, max_size=5), min_size=1, max_size=4)
 
 
 def _whiteout(path: str) -> str:

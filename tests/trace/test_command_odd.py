@@ -12,7 +12,7 @@ import pytest
 
 from layerstore.command import main
 from layerstore.drivers.records.journal_format import Row
-from tests.support.full_disk import fill
+from tests.support.filesystems import fill
 from tests.trace.traces import write_rows
 
 

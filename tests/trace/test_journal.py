@@ -17,7 +17,7 @@ from layerstore.drivers.records.journal import Journal
 from layerstore.drivers.records.journal_format import Row
 from layerstore.drivers.records.journal_read import read_sessions
 from tests.conftest import OpenStore
-from tests.support.full_disk import fill
+from tests.support.filesystems import fill
 from tests.support.programs import is_installed
 from tests.support.tars import layer_tar
 from tests.trace.traces import numbers, row, write

@@ -119,7 +119,7 @@ def test_without_a_journal_or_a_store_to_look_at_it_is_wrong_usage(
     with pytest.raises(SystemExit) as ended:
         main(["trace"])
     assert ended.value.code == 2
-    assert "error: name a journal, or" in capfd.readouterr().err
+    assert "trace: name a journal, or" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

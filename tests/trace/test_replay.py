@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,12 +16,14 @@ from typing import Any
 import pytest
 
 from layerstore import (
+    AmbiguousName,
     CallerError,
     LayerStore,
     LayerStoreError,
+    MountDoesNotExist,
     MountNameConflict,
 )
-from layerstore.actors.messages import Message
+from layerstore.actors.messages import FindTwin, Message
 from layerstore.command import main
 from layerstore.command.tracing.requests import RequestMaker
 from layerstore.drivers.records.journal_format import Row
@@ -97,6 +100,44 @@ def test_images_are_loaded_named_and_removed_again(root_dir: Path, replay: Repla
         (left,) = store.images.list()
         assert [name.rpartition("/")[2] for name in left.names] == ["other:1"]
         assert len(left.layers) == 2
+
+
+def test_what_is_found_by_the_start_of_its_id_is_found_again(
+    root_dir: Path, replay: Replay
+) -> None:
+    with traced(root_dir, trace_file=root_dir / "trace") as store:
+        layers = [store.register(layer_tar({"n": str(n).encode()})) for n in range(17)]
+        rw = store.create_rw_layer("web", layers[0].chain_id)
+        assert store.find_layer(layers[0].chain_id[7:39]).depth == 1
+        assert store.find_rw_layer(rw.mount_id[:32]).name == "web"
+        assert (store.count_layers(), store.count_rw_layers(), store.images.count()) == (17, 1, 0)
+        core = store.core
+        core.call(core.actors.layers, FindTwin(diff_id=layers[0].diff_id))
+        rw.release()
+        with pytest.raises(MountDoesNotExist):
+            store.find_rw_layer(rw.mount_id)
+        ambiguous = Counter(layer.chain_id[7:8] for layer in layers).most_common(1)[0][0]
+        with pytest.raises(AmbiguousName):
+            store.find_layer(ambiguous)
+    *lines, summary = replay(root_dir / "trace")
+    assert summary.endswith("0 with another outcome")
+    assert len(lines) == 1
+    assert "IDs begin otherwise in another store" in lines[0]
+
+
+def test_what_was_there_before_is_forked_and_reset(root_dir: Path, replay: Replay) -> None:
+    with traced(root_dir) as store:
+        store.create_rw_layer("web")
+    with traced(root_dir, trace_file=root_dir / "trace") as store:
+        rw = store.get_rw_layer("web")
+        rw.fork("one").reset()
+        with pytest.raises(MountNameConflict):
+            rw.fork("one")
+    *lines, summary = replay(root_dir / "trace")
+    assert summary.endswith("0 with another outcome")
+    assert len(lines) == 1
+    with LayerStore(root_dir / "replayed-1") as store:
+        assert [mount.name for mount in store.mounts()] == ["one", "web"]
 
 
 def test_failures_are_made_to_fail_again(root_dir: Path, replay: Replay) -> None:

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from layerstore import InvalidTar, LayerDoesNotExist, LayerStore
+from layerstore import InvalidTar, LayerDoesNotExist, LayerStore, StillMounted
 from layerstore.drivers.records.journal import Journal
 from layerstore.drivers.records.journal_format import Row
 from layerstore.drivers.records.journal_read import read_sessions
 from tests.support.tars import layer_tar
+
+MADE, FORKED = 24, 2
+"""Read-write layers that record_everything makes from an image, and of those."""
 
 
 def record_everything(place: Path, driver: str = "vfs") -> Path:
@@ -29,10 +32,16 @@ def record_everything(place: Path, driver: str = "vfs") -> Path:
             store.register(b"no tar at all" * 100)
         with ThreadPoolExecutor(8) as threads:
             layers = list(
-                threads.map(lambda n: store.create_rw_layer(f"job-{n}", top.chain_id), range(24))
+                threads.map(lambda n: store.create_rw_layer(f"job-{n}", top.chain_id), range(MADE))
             )
             list(threads.map(lambda layer: layer.mount(), layers[:3]))
             list(threads.map(lambda layer: layer.changes(), layers[:2]))
+            origins = layers[:FORKED]
+            forks = list(threads.map(lambda layer: layer.fork(f"{layer.name}-fork"), origins))
+            forks[0].reset()
+            with contextlib.suppress(StillMounted):
+                layers[0].reset()
+            layers += forks
             list(threads.map(lambda layer: layer.release(), layers))
         with top.tar_stream() as stream:
             stream.read()

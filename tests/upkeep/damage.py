@@ -17,7 +17,7 @@ from layerstore.drivers.model.ids import chain_id
 from layerstore.drivers.system.syscalls import mount
 from layerstore.drivers.work import Init
 from tests.support.archives import as_tar, config_of, digest_of, docker_archive
-from tests.support.homes import home_of
+from tests.support.homes import OVERLAYS, home_of
 from tests.support.tars import layer_tar
 
 BASE = layer_tar({"etc": None, "etc/a": b"1" * 5000, "big": b"2" * 70_000})
@@ -142,7 +142,7 @@ def _forge_layer(place: Place) -> None:
     ):  # fmt: skip
         _write(home / name, content)
     _mkdir(place.home / cache_id)
-    if place.driver == "overlay2":
+    if place.driver in OVERLAYS:
         for name in ("diff", "work"):
             _mkdir(place.home / cache_id / name)
         _write(place.home / cache_id / "link", "A" * 26)
@@ -152,7 +152,7 @@ def _forge_layer(place: Place) -> None:
 def _share(place: Place) -> None:
     """Say that the read-write layer `plain` lies where `web` does."""
     mount_id = place.layerdb / "mounts/plain/mount-id"
-    if place.driver == "overlay2":
+    if place.driver in OVERLAYS:
         place.link_of(mount_id.read_text()).unlink()
     shutil.rmtree(place.home / mount_id.read_text())
     _replace(mount_id, place.mount_id)
@@ -162,6 +162,11 @@ def _mount(place: Place) -> None:
     point = place.root / "layerstore/views/left"
     _mkdir(point)
     mount("tmpfs", str(point), "tmpfs", 0, "")
+
+
+def _options(place: Place) -> Path:
+    home = place.home if place.driver in OVERLAYS else place.root / "layerstore/idmapped"
+    return home / place.mount_id / "layerstore-options.json"
 
 
 def _name_nothing(place: Place) -> None:
@@ -175,7 +180,7 @@ def _add_image(place: Place, config: bytes) -> None:
 
 
 def _change_file(place: Place) -> None:
-    own = "diff/b" if place.driver == "overlay2" else "b"
+    own = "diff/b" if place.driver in OVERLAYS else "b"
     _replace(place.home / place.top_id / own, b"4" * 4000)
 
 
@@ -223,6 +228,7 @@ ANY: dict[str, tuple[FaultKind, Damage]] = {
         K.MOUNT_PARENT_MISSING,
         lambda p: _replace(p.web / "parent", "sha256:" + "0" * 64),
     ),
+    "bad options": (K.MOUNT_OPTIONS, lambda p: _write(_options(p), "")),
     "no mount": (K.MOUNT_DIRECTORY, lambda p: shutil.rmtree(p.home / p.mount_id)),
     "no init": (K.INIT_DIRECTORY, lambda p: shutil.rmtree(p.home / p.init_id)),
     "shared": (K.SHARED_ID, _share),
@@ -289,13 +295,13 @@ FULL_OVERLAY: dict[str, tuple[FaultKind, Damage]] = {
 def damages(driver: str, *, full: bool) -> dict[str, tuple[FaultKind, Damage]]:
     """Return all that can be done to a driver's store: what a check tells, or only a full one."""
     if full:
-        return FULL | (FULL_OVERLAY if driver == "overlay2" else {})
-    return ANY | (OVERLAY if driver == "overlay2" else {})
+        return FULL | (FULL_OVERLAY if driver in OVERLAYS else {})
+    return ANY | (OVERLAY if driver in OVERLAYS else {})
 
 
 CASES = [
     pytest.param(driver, name, full, id=f"{driver}-{name}", marks=pytest.mark.root)
-    for driver in ("overlay2", "vfs")
+    for driver in (*OVERLAYS, "vfs")
     for full in (False, True)
     for name in damages(driver, full=full)
 ]

@@ -53,6 +53,15 @@ def test_a_whole_store_is_clean_while_it_is_used(store: LayerStore) -> None:
         assert store.check(full=True) == []
 
 
+@pytest.mark.root
+def test_a_layer_that_is_shown_outside_of_the_home_is_no_fault(open_store: OpenStore) -> None:
+    store = open_store(driver="vfs")
+    layer = store.create_rw_layer("web", id_map="auto")
+    with layer.mounted() as path:
+        assert not path.startswith(f"{store.root}/vfs/")
+        assert store.check() == []
+
+
 def test_a_whole_store_is_clean_when_opened_without_recovery(
     root_dir: Path, driver_name: str
 ) -> None:

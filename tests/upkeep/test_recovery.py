@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from layerstore import DriverError, LayerDoesNotExist, LayerStore, MountDoesNotExist
+from layerstore import (
+    DriverError,
+    FaultKind,
+    InvalidMetadata,
+    LayerDoesNotExist,
+    LayerStore,
+    MountDoesNotExist,
+)
 from layerstore.drivers.system.mountinfo import mount_points
 from layerstore.drivers.system.syscalls import mount, umount
 from tests.conftest import OpenStore
@@ -197,3 +204,41 @@ def test_layers_that_a_build_cache_mentions_stay_when_nothing_else_keeps_them(
         for chain in list(store.map()):
             store.get(chain).release()
         assert store.map().keys() == {cached.chain_id, top.chain_id}
+
+
+@pytest.mark.root
+def test_a_layer_whose_options_are_lost_is_removed_and_keeps_nothing_else(
+    opening: Opening,
+) -> None:
+    # As a power loss leaves a scratch layer, of which nothing but its name is synced.
+    store = opening.store(driver="overlay2")
+    job = store.create_rw_layer("job", storage_opt={"scratch": "disk"})
+    store.create_rw_layer("other")
+    home = driver_home(store)
+    opening.close()
+    (home / job.mount_id / "layerstore-options.json").write_bytes(b"")
+    (home / secrets.token_hex(32)).mkdir()
+    store = opening.store(driver="overlay2")
+    assert [found.kind for found in store.check()] == [FaultKind.MOUNT_OPTIONS]
+    job = store.get_rw_layer("job")
+    with pytest.raises(InvalidMetadata, match="layerstore-options"):
+        job.mount()
+    job.release()
+    assert store.check() == []
+    assert [mount.name for mount in store.mounts()] == ["other"]
+    assert [path.name for path in home.iterdir() if path.name != "l"] == [
+        store.get_rw_layer("other").mount_id
+    ]
+
+
+@pytest.mark.root
+def test_what_is_mounted_for_a_trial_that_was_cut_off_goes_with_it(open_store: OpenStore) -> None:
+    store = open_store()
+    store.close()
+    trial = Path(store.root, "layerstore/overlay-0123456789abcdef")
+    for name in ("merged", "views/0123456789abcdef"):
+        (trial / name).mkdir(parents=True)
+        mount("tmpfs", str(trial / name), "tmpfs", 0, "")
+    open_store()
+    assert not trial.exists()
+    assert not [point.path for point in mount_points() if point.path.startswith(str(trial))]

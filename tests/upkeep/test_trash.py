@@ -14,9 +14,10 @@ from layerstore.command import main
 from layerstore.drivers.model.limits import Limits
 from layerstore.drivers.root.disk import DiskConfig, make_disk
 from layerstore.drivers.root.trash import MORE_NAMES, holds_little, sweep, trash_path
+from layerstore.drivers.tree.delete import delete_tree
 from layerstore.drivers.work import SweepTrash
-from layerstore.drivers.worker.hands import WorkerHands
 from layerstore.drivers.worker.sweeper import empty, leave_trash
+from layerstore.drivers.worker.sweeping_hands import SweepingHands
 from tests.support.waiting import wait_until
 
 DEEP = 3000
@@ -85,7 +86,7 @@ def test_much_is_left_at_closing_if_that_is_wanted_and_little_is_deleted(root_di
     LayerStore(root_dir, driver="vfs").close()
     trash = much(root_dir)
     config = DiskConfig(root=str(root_dir), driver="vfs", durable=False, limits=Limits())
-    hands = WorkerHands(make_disk(config), config)
+    hands = SweepingHands(make_disk(config), config, is_awaited=lambda: False)
     try:
         hands.retire()
         with pytest.raises(JobCancelled):
@@ -103,10 +104,10 @@ def test_a_process_of_its_own_empties_the_trash_if_no_other_is_at_it(root_dir: P
     assert leave_trash(str(root_dir))
     wait_until(lambda: list(trash.iterdir()) == [])
     assert not leave_trash(str(root_dir))
-    (trash / "more").mkdir()
     held = os.open(trash, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        fcntl.flock(held, fcntl.LOCK_EX)  # which that process has until it is through
+        (trash / "more").mkdir()
         empty(str(trash))
         assert [path.name for path in trash.iterdir()] == ["more"]
     finally:
@@ -133,3 +134,15 @@ def test_a_command_waits_for_the_trash_only_if_asked(
     if at_once:
         assert list(trash.iterdir()) == []
     wait_until(lambda: list(trash.iterdir()) == [])
+
+
+def test_what_lies_deep_is_much_however_deep(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(2_000):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    assert not holds_little(str(tmp_path), MORE_NAMES)
+    delete_tree(str(tmp_path / "d"))

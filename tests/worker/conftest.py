@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from layerstore import LayerStore
+from tests.worker.site import Site
+
 
 @pytest.fixture(scope="session")
 def durability() -> str:
@@ -13,3 +16,8 @@ def durability() -> str:
 @pytest.fixture
 def prespawn() -> bool:
     return True
+
+
+@pytest.fixture
+def site(store: LayerStore) -> Site:
+    return Site(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -20,7 +21,10 @@ from layerstore.drivers.system.syscalls import mount, umount
 from layerstore.drivers.worker.process import ChildProcess
 from tests.command.fixtures import Run
 from tests.conftest import OpenStore
+from tests.support.homes import home_of
+from tests.support.processes import status_of
 from tests.support.tars import layer_tar, many_files
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -37,20 +41,29 @@ def child(store: LayerStore) -> Iterator[ChildProcess]:
     process.close()
 
 
-def status_of(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
 def mounts_of(pid: int) -> dict[str, set[str]]:
     """Return the options of each mount that a process sees, by mount point."""
     lines = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
     return {fields[4]: set(fields[5].split(",")) for fields in lines}
 
 
-def within_an_apply(store: LayerStore, look: Callable[[int, int], None], **options: str) -> None:
+def mounts_in(root: str, pid: int) -> list[str]:
+    """Return what a process sees mounted in a root; nothing of one that is just ending."""
+    try:
+        return [point for point in mounts_of(pid) if point.startswith(root)]
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESRCH, errno.EINVAL):
+            raise
+        return []
+
+
+def within_an_apply(
+    store: LayerStore,
+    look: Callable[[int, int], None],
+    content: bytes = many_files(400, size=2000),
+    **options: str,
+) -> None:
     """Register a tar and, half-way, look at the worker and the process that unpacks for it."""
-    content = many_files(400, size=2000)
     reader, writer = os.pipe()
     before = set(children_of(os.getpid()))
     failures: list[LayerStoreError] = []
@@ -65,14 +78,19 @@ def within_an_apply(store: LayerStore, look: Callable[[int, int], None], **optio
     thread.start()
     # Once the pipe has taken far more than it holds, somebody is unpacking.
     os.write(writer, content[: len(content) // 2])
-    unpacking = [
-        (worker, forks[0])
-        for worker in {*before, *children_of(os.getpid())}
-        if (forks := children_of(worker))
-    ]
+
+    def unpacking() -> list[tuple[int, int]]:
+        return [
+            (worker, fork)
+            for worker in {*before, *children_of(os.getpid())}
+            for fork in children_of(worker)
+            if mounts_in(store.root, fork)
+        ]
+
     try:
-        assert len(unpacking) == 1
-        look(*unpacking[0])
+        # The next one, which gets ready meanwhile, has its worker's mounts at first.
+        wait_until(lambda: len(unpacking()) == 1)
+        look(*unpacking()[0])
     finally:
         with open(writer, "wb") as rest:
             rest.write(content[len(content) // 2 :])
@@ -115,27 +133,71 @@ def test_a_worker_keeps_only_the_privileges_that_unpacking_needs(child: ChildPro
     assert b"HOME=" not in Path(f"/proc/{child.pid}/environ").read_bytes()
 
 
-def test_the_process_that_unpacks_sees_its_layer_alone(store: LayerStore) -> None:
-    base = store.register(layer_tar({"a": b"1"}))
+def sockets_of(pid: int) -> set[str]:
+    names = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    return {name for name in names if name.startswith("socket:")}
 
+
+def test_the_process_that_unpacks_sees_its_layer_alone(store: LayerStore) -> None:
     def look(worker: int, unpacker: int) -> None:
         seen = mounts_of(unpacker)
-        data = {point for point in seen if point.startswith(store.root)}
-        writable = {point for point in seen if "rw" in seen[point]}
-        assert len(writable) == 1
-        assert writable < data or writable == data
-        assert len(data) == (2 if store.driver_name == "overlay2" else 1)
-        assert set(seen) - data == {"/", "/proc/self/fd"}
+        (tree,) = set(seen) - {"/", "/proc/self/fd"}
+        assert tree.startswith(f"{home_of(store.root, store.driver_name)}/")
+        assert {point for point in seen if "rw" in seen[point]} == {tree}
         assert all({"nosuid", "nodev", "noexec"} <= options for options in seen.values())
+        assert "d0" in os.listdir(f"/proc/{unpacker}/root{tree}")
         status = status_of(unpacker)
         assert int(status["CapEff"], 16) == KEPT
-        assert status["Seccomp_filters"] == "2"
-        sockets = [os.readlink(fd) for fd in Path(f"/proc/{worker}/fd").iterdir()]
-        shared = {os.readlink(fd) for fd in Path(f"/proc/{unpacker}/fd").iterdir()}
-        theirs = [name for name in sockets if name.startswith("socket:")]
-        assert not set(theirs) <= shared, "it can't speak to the store in the worker's name"
+        assert status["Seccomp_filters"] == "3"
+        # Its own, and the one by which the store sees whether anybody is left.
+        assert len(sockets_of(unpacker)) == 2
+        assert len(sockets_of(unpacker) & sockets_of(worker)) == 1
 
-    within_an_apply(store, look, parent=base.chain_id)
+    within_an_apply(store, look)
+
+
+def test_lower_layers_are_given_read_only_and_without_a_way_up(store: LayerStore) -> None:
+    if store._core.disk.driver.copies:
+        pytest.skip("its layers are complete")
+    chain = None
+    for name in ("a", "b"):
+        chain = store.register(layer_tar({name: b"1"}), chain).chain_id
+
+    def look(_worker: int, unpacker: int) -> None:
+        opened = [str(fd) for fd in Path(f"/proc/{unpacker}/fd").iterdir()]
+        lower = [fd for fd in opened if listed(fd) in (["a"], ["b"])]
+        assert len(lower) == 2
+        for fd in lower:
+            flags = os.statvfs(fd).f_flag
+            assert flags & os.ST_RDONLY
+            assert flags & os.ST_NODEV
+            assert os.path.samefile(f"{fd}/..", fd)
+
+    content = layer_tar({".wh.a": b"", "large": bytes(8 << 20)})
+    within_an_apply(store, look, content, parent=chain or "")
+
+
+def listed(directory: str) -> list[str]:
+    return os.listdir(directory) if os.path.isdir(directory) else []
+
+
+def test_a_process_that_is_ready_sees_nothing(store: LayerStore) -> None:
+    def look(worker: int, unpacker: int) -> None:
+        (ready,) = set(children_of(worker)) - {unpacker}
+        seen = mounts_of(ready)
+        assert set(seen) == {"/", "/proc/self/fd"}
+        assert all({"nosuid", "nodev", "noexec"} <= options for options in seen.values())
+        home = home_of(store.root, store.driver_name)
+        assert os.listdir(f"/proc/{ready}/root{home}") == []
+        status = status_of(ready)
+        assert int(status["CapEff"], 16) == KEPT
+        assert status["Seccomp_filters"] == "2"
+        assert len(sockets_of(ready) & sockets_of(worker)) == 1
+        assert not sockets_of(ready) & sockets_of(unpacker) - sockets_of(worker)
+        mine = {os.readlink(fd) for fd in Path(f"/proc/{ready}/fd").iterdir()}
+        assert not any(store.root in name or name.startswith("pipe:") for name in mine)
+
+    within_an_apply(store, look)
 
 
 def mounts_here(store: LayerStore) -> list[str]:
@@ -235,6 +297,7 @@ def test_confinement_can_be_required_and_turned_off(open_store: OpenStore) -> No
         assert "threads of this process" in str(store.confinement())
 
 
-def test_info_tells_how_workers_are_confined(run: Run) -> None:
-    assert re.search(rf"^Confinement: {VISIBLE}, .*, {FILTER}$", run("info"), re.MULTILINE)
-    assert "Confinement: none; missing: everything (turned off)" in run("--confine", "off", "info")
+def test_info_tells_how_workers_are_confined(begun: Run) -> None:
+    assert re.search(rf"^Confinement: {VISIBLE}, .*, {FILTER}$", begun("info"), re.MULTILINE)
+    told = begun("--confine", "off", "info")
+    assert "Confinement: none; missing: everything (turned off)" in told

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.faces.kinds import Asynchronous, Blocking, Deferred
 from tools.faces.reading import DECLARED, HERE, KINDS, read
-from tools.faces.steps import steps
+from tools.faces.steps import image_steps, registry_steps, steps
 from tools.faces.writing import tidied
 
 
@@ -21,6 +21,8 @@ def modules() -> dict[Path, str]:
         room / "asynchronous.py": Asynchronous().write(operations),
         room / "deferred.py": Deferred().write(operations),
         HERE / "api" / "steps.py": steps(),
+        HERE / "api" / "image_steps.py": image_steps(),
+        HERE / "api" / "registry_steps.py": registry_steps(),
     }
     return {path: tidied(text, path) for path, text in made.items()}
 

@@ -70,6 +70,8 @@ def read(path: Path, kind: str, within: str | None = None) -> Iterator[Operation
         (body,) = (n.body for n in body if isinstance(n, ast.ClassDef) and n.name == within)
     for node in body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            if any(_text(mark) == "abstractmethod" for mark in node.decorator_list):
+                continue
             yield _operation(node, kind)
 
 
@@ -108,23 +110,28 @@ def _text(node: ast.expr | None) -> str:
     return ast.unparse(node).replace("'", '"') if node is not None else ""
 
 
-def imports(paths: Iterable[Path]) -> str:
-    """Return the imports of modules as they stand; what isn't needed of them is taken out later."""
+def imports(paths: Iterable[Path], *, for_checkers: bool = False) -> str:
+    """Return the imports of modules as they stand; what isn't needed of them is taken out later.
+
+    With `for_checkers` those that type checkers alone see, indented; else the others.
+    """
     found = [
         ast.unparse(node)
         for path in paths
-        for node in _at_the_top(ast.parse(path.read_text()).body)
+        for node in _imported(ast.parse(path.read_text()).body, for_checkers=for_checkers)
         if isinstance(node, ast.ImportFrom | ast.Import)
         and "declared" not in ast.unparse(node)
         and "__future__" not in ast.unparse(node)
     ]
-    return "\n".join(dict.fromkeys(found)) + "\n"
+    lines = dict.fromkeys(found)
+    return "".join(f"{'    ' if for_checkers else ''}{line}\n" for line in lines)
 
 
-def _at_the_top(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Give a module's statements, with those that type checkers alone see."""
+def _imported(statements: Iterable[ast.stmt], *, for_checkers: bool) -> Iterator[ast.stmt]:
+    """Give a module's statements, or those that type checkers alone see."""
     for statement in statements:
-        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
-            yield from statement.body
-        else:
+        checked = isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+        if checked and for_checkers:
+            yield from statement.body  # type: ignore[attr-defined]
+        elif not checked and not for_checkers:
             yield statement

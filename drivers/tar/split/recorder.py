@@ -18,8 +18,9 @@ from fastcrc import crc64
 
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.tar.split.hashed_out import Nowhere
+from layerstore.drivers.tar.split.layer_files import LayerFiles
 from layerstore.drivers.tar.split.records import FILE, Record, file_line, read_records, segment_line
-from layerstore.drivers.tar.split.replay_bytes import assemble, open_content
+from layerstore.drivers.tar.split.replay_bytes import assemble
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -102,32 +103,30 @@ class Recorder:
         Returns the size of the tar in bytes.
         """
         position = offset = 0
-        top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        # Docker knows no root of a layer.
+        with LayerFiles(root) as ours, LayerFiles(root, chroot=False) as dockers:
             for record in read_records(self._records, "tar-split"):
-                if record.type != FILE or not record.size or _in_tree(top, record, chroot=False):
+                if record.type != FILE or not record.size or _holds(dockers, record):
                     into.write(_moved(record, position))
                     position += 1
-                elif self._put_in(top, record, into, position):
+                elif self._put_in(ours, record, into, position):
                     position += 2 + (record.size - 1) // _CHUNK
                 else:
                     reason = "its content cannot be kept: its name leads elsewhere in the end"
                     raise InvalidTar(offset, reason, os.fsdecode(record.file_name))
                 offset += record.size if record.type == FILE else len(record.payload or b"")
-        finally:
-            os.close(top)
         return offset
 
-    def _put_in(self, top: int, record: Record, into: BinaryIO, position: int) -> bool:
+    def _put_in(self, files: LayerFiles, record: Record, into: BinaryIO, position: int) -> bool:
         """Write a member and its content, a line for each chunk; whether the content was found."""
         start = self._lost.get((record.size, record.payload or b""))
         if start is not None:
             self._saved.seek(start)
             _write_raw(self._saved, record, into, position)
             return True
-        if not _in_tree(top, record, chroot=True):
+        if not _holds(files, record):
             return False
-        fd = open_content(top, record.file_name, record.size)
+        fd = files.open(record.file_name, record.size)
         if fd is None:
             return False
         with open(fd, "rb") as content:
@@ -174,9 +173,9 @@ def _write_raw(content: BinaryIO, record: Record, into: BinaryIO, position: int)
         left -= len(piece)
 
 
-def _in_tree(top: int, record: Record, *, chroot: bool) -> bool:
-    """Whether the file is where its name leads; for docker, that knows no root of a layer."""
-    fd = open_content(top, record.file_name, record.size, chroot=chroot)
+def _holds(files: LayerFiles, record: Record) -> bool:
+    """Whether the member's content is where its name leads."""
+    fd = files.open(record.file_name, record.size)
     if fd is None:
         return False
     crc = 0

@@ -17,12 +17,15 @@ from layerstore.drivers.errors import InvalidMetadata
 
 FILE = 1
 SEGMENT = 2
+_KINDS = (FILE, SEGMENT)
+_MANY_LINES = 1 << 18
+"""Bytes that are decoded at once, and the rest of their last line."""
 _LONGEST_LINE = 1 << 28
 _TO_ESCAPE = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029]')
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One line. Fields have Go's names; `position` is the line's number from 0."""
 
     type: int
@@ -59,18 +62,35 @@ def file_line(name: bytes, size: int, crc: int | None, position: int) -> bytes:
     )  # fmt: skip
 
 
-def read_records(lines: BinaryIO, what: str) -> Iterator[Record]:
-    """Read records; `what` names the file. Raises InvalidMetadata where a line is malformed."""
+def read_records(lines: BinaryIO, what: str, longest: int = _LONGEST_LINE) -> Iterator[Record]:
+    """Read records; `what` names the file, `longest` is about how many bytes a line may have.
+
+    Raises InvalidMetadata where a line is malformed.
+    """
     number = 0
-    while line := lines.readline(_LONGEST_LINE):
+    while piece := lines.read(_MANY_LINES):
+        if not piece.endswith(b"\n"):
+            piece += lines.readline(longest)
         try:
-            record = _decoder.decode(line)
+            records = _decoder.decode_lines(piece)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise InvalidMetadata(what, f"line {number}: {error}") from error
-        if record.type not in (FILE, SEGMENT) or record.size < 0:
-            raise InvalidMetadata(what, f"line {number} is neither a file nor a segment")
-        yield record
+            raise InvalidMetadata(what, _first_malformed(piece, number, error)) from error
+        for record in records:
+            if record.type not in _KINDS or record.size < 0:
+                raise InvalidMetadata(what, f"line {number} is neither a file nor a segment")
+            yield record
+            number += 1
+
+
+def _first_malformed(piece: bytes, number: int, error: Exception) -> str:
+    """Say which line of many, of which the first is `number`, can't be read."""
+    for line in piece.split(b"\n"):
+        try:
+            _decoder.decode_lines(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as found:
+            return f"line {number}: {found}"
         number += 1
+    return f"line {number}: {error}"
 
 
 def _name_field(name: bytes) -> bytes:

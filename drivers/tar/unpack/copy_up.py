@@ -64,7 +64,7 @@ class Resembling:
 
     def _lowers_of(self, path: bytes) -> tuple[str, ...]:
         if not path:
-            return self._tree.lowers
+            return tuple(self._tree.lowers)
         tree = self._tree
         found = look_up((tree.root, *tree.lowers), os.fsdecode(path), tree.whiteouts)
         return found.merged[1:] if found is not None else ()

@@ -9,6 +9,7 @@ Sources: moby's archive.createTarFile and UnpackLayer; OCI image layer specifica
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 from collections.abc import Callable
@@ -22,6 +23,12 @@ from layerstore.drivers.tar.names import ancestors, clean, split
 from layerstore.drivers.tar.unpack import owner as tar_owner
 from layerstore.drivers.tar.unpack.content import Content, Tap, write_content
 from layerstore.drivers.tar.unpack.copy_up import copy_up
+from layerstore.drivers.tar.unpack.nodes import (
+    NEW_FILE,
+    NODES,
+    describe_stand_in,
+    make_node,
+)
 from layerstore.drivers.tar.unpack.older import remove_older, remove_older_in
 from layerstore.drivers.tar.unpack.place import Place
 from layerstore.drivers.tar.unpack.undo import Undo
@@ -35,9 +42,6 @@ from layerstore.drivers.tree.xattrs import make_opaque
 _T = TypeVar("_T")
 _PREFIX, _META_PREFIX = whiteouts.PREFIX.encode(), whiteouts.META_PREFIX.encode()
 _OPAQUE = whiteouts.OPAQUE.encode()
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NODES = {th.CHAR: stat.S_IFCHR, th.BLOCK_DEVICE: stat.S_IFBLK, th.FIFO: stat.S_IFIFO}
-_LARGEST_MAJOR, _LARGEST_MINOR = 0xFFF, 0xFFFFF
 
 
 def is_metadata_of_aufs(path: bytes) -> bool:
@@ -85,7 +89,7 @@ class Unpacker:
 
         For a sparse member only the pieces that the tar holds are written, and the CRC is 0.
         """
-        fd = self._make(path, lambda at, name: os.open(name, _NEW_FILE, 0o600, dir_fd=at))
+        fd = self._make(path, lambda at, name: os.open(name, NEW_FILE, 0o600, dir_fd=at))
         try:
             if self._undo is not None:
                 self._undo.begun(path, os.fstat(fd).st_ino)
@@ -109,11 +113,12 @@ class Unpacker:
             self._make(path, lambda at, name: os.symlink(header.linkname, name, dir_fd=at))
             self.size += len(header.linkname)
             self._describe(header, path, stat.S_IFLNK)
-        elif header.type in _NODES:
-            kind = _NODES[header.type]
-            device = 0 if kind == stat.S_IFIFO else _device(header)
-            self._make(path, lambda at, name: os.mknod(name, kind | 0o600, device, dir_fd=at))
-            self._describe(header, path, kind)
+        elif header.type in NODES:
+            stand_in = self._make(path, lambda at, name: make_node(at, name, header))
+            if stand_in is None:
+                self._describe(header, path, NODES[header.type])
+            else:
+                describe_stand_in(stand_in, header, self._unset)
         else:
             kind_name = header.type.decode("latin-1")
             raise InvalidTar(header.offset, f"unknown member type {kind_name!r}", header.entry)
@@ -145,7 +150,9 @@ class Unpacker:
         if status is None:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=directory)
             self._note(hidden)
-            os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
+            tar_owner.own(
+                functools.partial(os.chown, name, dir_fd=directory, follow_symlinks=False), header
+            )
         elif stat.S_ISDIR(status.st_mode):
             make_opaque(self._place.directory(hidden), self._tree.whiteouts)
 
@@ -263,7 +270,8 @@ class Unpacker:
         fd = self._place.directory(path)
         if not made:
             tar_owner.drop_xattrs(fd, header)
-        tar_owner.set_on_descriptor(fd, header, self._unset)
+        kind = stat.S_IFDIR
+        tar_owner.set_on_descriptor(fd, header, self._unset, kind, keeps=bool(path))
         self._directory_times[path] = tar_owner.times(header)
 
     def _make_directory(self, path: bytes) -> bool:
@@ -337,11 +345,3 @@ class Unpacker:
             if error.errno == errno.ELOOP:  # by a link that came in the place of a directory
                 return None
             raise
-
-
-def _device(header: Header) -> int:
-    major, minor = header.major, header.minor
-    if not (0 <= major <= _LARGEST_MAJOR and 0 <= minor <= _LARGEST_MINOR):
-        reason = f"the device number {major}:{minor} is out of range"
-        raise InvalidTar(header.offset, reason, header.entry)
-    return os.makedev(major, minor)

@@ -26,15 +26,22 @@ from layerstore.drivers.tar.unpack.bounds import Bounds
 from layerstore.drivers.tar.unpack.entry import Unpacker
 from layerstore.drivers.tar.unpack.place import Place
 from layerstore.drivers.tar.unpack.undo import Undo
+from layerstore.drivers.userns.id_map import IdMap
 
 
 def unpack_into(
-    source: BinaryIO, directory: int, *, owner: tuple[int, int] | None, limits: Limits
+    source: BinaryIO,
+    directory: int,
+    *,
+    owner: tuple[int, int] | None,
+    limits: Limits,
+    id_map: IdMap | None = None,
 ) -> None:
     """Unpack an uncompressed tar, read to its end, into an open directory.
 
-    `owner` is the user and group that everything is given, by default those that the tar says.
-    Raises InvalidTar, LimitExceeded, DriverError; what was made where nothing was goes again then.
+    `owner` is the user and group that everything is given, by default those that the tar says; with
+    `id_map` these are inside of that, and this thread is its root's (`as_root_of`). Raises
+    InvalidTar, LimitExceeded, DriverError; what was made where nothing was goes again then.
     """
     root = f"/proc/self/fd/{directory}"
     tree = LayerTree(root=root, lowers=(), whiteouts=WhiteoutFormat.REMOVE)
@@ -52,7 +59,7 @@ def unpack_into(
             members.take_raw()
             bounds.count(header)
             if header.type != th.PAX_GLOBAL:
-                _unpack(header, stream, place, unpacker, owner, bounds)
+                _unpack(header, stream, place, unpacker, owner, id_map, bounds)
         members.take_raw()
         stream.finish()
         unpacker.finish()
@@ -68,6 +75,7 @@ def _unpack(
     place: Place,
     unpacker: Unpacker,
     owner: tuple[int, int] | None,
+    id_map: IdMap | None,
     bounds: Bounds,
 ) -> None:
     path = clean(header.name)
@@ -79,6 +87,12 @@ def _unpack(
     if owner is not None:
         header.uid, header.gid = owner
     tar_owner.check_owner(header)
+    if id_map is not None:
+        outside = id_map.outside_of(header.uid, header.gid)
+        if outside is None:
+            detail = f"the layer has no owner {header.uid}:{header.gid}, its users are {id_map}"
+            raise DriverError("copy to", os.fsdecode(path), errno.EOVERFLOW, detail)
+        header.uid, header.gid = outside
     try:
         _refuse_other_kind(header, place, path)
         if header.type == th.REGULAR:

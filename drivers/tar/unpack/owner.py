@@ -8,14 +8,18 @@ Source: moby's archive.createTarFile.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
+from collections.abc import Callable
 
 from layerstore.drivers.errors import InvalidTar
 from layerstore.drivers.tar.header import Header
 from layerstore.drivers.tar.unpack.unset import Unset
+from layerstore.drivers.tree import override
 from layerstore.drivers.tree.xattrs import (
     CAPABILITY,
+    OVERRIDE,
     belongs_in_tar,
     get_xattr,
     is_hosts_own,
@@ -57,12 +61,60 @@ def check_owner(header: Header) -> None:
         )
 
 
-def set_on_descriptor(fd: int, header: Header, unset: Unset) -> None:
-    """Set owner, attributes and permissions of an open file or directory, not its times."""
-    os.fchown(fd, header.uid, header.gid)
+def set_on_descriptor(
+    fd: int, header: Header, unset: Unset, kind: int = stat.S_IFREG, *, keeps: bool = True
+) -> None:
+    """Set owner, attributes and permissions of an open file or directory, not its times.
+
+    `kind` is the type in st_mode. An owner that this process may not give it is kept, see
+    `tree/override`; not of a layer's root, as fuse-overlayfs would take that to say that it is to
+    give such owners itself to all that is in the layer, which it can't.
+    """
+    mode = header.mode & _PERMISSIONS
+    foreign = False
+    try:
+        os.fchown(fd, header.uid, header.gid)
+    except OSError as error:
+        _own_instead(functools.partial(os.fchown, fd), error)
+        foreign = True
+    if foreign or not override.minds_no_permissions():
+        mode = override.shown(kind | mode, foreign=foreign)
+        if keeps and (foreign or mode != header.mode & _PERMISSIONS):
+            keep(fd, _meant(header, kind), header, unset)
     if header.xattrs:
         _set_xattrs(fd, header, unset)
-    os.fchmod(fd, header.mode & _PERMISSIONS)
+    os.fchmod(fd, mode)
+
+
+def own(chown: Callable[[int, int], None], header: Header) -> bool:
+    """Give a file its owner, or else this process's; whether it is its owner. Raises OSError."""
+    try:
+        chown(header.uid, header.gid)
+    except OSError as error:
+        _own_instead(chown, error)
+        return False
+    return True
+
+
+def _own_instead(chown: Callable[[int, int], None], error: OSError) -> None:
+    """Have a file be this process's, where that error says that there is no such owner to give."""
+    if not override.may_own(error):
+        raise error
+    chown(os.geteuid(), os.getegid())
+
+
+def keep(target: int | bytes, meant: override.Kept, header: Header, unset: Unset) -> None:
+    """Note what a file is meant to be, where the file system has attributes. Raises OSError."""
+    try:
+        override.keep(target, meant)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        unset.owner_is_lost(header.entry)
+
+
+def _meant(header: Header, kind: int) -> override.Kept:
+    return override.Kept(header.uid, header.gid, kind | (header.mode & _PERMISSIONS))
 
 
 def drop_xattrs(fd: int, header: Header) -> None:
@@ -72,7 +124,7 @@ def drop_xattrs(fd: int, header: Header) -> None:
     are replaced by those of the entry. (moby adds to them where its tree is a copy.)
     """
     for name in list_xattrs(fd):
-        if belongs_in_tar(name) and name not in header.xattrs:
+        if name == OVERRIDE or (belongs_in_tar(name) and name not in header.xattrs):
             os.removexattr(fd, name)
 
 
@@ -81,11 +133,21 @@ def set_on_name(directory: int, name: bytes, header: Header, kind: int, unset: U
 
     The permissions of a symbolic link are none of Linux's business.
     """
-    os.chown(name, header.uid, header.gid, dir_fd=directory, follow_symlinks=False)
+    chown = functools.partial(os.chown, name, dir_fd=directory, follow_symlinks=False)
+    foreign = not own(chown, header)
+    path = b"/proc/self/fd/%d/%b" % (directory, name)
+    mode = header.mode & _PERMISSIONS
+    if stat.S_ISREG(kind):
+        mode = override.shown(stat.S_IFREG | mode, foreign=foreign)
+        if foreign or mode != header.mode & _PERMISSIONS:
+            keep(path, _meant(header, stat.S_IFREG), header, unset)
+    elif foreign:
+        unset.owner_is_lost(header.entry)
+        mode &= ~(stat.S_ISUID | stat.S_ISGID)
     if header.xattrs:
-        _set_xattrs(b"/proc/self/fd/%d/%b" % (directory, name), header, unset)
+        _set_xattrs(path, header, unset)
     if not stat.S_ISLNK(kind):
-        os.chmod(name, header.mode & _PERMISSIONS, dir_fd=directory)
+        os.chmod(name, mode, dir_fd=directory)
     os.utime(name, ns=times(header), dir_fd=directory, follow_symlinks=False)
 
 
@@ -97,6 +159,10 @@ def set_on_link(directory: int, name: bytes, header: Header, kind: int, unset: U
     others.
     """
     path = b"/proc/self/fd/%d/%b" % (directory, name)
+    if stat.S_ISREG(kind) and (text := get_xattr(path, OVERRIDE)) is not None:
+        if override.is_device(text):
+            return
+        os.removexattr(path, OVERRIDE, follow_symlinks=False)
     kept = None if CAPABILITY in header.xattrs else get_xattr(path, CAPABILITY)
     set_on_name(directory, name, header, kind, unset)
     if kept is not None:
@@ -105,6 +171,8 @@ def set_on_link(directory: int, name: bytes, header: Header, kind: int, unset: U
 
 def _set_xattrs(target: int | bytes, header: Header, unset: Unset) -> None:
     for name, value in header.xattrs.items():
+        if name == OVERRIDE:
+            unset.forges_owner(header.entry)
         if is_hosts_own(name):
             continue
         try:

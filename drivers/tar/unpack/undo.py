@@ -12,6 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
+from layerstore.drivers.system.printable import escaped
 from layerstore.drivers.tar.names import split
 from layerstore.drivers.tar.unpack.place import Place
 
@@ -67,7 +68,8 @@ class Undo:
         try:
             self._undo()
         except OSError as trouble:
-            _log.warning("after %s not all that was unpacked could be removed: %s", error, trouble)
+            what = "after %s not all that was unpacked could be removed: %s"
+            _log.warning(what, escaped(str(error)), escaped(str(trouble)))
 
     def _undo(self) -> None:
         """Remove what was made, the last first, and give directories their times. Raises OSError.

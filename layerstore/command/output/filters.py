@@ -89,8 +89,7 @@ def truths(filters: Sequence[Filter]) -> set[tuple[str, bool]]:
 
 def _dangles(image: Image, *, wanted: bool) -> bool:
     """Whether an image is listed as dangling, or as not; one with names by digest only is both."""
-    tagged = any("@" not in name for name in image.names)
-    return not tagged if wanted else bool(image.names)
+    return not image.tags if wanted else bool(image.names)
 
 
 def fits(name: str, pattern: str) -> bool:

@@ -11,17 +11,28 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NoReturn
 
 from layerstore.command.parsing.dockers.answers import meant
-from layerstore.command.parsing.grammar import Page, Verbs, seconds
+from layerstore.command.parsing.grammar import (
+    Page,
+    VerbParser,
+    Verbs,
+    end_in_a_line,
+    no_command,
+    seconds,
+)
 from layerstore.command.parsing.images import IMAGE_VERBS
+from layerstore.command.parsing.logins import LOGIN_VERBS
 from layerstore.command.parsing.mounts import MOUNT_VERBS
+from layerstore.command.parsing.registries import REGISTRY_VERBS
 from layerstore.command.parsing.run import RUN_VERB
+from layerstore.command.parsing.running import RUNNING_VERBS
 from layerstore.command.parsing.shell import SHELL_VERB, adding_help
 from layerstore.command.parsing.store import STORE_VERBS
 from layerstore.command.parsing.trace import TRACE_VERB
-from layerstore.drivers.graph.choose import PREFERENCE
+from layerstore.command.parsing.unshare import UNSHARE_VERB
+from layerstore.drivers.graph.builtin import PREFERENCE
 from layerstore.drivers.model.limits import Limits
 
 _ROOT = "/var/lib/layerstore"
@@ -34,7 +45,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         _complete()
     parser = _OneVerb()
     words = sys.argv[1:] if arguments is None else arguments
-    return parser.parse_args(meant(parser, parser.verb, words))
+    options, unknown = parser.parse_known_args(meant(parser, parser.verb, words))
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _complete() -> None:
@@ -65,7 +79,7 @@ class _Parser(argparse.ArgumentParser):
             title="commands",
             metavar="COMMAND",
             required=True,
-            parser_class=argparse.ArgumentParser,
+            parser_class=VerbParser,
         )
 
     def name_all(self) -> None:
@@ -80,14 +94,24 @@ class _OneVerb(_Parser):
     Its help is that of all.
     """
 
+    _unknown = ""
+    """What was typed in the place of a verb."""
+
     def verb(self, name: str) -> argparse.ArgumentParser | None:
         """Return a verb's parser; None where there is none, and then it knows all names."""
         if name not in _VERBS:
+            self._unknown = name
             self.name_all()
             return None
         about, add = _VERBS[name]
         add(self.commands, about)
         return self.commands.choices[name]
+
+    def error(self, message: str) -> NoReturn:
+        """End the process; a verb that there isn't is told in a line."""
+        if not self._unknown or not message.startswith("argument COMMAND: "):
+            super().error(message)
+        end_in_a_line(self, no_command(self._unknown, _VERBS))
 
     def format_help(self) -> str:
         """Return the help of the whole command."""
@@ -104,7 +128,11 @@ def _tell(name: str | None) -> None:
 _VERBS: Verbs = {
     **IMAGE_VERBS,
     **MOUNT_VERBS,
+    **REGISTRY_VERBS,
+    **LOGIN_VERBS,
     **RUN_VERB,
+    **RUNNING_VERBS,
+    **UNSHARE_VERB,
     **STORE_VERBS,
     **TRACE_VERB,
     **SHELL_VERB,
@@ -117,11 +145,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--version", action=_Version, nargs=0, help="print the version")
     parser.add_argument(
         "--root",
-        default=os.environ.get("LAYERSTORE_ROOT") or _ROOT,
-        help=f"the store's directory (default: $LAYERSTORE_ROOT or {_ROOT})",
+        default=os.environ.get("LAYERSTORE_ROOT") or _root(),
+        help=f"the store's directory (default: $LAYERSTORE_ROOT or {_ROOT}, of an ordinary user "
+        "$XDG_DATA_HOME/layerstore or ~/.local/share/layerstore)",
     )
     parser.add_argument(
-        "--driver", help=f"graph driver: {' or '.join(PREFERENCE)} (default: the best there)"
+        "--driver",
+        help=f"graph driver: {', '.join(PREFERENCE)}, or a package's (default: the best there)",
     )
     parser.add_argument(
         "--durability",
@@ -143,7 +173,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_limit,
         metavar="NAME=NUMBER",
-        help="bound what one tar may unpack to: "
+        help="bound what one tar may unpack to, and chains of layers: "
         + ", ".join(f"{field.name} ({field.default})" for field in fields(Limits)),
     )
     parser.add_argument(
@@ -153,10 +183,24 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "(default: auto)",
     )
     parser.add_argument(
+        "--id-ranges",
+        metavar="FIRST:COUNT[,...]",
+        help="what --userns auto hands out, or a user's that /etc/subuid has some for (default: "
+        "$LAYERSTORE_ID_RANGES, if set; else layerstore's, or those that nobody is known to have)",
+    )
+    parser.add_argument(
         "--trace",
         metavar="FILE",
         help="write a journal of what is done (default: $LAYERSTORE_TRACE, if set), for trace",
     )
+
+
+def _root() -> str:
+    """Return where a user's store is. XDG Base Directory Specification, which wants whole paths."""
+    if os.geteuid() == 0:
+        return _ROOT
+    data = os.environ.get("XDG_DATA_HOME", "")
+    return f"{data if data.startswith('/') else os.path.expanduser('~/.local/share')}/layerstore"
 
 
 class _Version(argparse.Action):

@@ -15,6 +15,8 @@ from typing import Any
 import argcomplete
 
 from layerstore.drivers.errors import LayerStoreError
+from layerstore.drivers.graph.builtin import DRIVERS
+from layerstore.drivers.graph.plugin import installed_names
 from layerstore.drivers.records.imagedb import ImageDatabase
 
 _OF_MOUNTS = frozenset({"mount", "umount", "rm", "diff", "commit"})
@@ -27,6 +29,8 @@ Completer = Callable[..., list[str]]
 def complete(parser: argparse.ArgumentParser) -> None:
     """Answer a shell and end the process."""
     for action in parser._actions:
+        if action.dest == "driver":
+            action.completer = _all_drivers  # type: ignore[attr-defined]
         if isinstance(action, argparse._SubParsersAction):
             for verb, its_parser in action.choices.items():
                 _equip(verb, its_parser)
@@ -82,6 +86,10 @@ def _anything(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
 def _files(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     files = argcomplete.completers.FilesCompleter()(prefix)
     return [*(f"{name}:" for name in _mounts(parsed_args)), *files]
+
+
+def _all_drivers(**_: Any) -> list[str]:
+    return sorted({*DRIVERS, *installed_names()})
 
 
 def _drivers(root: str) -> Iterator[str]:

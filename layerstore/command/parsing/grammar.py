@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 Verb = Callable[..., int]
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[VerbParser]"
 Adder: TypeAlias = Callable[[Commands, str], None]
 """Adds one verb, whose own module is imported only then: a command needs no other's."""
 Verbs: TypeAlias = dict[str, tuple[str, Adder]]
@@ -23,8 +24,13 @@ EXAMPLES = "examples:\n"
 _WIDTH = 78
 _COLUMNS = 80
 """Where there is no terminal."""
+WRONG_USAGE = 2
 _MOST_SECONDS = 1e9
 _LEAST_SECONDS = 0.1
+
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 
 
 class Page(argparse.HelpFormatter):
@@ -32,6 +38,19 @@ class Page(argparse.HelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
+
+
+def end_in_a_line(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """End the process for wrong usage, and say where there is help."""
+    parser.exit(WRONG_USAGE, f"{parser.prog}: {message}\nSee '{parser.prog} --help'.\n")
+
+
+class VerbParser(argparse.ArgumentParser):
+    """The parser of one verb: what is wrong is told in a line, and what help there is."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process."""
+        end_in_a_line(self, message)
 
 
 class _ManualPage(Page, argparse.RawDescriptionHelpFormatter):
@@ -59,9 +78,11 @@ def add_verb(
     details: str = "",
     examples: str = "",
     opens: bool = True,
+    makes: bool = False,
     short_help: bool = True,
 ) -> argparse.ArgumentParser:
     """Add a verb. `run` gets the open store and the options, without `opens` the options alone.
+    One that `makes` may begin a store; all others want one that is there.
 
     `details` are paragraphs of its manual page; `examples` are lines for a shell. Without
     `short_help` -h is free for an option of the verb's own.
@@ -79,8 +100,33 @@ def add_verb(
     )
     if not short_help:
         parser.add_argument("--help", action="help", help="show this help message and exit")
-    parser.set_defaults(run=run, recover=True, opens=opens)
+    parser.set_defaults(run=run, recover=True, opens=opens, makes=makes, parser=parser)
     return parser
+
+
+def no_command(name: str, known: Iterable[str]) -> str:
+    """Say that there is no such verb, and which may be meant."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, 1)
+    return f"there is no command {name!r}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def duration(text: str) -> float:
+    """Read a duration as Go's programs do, in seconds."""
+    found = re.fullmatch("".join(f"(?:(?P<{unit}>{_NUMBER}){unit})?" for unit in _UNITS), text)
+    if found is None or not text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 24h or 1h30m")
+    return sum(float(found[unit] or 0) * length for unit, length in _UNITS.items())
+
+
+def size(text: str) -> int:
+    """Read a size as docker does, in bytes: of thousands, or with an i of 1024."""
+    found = re.fullmatch(f"(?P<number>{_NUMBER}) ?(?P<unit>[kmgtp]?)(?P<i>i?)b?", text, re.I)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 500MB or 20GB")
+    base = 1024 if found["i"] else 1000
+    return int(float(found["number"]) * base ** " kmgtp".index((found["unit"] or " ").lower()))
 
 
 def seconds(text: str) -> float:
@@ -178,27 +224,6 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="until the disk is free, rather than leave that to a process in the background",
     )
-
-
-def add_pulling(parser: argparse.ArgumentParser) -> None:
-    """Add docker's options about fetching an image that isn't there."""
-    parser.add_argument(
-        "--pull",
-        type=_no_fetching,
-        dest=argparse.SUPPRESS,
-        metavar="WHEN",
-        help="docker's: missing or never, which are the same where nothing is fetched",
-    )
-    add_nothing(parser, "-q", "--quiet", why="nothing is fetched, so nothing is told of it")
-    add_nothing(parser, "--disable-content-trust", why="no signature is looked at")
-
-
-def _no_fetching(text: str) -> str:
-    if text not in ("missing", "never"):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: layerstore speaks to no registry, so it is missing or never"
-        )
-    return text
 
 
 def add_message(parser: argparse.ArgumentParser) -> None:

@@ -17,25 +17,31 @@ def _add_load(commands: Commands, about: str) -> None:
         changing.load,
         about,
         details="""
-        The archive is what any docker save writes, or an OCI image layout: a tar, which may be
+        SOURCE is what any docker save writes, or an OCI image layout: a tar, which may be
         compressed, or a directory. Every blob is checked against its digest. Layers that are in
         the store already aren't unpacked again. A load that fails leaves nothing.
 
         PATH:REF takes only the image that the archive calls REF: by a layout's annotation
         org.opencontainers.image.ref.name, or by a docker archive's tag. PATH:@N takes the Nth image
         that is listed, from 0.
+
+        It may also be one of skopeo's transports: docker-daemon:NAME, oci:DIR[:REF], dir:DIR,
+        oci-archive:FILE[:REF], docker-archive:FILE[:REF], containers-storage:[DRIVER@ROOT]NAME. A
+        path that begins so is written ./oci:x.
         """,
         examples="""
         layerstore load image.tar
         layerstore load image.tar:app:1
         layerstore load < image.tar
+        layerstore load docker-archive:image.tar:app:1
         """,
+        makes=True,
     )
     load.add_argument(
         "archive",
         nargs="?",
-        metavar="PATH[:REF]",
-        help="a tar, or a directory (default: standard input)",
+        metavar="SOURCE",
+        help="PATH[:REF] of a tar or a directory, or a transport (default: standard input)",
     )
     load.add_argument("-i", "--input", dest="archive_option", metavar="FILE", help="the same")
     load.add_argument(
@@ -57,13 +63,23 @@ def _add_save(commands: Commands, about: str) -> None:
         details="""
         The tar is an OCI image layout and a docker archive in one. An image that is asked for by
         its ID is written without a name. Equal images give equal bytes.
+
+        What comes last may be one of skopeo's transports: docker-daemon:NAME, oci:DIR[:REF],
+        dir:DIR, oci-archive:FILE[:REF], docker-archive:FILE[:REF]. An OCI layout that is there gets
+        one more image, which takes REF, or its names, from the one that has them.
         """,
         examples="""
         layerstore save app:1 -o saved.tar
         layerstore save app:1 | gzip > saved.tar.gz
+        layerstore save app:1 oci:layout:latest
         """,
     )
-    save.add_argument("images", nargs="+", metavar="IMAGE")
+    save.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="images, and a transport after them, unless with -o",
+    )
     grammar.add_output(save)
 
 
@@ -80,6 +96,7 @@ def _add_import(commands: Commands, about: str) -> None:
         layerstore import rootfs.tar base:1
         layerstore import -c 'CMD ["/bin/sh"]' -c 'ENV LANG=C.UTF-8' - base:2 < rootfs.tar
         """,
+        makes=True,
     )
     parser.add_argument(
         "tar", type=_no_address, metavar="FILE", help="the tar, or - for standard input"
@@ -119,6 +136,29 @@ def _add_export(commands: Commands, about: str) -> None:
     export.add_argument("name", metavar="NAME", help="a read-write layer or an image")
     grammar.add_output(export)
     grammar.add_sparse(export)
+
+
+def _add_flatten(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import transport
+
+    flatten = add_verb(
+        commands,
+        "flatten",
+        transport.flatten,
+        about,
+        details="""
+        The new image shows the same files; configuration and history are kept. IMAGE stays as it
+        is. Equal content gives an equal layer. Prints the new image's ID.
+        """,
+        examples="""
+        layerstore flatten app:1 app:flat
+        """,
+        makes=True,
+    )
+    flatten.add_argument("image", metavar="IMAGE")
+    flatten.add_argument("name", nargs="?", metavar="NAME", help="repository[:tag] of the new one")
+    grammar.add_sparse(flatten)
+    grammar.add_quiet(flatten)
 
 
 def _add_images(commands: Commands, about: str) -> None:
@@ -231,20 +271,35 @@ def _add_prune(commands: Commands, about: str) -> None:
         examples="""
         layerstore prune -f
         layerstore umount web && layerstore prune --all --rw --force
+        layerstore prune --all --until 24h --keep-storage 20GB --force
         """,
     )
     prune.add_argument("-a", "--all", action="store_true", help="also unused images with names")
     prune.add_argument("--rw", action="store_true", help="also read-write layers not mounted")
+    prune.add_argument(
+        "--until",
+        type=grammar.duration,
+        metavar="DURATION",
+        help="only images that weren't used for so long, as 24h, 90m or 1h30m",
+    )
+    prune.add_argument(
+        "--keep-storage",
+        type=grammar.size,
+        metavar="SIZE",
+        help="only as many images, those first that weren't used for longest, as bring all layers "
+        "down to that, as 20GB",
+    )
     prune.add_argument("-f", "--force", action="store_true", help="don't ask")
     grammar.add_wait(prune)
     grammar.add_nothing(prune, "--volumes", why="there are no volumes to be removed")
 
 
 IMAGE_VERBS: Verbs = {
-    "load": ("Load images from a docker archive or an OCI layout", _add_load),
-    "save": ("Write images to a tar, for docker and OCI tools", _add_save),
+    "load": ("Load images from an archive, a layout, or another engine", _add_load),
+    "save": ("Write images to a tar, for docker and OCI tools, or to another engine", _add_save),
     "import": ("Make an image of one layer from a root file system's tar", _add_import),
     "export": ("Write a whole root file system as a plain tar", _add_export),
+    "flatten": ("Make an image of one layer from an image of many", _add_flatten),
     "images": ("List images", _add_images),
     "history": ("List the steps that made an image", _add_history),
     "tag": ("Give an image one more name", _add_tag),

@@ -6,6 +6,8 @@ import argparse
 
 from layerstore.command.parsing import grammar
 from layerstore.command.parsing.grammar import Commands, Verb, Verbs, add_verb
+from layerstore.command.parsing.limits import add_storage
+from layerstore.command.parsing.registries import add_pulling, add_remotely
 
 
 def _add_create(commands: Commands, about: str) -> None:
@@ -21,7 +23,9 @@ def _add_create(commands: Commands, about: str) -> None:
         layerstore create job-1 --image app:1
         layerstore create --name job-2 app:1
         layerstore create empty
+        layerstore create --scratch=memory --storage-opt size=64m job-3 --image app:1
         """,
+        makes=True,
     )
     create.add_argument("given", metavar="NAME", help="or, after --name, an IMAGE, as with docker")
     create.add_argument(
@@ -30,8 +34,8 @@ def _add_create(commands: Commands, about: str) -> None:
     create.add_argument("--image", metavar="IMAGE", help="what it is made from (default: nothing)")
     create.add_argument("--name", dest="own_name", metavar="NAME", help="the name")
     _add_label(create)
-    create.add_argument("--storage-opt", action="append", default=[], metavar="KEY=VALUE")
-    grammar.add_pulling(create)
+    add_storage(create)
+    add_pulling(create)
 
 
 def _no_command(text: str) -> str:
@@ -62,6 +66,48 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mount-label", default="", help="SELinux context")
 
 
+def _add_fork(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
+    fork = add_verb(
+        commands,
+        "fork",
+        changing.fork,
+        about,
+        details="""
+        It may be mounted and in use: each file is taken as it is at some moment meanwhile. Nothing
+        is committed, and where the file system can, nothing is copied.
+        """,
+        examples="""
+        layerstore fork web branch-1
+        layerstore fork --pause web branch-2 branch-3
+        """,
+    )
+    fork.add_argument(
+        "--pause",
+        action="store_true",
+        help="have a command that runs in it stand still meanwhile, so that all is of one moment",
+    )
+    fork.add_argument("name", metavar="NAME", help="or the start of an ID")
+    fork.add_argument("new", nargs="+", metavar="NEW", help="the name of one more")
+
+
+def _add_reset(commands: Commands, about: str) -> None:
+    from layerstore.command.verbs import changing
+
+    parser = _add_of_many(
+        commands,
+        "reset",
+        changing.reset,
+        about,
+        examples="""
+        layerstore umount web
+        layerstore reset web
+        """,
+    )
+    grammar.add_wait(parser)
+
+
 def _add_unmount(commands: Commands, about: str) -> None:
     from layerstore.command.verbs import changing
 
@@ -79,14 +125,16 @@ def _add_remove(commands: Commands, about: str) -> None:
     grammar.add_nothing(parser, "-v", "--volumes", why="no volume belongs to a layer")
 
 
-def _add_of_many(commands: Commands, name: str, run: Verb, about: str) -> argparse.ArgumentParser:
+def _add_of_many(
+    commands: Commands, name: str, run: Verb, about: str, *, examples: str = ""
+) -> argparse.ArgumentParser:
     parser = add_verb(
         commands,
         name,
         run,
         about,
         details="NAME may be the start of an ID. Bad names don't keep the others.",
-        examples=f"layerstore {name} web",
+        examples=examples or f"layerstore {name} web",
     )
     parser.add_argument("names", nargs="+", metavar="NAME")
     return parser
@@ -217,6 +265,7 @@ def _add_inspect(commands: Commands, about: str) -> None:
         layerstore inspect web app:1
         layerstore inspect --format '{{json .Config.Cmd}}' app:1
         layerstore inspect --type mount --format '{{.Path}}' web
+        layerstore inspect --remote localhost:5000/app:1
         """,
     )
     inspect.add_argument("names", nargs="+", metavar="NAME")
@@ -231,11 +280,14 @@ def _add_inspect(commands: Commands, about: str) -> None:
         metavar="TEMPLATE",
         help="text with {{.Key}}, {{.Key.Key}} and {{json .Key}}",
     )
+    add_remotely(inspect)
     grammar.add_nothing(inspect, "-s", "--size", why="sizes are told anyway")
 
 
 MOUNT_VERBS: Verbs = {
     "create": ("Make a read-write layer and print its ID", _add_create),
+    "fork": ("Make read-write layers with what one has now", _add_fork),
+    "reset": ("Undo all changes of read-write layers", _add_reset),
     "mount": ("Mount a read-write layer and print the path", _add_mount),
     "umount": ("Unmount read-write layers", _add_unmount),
     "rm": ("Remove read-write layers, unmounting them first", _add_remove),

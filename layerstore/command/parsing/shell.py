@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from layerstore.command.parsing.grammar import Adder, Commands, Verbs, add_verb
+from layerstore.command.parsing.grammar import Adder, Commands, Verbs, add_verb, no_command
 
 SHELLS = ("bash", "fish", "zsh")
 
@@ -41,6 +41,11 @@ def adding_help(known: Sequence[str], tell: Callable[[str | None], None]) -> Add
         tell(options.about)
         return 0
 
+    def verb(name: str) -> str:
+        if name not in known:
+            raise argparse.ArgumentTypeError(no_command(name, known))
+        return name
+
     def add_help(commands: Commands, about: str) -> None:
         parser = add_verb(
             commands,
@@ -51,7 +56,7 @@ def adding_help(known: Sequence[str], tell: Callable[[str | None], None]) -> Add
             examples="layerstore help run",
             opens=False,
         )
-        parser.add_argument("about", nargs="?", metavar="COMMAND", choices=known)
+        parser.add_argument("about", nargs="?", metavar="COMMAND", choices=known, type=verb)
 
     return add_help
 

@@ -20,7 +20,8 @@ from layerstore.actors.watching.facts import facts_of
 from layerstore.actors.watching.trace import TraceRecord
 from layerstore.api.store import LayerStore
 from layerstore.command.tracing.loaded import Trace, answers, is_call
-from layerstore.command.tracing.requests import RequestMaker, Unplayable
+from layerstore.command.tracing.recorded import Unplayable
+from layerstore.command.tracing.requests import RequestMaker
 from layerstore.drivers.errors import CallTimeout, DriverError, LayerStoreError
 from layerstore.drivers.system.printable import escaped
 

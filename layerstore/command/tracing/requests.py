@@ -10,21 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-import msgspec
-
 from layerstore.actors import messages as m
 from layerstore.actors.watching.trace import TraceRecord
 from layerstore.command.tracing import stand_ins
-from layerstore.drivers.errors import InvalidName
-from layerstore.drivers.model.ids import ChainID, chain_id, chain_of, diff_id
+from layerstore.command.tracing.recorded import (
+    Unplayable,
+    fact,
+    is_digest,
+    listed,
+    name_of,
+    reference_of,
+)
+from layerstore.drivers.model.ids import ChainID, DiffID, chain_id, chain_of, diff_id
 from layerstore.drivers.model.image_config import ImageID, parse_config
 from layerstore.drivers.model.reference import parse_tag, repository_of
 from layerstore.drivers.model.times import now
-from layerstore.drivers.work import MountWork
+from layerstore.drivers.work import READING, MountWork
 
 Facts = Mapping[str, Any]
 
-_TAKES_REFERENCE = {"Register", "GetLayer", "CreateRWLayer", "GetRWLayer"}
+_TAKES_REFERENCE = {"Register", "GetLayer", "CreateRWLayer", "ForkRWLayer", "GetRWLayer"}
+_MAKES_MOUNT = {"CreateRWLayer", "ForkRWLayer"}
 _CHAINS = ("parent", "chain_id")
 _Argument = Callable[[TraceRecord, str], Any]
 _RECORDED: dict[str, type[m.Message]] = {
@@ -32,10 +38,6 @@ _RECORDED: dict[str, type[m.Message]] = {
     for name, kind in vars(m).items()
     if isinstance(kind, type) and issubclass(kind, m.Message) and kind.recorded is not None
 }
-
-
-class Unplayable(Exception):
-    """A request that can't be replayed; says why."""
 
 
 class RequestMaker:
@@ -47,18 +49,24 @@ class RequestMaker:
         self._chains: dict[str, ChainID] = {}
         self._diffs: dict[str, str] = {}
         self._images: dict[str, str] = {}
+        self._mounts: dict[str, str] = {}
         self._names: set[str] = set()
         self._standing: dict[int, str] = {}
         self._arguments: dict[str, _Argument] = {
-            "reference": lambda record, _: _reference(record),
+            "reference": lambda record, _: reference_of(record),
             "stays": lambda record, _: record.facts.get("stays") is True,
-            "name": lambda record, _: _name(record),
-            "mount_label": lambda record, _: _fact(record, "mount_label", str),
+            "keep": lambda record, _: record.facts.get("keep") is True,
+            "name": lambda record, _: name_of(record),
+            "source": lambda record, _: fact(record, "source", str),
+            "source_reference": lambda record, _: fact(record, "source_reference", int),
+            "mount_label": lambda record, _: fact(record, "mount_label", str),
             "chain_id": lambda record, outcome: self._chain(record, "chain_id", outcome),
             "on_layer": _if_there("on_layer", self._chain),
             "image_id": lambda record, outcome: self._image(record, "image_id", outcome),
             "recorded_image": _if_there("recorded_image", self._image),
             "query": self._query,
+            "start": self._start,
+            "diff_id": lambda record, _: self._diff(fact(record, "diff_id", str)),
         }
         """How what a message has is made of a record, for those that have nothing else."""
         self._made: dict[str, Callable[[TraceRecord, str], m.Message]] = {
@@ -102,11 +110,13 @@ class RequestMaker:
         if "chain_id" in was and "chain_id" in now_is:
             self._chains[str(was["chain_id"])] = now_is["chain_id"]
             self._diffs[str(was.get("diff_id"))] = now_is["diff_id"]
+        if "mount_id" in was and "mount_id" in now_is:
+            self._mounts[str(was["mount_id"])] = now_is["mount_id"]
         if record.kind == "AddImage" and "image_id" in now_is:
             self._images[str(record.facts.get("image_id"))] = now_is["image_id"]
-            self._names |= set(_fact(record, "names", dict[str, str]))
+            self._names |= set(fact(record, "names", dict[str, str]))
         if record.kind == "TagImage":
-            self._names.add(_name(record))
+            self._names.add(name_of(record))
 
     # What was there before
 
@@ -143,7 +153,11 @@ class RequestMaker:
         """Give what takes the references that callers held before."""
         known: set[int] = set()
         for record in self._calls:
-            reference = record.facts.get("reference")
+            reference, source = (record.facts.get(f) for f in ("reference", "source_reference"))
+            if isinstance(source, int) and source not in known and self._outcome(record) == "ok":
+                known.add(source)
+                name = fact(record, "source", str)
+                yield "mounts", m.GetRWLayer(reference=source, name=name)
             if record.kind in _TAKES_REFERENCE and isinstance(reference, int):
                 known.add(reference)
             elif self._outcome(record) == "ok" and isinstance(reference, int):
@@ -154,7 +168,7 @@ class RequestMaker:
                     chain = self._chain(record, "chain_id", "ok")
                     yield "layers", m.GetLayer(reference=reference, chain_id=chain)
                 else:
-                    yield "mounts", m.GetRWLayer(reference=reference, name=_name(record))
+                    yield "mounts", m.GetRWLayer(reference=reference, name=name_of(record))
 
     def _outcome(self, record: TraceRecord) -> str:
         answer = self._answers.get(record.request)
@@ -164,8 +178,8 @@ class RequestMaker:
         for record in self._calls:
             if record.kind == "AddImage":
                 below = None
-                for diff in _listed(record, "diff_ids"):
-                    if not _is_digest(diff):
+                for diff in listed(record, "diff_ids"):
+                    if not is_digest(diff):
                         break
                     chain = chain_of(below, diff_id(diff))
                     if chain not in made and below is None:
@@ -174,7 +188,7 @@ class RequestMaker:
             elif self._outcome(record) != "LayerDoesNotExist":
                 for name in _CHAINS:
                     old = record.facts.get(name)
-                    if isinstance(old, str) and old not in made and _is_digest(old):
+                    if isinstance(old, str) and old not in made and is_digest(old):
                         yield old
 
     def _names_before(self) -> Iterator[str]:
@@ -184,11 +198,12 @@ class RequestMaker:
             if not isinstance(name, str) or record.receiver != "mounts":
                 continue
             outcome = self._outcome(record)
-            if record.kind == "CreateRWLayer":
+            if record.kind in _MAKES_MOUNT:
                 if outcome == "MountNameConflict" and name not in made:
                     yield name
                 made.add(name)
-            elif name not in made and outcome == "ok":
+                name = record.facts.get("source")
+            if isinstance(name, str) and name not in made and outcome == "ok":
                 made.add(name)
                 yield name
 
@@ -202,16 +217,29 @@ class RequestMaker:
     # Layers
 
     def _chain(self, record: TraceRecord, name: str, outcome: str) -> ChainID:
-        old = _fact(record, name, str)
+        old = fact(record, name, str)
         if old not in self._chains and outcome != "LayerDoesNotExist":
             raise Unplayable("nothing stands for its layer")
         return chain_id(self._chains.get(old, old))
+
+    def _diff(self, old: str) -> DiffID:
+        return diff_id(self._diffs.get(old, old))
+
+    def _start(self, record: TraceRecord, outcome: str) -> str:
+        """Return the start of the ID of a layer of either kind: of the one for it, all of it."""
+        start = str(fact(record, "start", str))
+        for old, new in (*self._chains.items(), *self._mounts.items()):
+            if old.removeprefix("sha256:").startswith(start) and outcome == "ok":
+                return str(new).removeprefix("sha256:")
+        if outcome not in ("MountDoesNotExist", "LayerDoesNotExist"):
+            raise Unplayable("IDs begin otherwise in another store")
+        return start
 
     def _register(self, record: TraceRecord, outcome: str) -> m.Message:
         answer = self._answers.get(record.request)
         diff = answer.facts.get("diff_id") if answer is not None else None
         parent = _if_there("parent", self._chain)(record, outcome)
-        reference = _reference(record)
+        reference = reference_of(record)
         how, descriptors = stand_ins.source(str(diff or f"request {record.sequence}"), outcome)
         return m.Register(
             reference=reference,
@@ -226,11 +254,11 @@ class RequestMaker:
         if record.facts.get("against") is not None:
             against = self._chain(record, "against", "LayerDoesNotExist")
         return m.ReadLayer(
-            reference=_reference(record),
+            reference=reference_of(record),
             chain_id=self._chain(record, "chain_id", outcome),
             against=against,
-            whole=_fact(record, "whole", bool),
-            sparse=_fact(record, "sparse", bool),
+            whole=fact(record, "whole", bool),
+            sparse=fact(record, "sparse", bool),
             descriptors=stand_ins.sink(),
         )
 
@@ -238,29 +266,29 @@ class RequestMaker:
 
     def _create(self, record: TraceRecord, outcome: str) -> m.Message:
         return m.CreateRWLayer(
-            reference=_reference(record),
-            name=_name(record),
+            reference=reference_of(record),
+            name=name_of(record),
             parent=_if_there("parent", self._chain)(record, outcome),
-            mount_label=_fact(record, "mount_label", str),
-            storage_opt=_fact(record, "storage_opt", dict[str, str]),
-            init=stand_ins.init(outcome) if _fact(record, "init", bool) else None,
+            mount_label=fact(record, "mount_label", str),
+            storage_opt=fact(record, "storage_opt", dict[str, str]),
+            init=stand_ins.init(outcome) if fact(record, "init", bool) else None,
         )
 
     def _work(self, record: TraceRecord, outcome: str) -> m.Message:
-        what = _fact(record, "what", str)
+        what = fact(record, "what", str)
         if what not in get_args(MountWork):
             raise Unplayable("there is no such work")
-        reference, name = _reference(record), _name(record)
-        source, descriptors = None, stand_ins.sink() if what == "read" else ()
+        reference, name = reference_of(record), name_of(record)
+        source, descriptors = None, stand_ins.sink() if what in READING else ()
         if what == "apply":
             source, descriptors = stand_ins.source(f"request {record.sequence}", outcome)
         return m.WorkOnMount(
             reference=reference,
-            request=_fact(record, "request", int),
+            request=fact(record, "request", int),
             name=name,
             what=what,
-            sparse=_fact(record, "sparse", bool),
-            skip_whiteout_names=_fact(record, "skip_whiteout_names", bool),
+            sparse=fact(record, "sparse", bool),
+            skip_whiteout_names=fact(record, "skip_whiteout_names", bool),
             source=source,
             descriptors=descriptors,
         )
@@ -268,26 +296,26 @@ class RequestMaker:
     # Images
 
     def _add_image(self, record: TraceRecord, _outcome: str) -> m.Message:
-        diffs = [self._diffs.get(old) for old in _fact(record, "diff_ids", list[str])]
+        diffs = [self._diffs.get(old) for old in fact(record, "diff_ids", list[str])]
         if None in diffs:
             raise Unplayable("nothing stands for one of its layers")
-        old = _fact(record, "image_id", str)
+        old = fact(record, "image_id", str)
         config = stand_ins.config(old, [str(diff) for diff in diffs])
         parent = record.facts.get("parent")
-        names = [parse_tag(name) for name in _fact(record, "names", dict[str, str])]
+        names = [parse_tag(name) for name in fact(record, "names", dict[str, str])]
         return m.AddImage(
             facts=parse_config(config, "a stand-in"),
             config=config,
             parent=ImageID(self._images[parent]) if parent in self._images else None,
             names={name: repository_of(name) for name in names},
             last_updated=now(),
-            annotations=tuple(_fact(record, "annotations", list[dict[str, str]] | None) or ()),
+            annotations=tuple(fact(record, "annotations", list[dict[str, str]] | None) or ()),
         )
 
     def _query(self, record: TraceRecord, outcome: str) -> m.ImageQuery:
-        asked = _fact(record, "asked", str)
-        digits = _fact(record, "digits", str | None)
-        name = _fact(record, "query_name", str | None)
+        asked = fact(record, "asked", str)
+        digits = fact(record, "digits", str | None)
+        name = fact(record, "query_name", str | None)
         for old, new in self._images.items():
             if digits and old.removeprefix("sha256:").startswith(digits):
                 return m.ImageQuery(asked=new, name=None, digits=new.removeprefix("sha256:"))
@@ -297,21 +325,21 @@ class RequestMaker:
         return m.ImageQuery(asked=asked, name=name, digits=digits)
 
     def _tag_image(self, record: TraceRecord, outcome: str) -> m.Message:
-        name = parse_tag(_name(record))
+        name = parse_tag(name_of(record))
         query = self._query(record, outcome)
         return m.TagImage(query=query, name=name, repository=repository_of(name))
 
     def _remove_image(self, record: TraceRecord, outcome: str) -> m.Message:
-        users = _fact(record, "used_by", list[str] | None)
+        users = fact(record, "used_by", list[str] | None)
         return m.RemoveImage(
             query=self._query(record, outcome),
-            force=_fact(record, "force", bool),
+            force=fact(record, "force", bool),
             used_by=tuple(users) if users is not None else None,
-            nameless=_fact(record, "nameless", bool),
+            nameless=fact(record, "nameless", bool),
         )
 
     def _image(self, record: TraceRecord, name: str, outcome: str) -> ImageID:
-        old = _fact(record, name, str)
+        old = fact(record, name, str)
         if old not in self._images and outcome == "ok":
             raise Unplayable("its image was there before the trace")
         return ImageID(self._images.get(old, old))
@@ -319,31 +347,3 @@ class RequestMaker:
 
 def _if_there(name: str, make: Callable[[TraceRecord, str, str], Any]) -> _Argument:
     return lambda record, outcome: make(record, name, outcome) if record.facts.get(name) else None
-
-
-def _is_digest(text: object) -> bool:
-    try:
-        diff_id(str(text))
-    except InvalidName:
-        return False  # the request that has it is refused when its turn comes
-    return True
-
-
-def _fact(record: TraceRecord, name: str, kind: Any) -> Any:
-    try:
-        return msgspec.convert(record.facts.get(name), kind)
-    except msgspec.ValidationError as error:
-        raise Unplayable(f"its {name} isn't recorded") from error
-
-
-def _listed(record: TraceRecord, name: str) -> list[Any]:
-    value = record.facts.get(name)
-    return value if isinstance(value, list) else []
-
-
-def _reference(record: TraceRecord) -> int:
-    return int(_fact(record, "reference", int))
-
-
-def _name(record: TraceRecord) -> str:
-    return str(_fact(record, "name", str))

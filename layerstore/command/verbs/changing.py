@@ -6,12 +6,19 @@ Owns what is printed about it. The work is LayerStore's.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from layerstore.archive.engines.transport import given_transport
+from layerstore.command.output.notes import tell
 from layerstore.command.output.progress import progress
+from layerstore.command.output.stream import streamed
+from layerstore.command.storage import storage_of
 from layerstore.drivers.errors import (
     ImageDoesNotExist,
     InvalidArgument,
@@ -19,31 +26,35 @@ from layerstore.drivers.errors import (
     LayerStoreError,
     MountDoesNotExist,
     NotMounted,
+    NotPermitted,
+    NotRunning,
 )
-from layerstore.drivers.system.printable import escaped
+from layerstore.drivers.system.mountinfo import mount_paths
+from layerstore.drivers.userns.standing import standing
 
 if TYPE_CHECKING:
+    from layerstore.actors.messages import RemovedImage
     from layerstore.api.store import LayerStore
     from layerstore.operations.blocking import RWLayer
 
-_MIN_ID = 4
+_START_OF_ID = re.compile(r"[0-9a-f]{4,64}\Z")
+_ENDS_AT_ONCE = (
+    "an ordinary user's mounts end with the last of its commands: do it in 'layerstore unshare', "
+    "or while 'layerstore serve' runs"
+)
 
 
 def find(store: LayerStore, name: str) -> RWLayer:
     """Return a read-write layer by its name, or by the start of its ID.
 
-    Raises MountDoesNotExist, and InvalidName for the start of several IDs.
+    Raises MountDoesNotExist, and AmbiguousName for the start of several IDs.
     """
     try:
         return store.get_rw_layer(name)
     except (MountDoesNotExist, InvalidName) as error:
-        fitting = [mount.name for mount in store.mounts() if mount.mount_id.startswith(name)]
-        if len(name) < _MIN_ID or not fitting:
+        if not _START_OF_ID.match(name):
             raise MountDoesNotExist(name) from error
-        if len(fitting) > 1:
-            reason = f"several read-write layers' IDs begin so: {fitting}"
-            raise InvalidName(name, reason) from error
-        return store.get_rw_layer(fitting[0])
+        return store.get_rw_layer(store.find_rw_layer(name).name)
 
 
 def load(store: LayerStore, options: argparse.Namespace) -> int:
@@ -51,8 +62,10 @@ def load(store: LayerStore, options: argparse.Namespace) -> int:
     archive = options.archive if options.archive is not None else options.archive_option
     if archive is None and sys.stdin.isatty():
         raise InvalidArgument("-", "name an archive to load, or redirect standard input from one")
-    path, reference = _split_reference("-" if archive is None else archive)
-    with progress(quiet=options.quiet) as report:
+    path, reference = "-" if archive is None else archive, None
+    if given_transport(path) is None:
+        path, reference = _split_reference(path)
+    with store.shared(), progress(quiet=options.quiet) as report:
         notes: list[str] = []
         images = store.images.load(
             sys.stdin.buffer if path == "-" else path,
@@ -87,18 +100,17 @@ def _split_reference(archive: str) -> tuple[str, str | None]:
     return (path, reference) if path and reference else (archive, None)
 
 
-def tell(note: str) -> None:
-    """Print what is no failure but should be known."""
-    print(f"layerstore: {escaped(note)}", file=sys.stderr)
-
-
 def save(store: LayerStore, options: argparse.Namespace) -> int:
-    """Write an archive."""
-    if options.output is None and sys.stdout.isatty():
+    """Write an archive, or images to where a transport says."""
+    images, target = options.images, options.output
+    if target is None and len(images) > 1 and given_transport(images[-1]) is not None:
+        *images, target = images
+    if target is None and sys.stdout.isatty():
         raise InvalidArgument("-", "an archive is not for a terminal: use -o, or redirect it")
-    target = sys.stdout.buffer if options.output in (None, "-") else options.output
-    with progress(quiet=options.quiet) as report:
-        store.images.save(options.images, target, progress=report)
+    with contextlib.ExitStack() as stack:
+        report = stack.enter_context(progress(quiet=options.quiet))
+        out = stack.enter_context(streamed(store)) if target in (None, "-") else target
+        store.images.save(images, out, progress=report)
     return 0
 
 
@@ -125,7 +137,11 @@ def remove_images(store: LayerStore, options: argparse.Namespace) -> int:
 
 def remove_image(store: LayerStore, name: str, *, force: bool, prune: bool = True) -> None:
     """Remove an image, or a name of it, and print what went; raises as ImageStore.remove."""
-    removed = store.images.remove(name, force=force, prune=prune)
+    print_removed(store.images.remove(name, force=force, prune=prune))
+
+
+def print_removed(removed: RemovedImage) -> None:
+    """Print what went with an image, or a name of one."""
     for untagged in removed.untagged:
         print(f"Untagged: {untagged}")
     if removed.deleted is not None:
@@ -146,12 +162,12 @@ def create(store: LayerStore, options: argparse.Namespace) -> int:
     else:
         words = f"--name {options.own_name} --image {options.image} {options.given}"
         raise InvalidArgument(words, "after --name and --image there is nothing left to say")
-    storage = {}
-    for pair in options.storage_opt:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise InvalidArgument(pair, "a storage option is KEY=VALUE")
-        storage[key] = value
+    storage = storage_of(options)
+    if image is not None:
+        # Only here: most verbs of this module ask no registry.
+        from layerstore.command.verbs.registries.pulling import have  # noqa: PLC0415
+
+        have(store, image, options)
     if image is None:
         rw = store.create_rw_layer(name, mount_label=options.mount_label, storage_opt=storage)
     else:
@@ -160,9 +176,49 @@ def create(store: LayerStore, options: argparse.Namespace) -> int:
     return 0
 
 
+def fork(store: LayerStore, options: argparse.Namespace) -> int:
+    """Make read-write layers with what one has now."""
+    rw = find(store, options.name)
+
+    def fork_to(name: str) -> None:
+        print(rw.fork(name).mount_id)
+
+    with contextlib.ExitStack() as stack:
+        if options.pause:
+            # Only here: most verbs of this module know of no command that runs.
+            from layerstore.sandbox.records import member_of  # noqa: PLC0415
+
+            with contextlib.suppress(NotRunning):
+                member = stack.enter_context(member_of(store.root, rw.name))
+                stack.enter_context(member.paused())
+        return _each(store, options.new, fork_to)
+
+
+def reset(store: LayerStore, options: argparse.Namespace) -> int:
+    """Have read-write layers show their parents' content again."""
+
+    def reset_one(name: str) -> None:
+        find(store, name).reset()
+        print(name)
+
+    return _each(store, options.names, reset_one, drain=options.wait_for_disk)
+
+
 def mount(store: LayerStore, options: argparse.Namespace) -> int:
-    """Mount; a mount that is there already is shown again."""
-    print(find(store, options.name).mount(options.mount_label))
+    """Mount; a mount that is there already is shown again.
+
+    Raises NotPermitted for a mount that would be gone before anybody could look at it.
+    """
+    rw = find(store, options.name)
+    path = rw.mount(options.mount_label)
+    if standing().origin and path in mount_paths():
+        # Only here: for root nothing of it is needed.
+        from layerstore.api.user_namespace import mounts_end_with_this  # noqa: PLC0415
+
+        if mounts_end_with_this(store.root):
+            rw.unmount()
+            raise NotPermitted("mount", options.name, errno.EPERM, _ENDS_AT_ONCE)
+    print(path)
     return 0
 
 
@@ -174,8 +230,8 @@ def unmount(store: LayerStore, options: argparse.Namespace) -> int:
         try:
             rw.unmount()
         except NotMounted:
-            # A tree that is whole by itself (vfs, or without a parent) is shown where it lies.
-            if "LowerDir" in rw.metadata():
+            # A tree that is whole by itself is shown where it lies.
+            if "MergedDir" in rw.metadata():
                 raise
         print(name)
 

@@ -14,8 +14,8 @@ import msgspec
 
 from layerstore.actors.watching.waiting import about_actors, about_request
 from layerstore.command.opening import watched
+from layerstore.command.output.documents import print_json
 from layerstore.command.output.rows import Listing
-from layerstore.command.verbs.listings import print_json
 from layerstore.drivers.errors import InvalidArgument
 from layerstore.drivers.system.printable import escaped
 

@@ -10,10 +10,11 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from layerstore.command.output.documents import print_json
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_age, human_size, short
-from layerstore.command.verbs.listings import print_json
-from layerstore.drivers.errors import ImageDoesNotExist
+from layerstore.drivers.errors import ImageDoesNotExist, LayerDoesNotExist
+from layerstore.images.image import sizes_of
 
 if TYPE_CHECKING:
     from layerstore.api.store import LayerStore
@@ -79,14 +80,16 @@ def history(store: LayerStore, options: argparse.Namespace) -> int:
 
 def _step_sizes(store: LayerStore, image: Image) -> list[int]:
     """Return the bytes of each step's layer, 0 for one without; the first step first."""
-    layers = store.map()
     # Who made the base may have recorded no steps; those of its layers have none then.
     steps = sum(not step.empty_layer for step in image.history)
     left = iter(image.layers[max(len(image.layers) - steps, 0) :])
     sizes = []
     for step in image.history:
         chain = None if step.empty_layer else next(left, None)
-        sizes.append(layers[chain].diff_size if chain is not None and chain in layers else 0)
+        try:
+            sizes.append(sizes_of(store, chain)[0])
+        except LayerDoesNotExist:
+            sizes.append(0)
     return sizes
 
 

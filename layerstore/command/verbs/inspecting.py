@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from layerstore.command.output.templates import Template
+from layerstore.command.output.documents import print_found
 from layerstore.command.verbs.changing import find
-from layerstore.command.verbs.listings import mount_facts, print_json, sizes
+from layerstore.command.verbs.listings import mount_facts, sizes
 from layerstore.drivers.errors import (
+    AmbiguousName,
     ImageDoesNotExist,
     InvalidName,
     LayerDoesNotExist,
@@ -22,6 +24,7 @@ from layerstore.drivers.errors import (
     MountDoesNotExist,
 )
 from layerstore.drivers.model.docker_config import process_of
+from layerstore.images.image import sizes_of
 
 if TYPE_CHECKING:
     from layerstore.actors.messages import LayerMetadata
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
     from layerstore.drivers.model.ids import ChainID
 
 Facts = dict[str, Any]
-_MIN_ID = 4
+_START_OF_ID = re.compile(r"(?:sha256:)?[0-9a-f]{4,64}\Z")
+_ASKED = "StorageOpt."
+"""What graph drivers put before what a read-write layer was asked to be."""
 
 
 def inspect(store: LayerStore, options: argparse.Namespace) -> int:
@@ -41,12 +46,7 @@ def inspect(store: LayerStore, options: argparse.Namespace) -> int:
         except LayerStoreError as error:
             print(f"layerstore: {error}", file=sys.stderr)
             status = 1
-    if options.format in (None, "json"):
-        print_json(found)
-        return status
-    template = Template(options.format)
-    for facts in found:
-        print(template.fill(facts, terminal=sys.stdout.isatty()))
+    print_found(found, options.format)
     return status
 
 
@@ -65,9 +65,10 @@ def _inspected(store: LayerStore, name: str, kind: str | None) -> Facts:
             return look(store, name)
         except (MountDoesNotExist, ImageDoesNotExist, LayerDoesNotExist):
             continue
-        except InvalidName as error:
-            if "several" in error.grammar:
-                raise
+        except AmbiguousName:
+            raise
+        except InvalidName:  # for another kind it can be a name
+            continue
     raise NothingNamed(name)
 
 
@@ -84,8 +85,9 @@ class NothingNamed(LayerStoreError):
 
 def _mount(store: LayerStore, name: str) -> Facts:
     rw = find(store, name)
-    (metadata,) = (mount for mount in store.mounts() if mount.name == rw.name)
-    facts = mount_facts(store, metadata)
+    facts = mount_facts(store, rw.facts)
+    data = rw.metadata()
+    asked = {key.partition(".")[2]: data.pop(key) for key in [*data] if key.startswith(_ASKED)}
     return {
         "Id": facts["id"],
         "Name": facts["name"],
@@ -94,10 +96,12 @@ def _mount(store: LayerStore, name: str) -> Facts:
         "ImageName": facts["image"],
         "Parent": facts["parent"],
         "InitId": facts["init_id"],
+        "IdMap": facts["id_map"],
         "State": {"Status": facts["state"], "Mounted": facts["path"] is not None},
         "Path": facts["path"],
-        **sizes(store.map(), rw),
-        "GraphDriver": {"Name": store.driver_name, "Data": rw.metadata()},
+        **sizes(rw, sizes_of(store, rw.parent)[1]),
+        "StorageOpt": asked,
+        "GraphDriver": {"Name": store.driver_name, "Data": data},
     }
 
 
@@ -109,8 +113,8 @@ def _image(store: LayerStore, name: str) -> Facts:
         driver["Data"] = _driver_data(store, image.chain_id)
     return {
         "Id": image.id,
-        "RepoTags": [name for name in image.names if "@" not in name],
-        "RepoDigests": [name for name in image.names if "@" in name],
+        "RepoTags": list(image.tags),
+        "RepoDigests": list(image.digests),
         "Parent": image.parent or "",
         "Comment": (image.history[-1].comment or "") if image.history else "",
         "Created": image.created,
@@ -152,17 +156,9 @@ def _layer(store: LayerStore, name: str) -> Facts:
 
 def _find_layer(store: LayerStore, name: str) -> LayerMetadata:
     """Return a layer by its chain ID, or by the start of that."""
-    digits = name.removeprefix("sha256:")
-    fitting = [
-        layer
-        for chain, layer in store.map().items()
-        if len(digits) >= _MIN_ID and chain.removeprefix("sha256:").startswith(digits)
-    ]
-    if len(fitting) > 1:
-        raise InvalidName(name, "several layers have IDs that start so")
-    if not fitting:
+    if not _START_OF_ID.match(name):
         raise LayerDoesNotExist(name)
-    return fitting[0]
+    return store.find_layer(name)
 
 
 def _driver_data(store: LayerStore, chain: ChainID) -> dict[str, str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from layerstore.command.output.documents import print_json
 from layerstore.command.output.filters import chosen, filtered_images, fits, truths
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_age, human_size, printable, short
@@ -21,9 +22,8 @@ from layerstore.drivers.model.reference import parse_reference
 from layerstore.drivers.model.times import parse_time
 
 if TYPE_CHECKING:
-    from layerstore.actors.messages import LayerMetadata, MountMetadata
+    from layerstore.actors.messages import MountMetadata
     from layerstore.api.store import LayerStore
-    from layerstore.drivers.model.ids import ChainID
     from layerstore.drivers.model.tree import Change
     from layerstore.images.image import Image
     from layerstore.operations.blocking import RWLayer
@@ -63,15 +63,6 @@ _IMAGES_WITH_DIGESTS = Listing(
 _MOUNTS_WITH_SIZES = Listing(MOUNTS.titles, (*MOUNTS.usual, "Size"))
 CHANGES = Listing({"Kind": "KIND", "Path": "PATH", "Note": "NOTE"}, ("Kind", "Path"))
 _WHITEOUT_NAME = " (no layer can have it: there its name says that something is gone)"
-
-
-def print_json(found: Any) -> int:
-    """Print a document; returns the exit status."""
-    import json  # noqa: PLC0415 - for this alone
-
-    json.dump(found, sys.stdout, indent=2)
-    print()
-    return 0
 
 
 def images(store: LayerStore, options: argparse.Namespace) -> int:
@@ -158,28 +149,31 @@ def mounts(store: LayerStore, options: argparse.Namespace) -> int:
     if options.size or form == "json" or "Size" in form:
         layers = store.map()
         for row, mount in zip(rows, found, strict=True):
-            size = sizes(layers, store.get_rw_layer(mount.name))
+            beneath = layers[mount.parent].size if mount.parent is not None else 0
+            size = sizes(store.get_rw_layer(mount.name), beneath)
             own, whole = human_size(size["SizeRw"]), human_size(size["SizeRootFs"])
             row["Size"] = f"{own} (virtual {whole})"
     (_MOUNTS_WITH_SIZES if options.size else MOUNTS).show(rows, options.format)
     return 0
 
 
-def sizes(layers: Mapping[ChainID, LayerMetadata], rw: RWLayer) -> dict[str, int]:
+def sizes(rw: RWLayer, beneath: int) -> dict[str, int]:
     """Return the bytes of a read-write layer, by docker's keys: its own, and with its image's."""
     own = rw.size()
-    beneath = layers[rw.parent].size if rw.parent is not None else 0
     return {"SizeRw": own, "SizeRootFs": own + beneath}
 
 
 def _filtered_mounts(store: LayerStore, options: argparse.Namespace) -> list[MountMetadata]:
     @functools.cache
-    def image_id(name: str) -> str:
-        return store.images.get(name).id
+    def named(name: str) -> Image:
+        return store.images.get(name)
 
     def is_made_from(mount: MountMetadata, name: str) -> bool:
+        asked = named(name)
+        if mount.parent != asked.chain_id:
+            return False
         image = store.images.image_of(mount.mount_id, mount.parent)
-        return image is not None and image.id == image_id(name)
+        return image is not None and image.id == asked.id
 
     found = chosen(
         store.mounts(),
@@ -232,6 +226,7 @@ def mount_facts(store: LayerStore, mount: MountMetadata) -> dict[str, Any]:
         "created": record.created if record is not None else None,
         "path": mount.path,
         "state": mount.state,
+        "id_map": mount.id_map,
     }
 
 

@@ -6,18 +6,16 @@ Owns the choice, the question before it and the report after it. The removal is 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from layerstore.command.output.tables import human_size
-from layerstore.command.verbs.changing import find, remove_image
-from layerstore.drivers.errors import ImageDoesNotExist, ImageInUse, LayerDoesNotExist
+from layerstore.command.verbs.changing import find, print_removed
+from layerstore.drivers.errors import LayerDoesNotExist
 
 if TYPE_CHECKING:
     from layerstore.api.store import LayerStore
-    from layerstore.images.image import Image
 
 
 def prune(store: LayerStore, options: argparse.Namespace) -> int:
@@ -32,10 +30,10 @@ def prune(store: LayerStore, options: argparse.Namespace) -> int:
                 before += rw.size()
                 rw.release()
                 print(f"Deleted mount: {mount.name}")
-    for image in _unneeded(store, every=options.all):
-        # Another may be made from it, or it went with another already.
-        with contextlib.suppress(ImageInUse, ImageDoesNotExist):
-            remove_image(store, image.id, force=True)
+    for removed in store.images.prune(
+        every=options.all, unused_for=options.until or 0.0, keep_bytes=options.keep_storage
+    ):
+        print_removed(removed)
     for chain in _unkept(store):
         print(f"Deleted: {chain}")
     if options.wait_for_disk:
@@ -50,6 +48,10 @@ def _agreed(options: argparse.Namespace) -> bool:
         what[0] = "all images that no read-write layer is made from"
     if options.rw:
         what.insert(0, "all read-write layers that are not mounted, with their changes")
+    if options.until is not None:
+        what[-2] += ", that weren't used for as long as was said"
+    if options.keep_storage is not None:
+        what[-2] += ", as many as it takes"
     print("This removes", *(f"  - {line}" for line in what), sep="\n", file=sys.stderr)
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -57,19 +59,6 @@ def _agreed(options: argparse.Namespace) -> bool:
 
 def _bytes(store: LayerStore) -> int:
     return sum(layer.diff_size for layer in store.map().values())
-
-
-def _unneeded(store: LayerStore, *, every: bool) -> Iterator[Image]:
-    """Give the images to be removed, an image before the one it was made from."""
-    images = store.images.list()
-    used = set()
-    for mount in store.mounts():
-        image = store.images.image_of(mount.mount_id, mount.parent)
-        if image is not None:
-            used.add(image.id)
-    for image in images:
-        if image.id not in used and (every or not image.names):
-            yield image
 
 
 def _unkept(store: LayerStore) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The verbs that move files in and out: cp, import and export; each returns the exit status.
+"""The verbs that move files: cp, import, export and flatten; each returns the exit status.
 
 Owns how their arguments are read. The work is LayerStore's.
 """
@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 from layerstore.command.output.progress import progress
+from layerstore.command.output.stream import streamed
 from layerstore.command.verbs.changing import find
 from layerstore.drivers.errors import InvalidArgument, MountDoesNotExist
 from layerstore.drivers.model.limits import Limits
@@ -48,11 +49,13 @@ def copy_files(store: LayerStore, options: argparse.Namespace) -> int:
 def _copy_out(store: LayerStore, name: str, path: str, options: argparse.Namespace) -> None:
     if options.target == _STREAM and sys.stdout.isatty():
         raise InvalidArgument(_STREAM, "a tar is not for a terminal: redirect the output")
-    with find(store, name).mounted() as root:
-        source = Place(root, path)
+    rw = find(store, name)
+    with rw.mounted() as root:
+        source = Place(root, path, rw.id_map)
         limits = Limits(**dict(options.limits))
         if options.target == _STREAM:
-            copy_out(source, sys.stdout.buffer, follow=options.follow_link)
+            with streamed(store) as out:
+                copy_out(source, out, follow=options.follow_link)
         else:
             owner = None if options.archive else (os.geteuid(), os.getegid())
             target = _local(options.target)
@@ -62,11 +65,13 @@ def _copy_out(store: LayerStore, name: str, path: str, options: argparse.Namespa
 def _copy_in(store: LayerStore, name: str, path: str, options: argparse.Namespace) -> None:
     owner = None if options.archive else (0, 0)
     limits = Limits(**dict(options.limits))
-    with find(store, name).mounted() as root:
-        target = Place(root, path)
+    rw = find(store, name)
+    with rw.mounted() as root:
+        target = Place(root, path, rw.id_map)
         if options.source == _STREAM:
             # docker keeps the owners of a tar.
             with (
+                store.shared(),
                 contextlib.closing(OwnedDescriptor(os.dup(sys.stdin.fileno()))) as given,
                 open_source(TarSource(inflate=True), (given,), limits) as tar,
             ):
@@ -86,7 +91,7 @@ def import_tar(store: LayerStore, options: argparse.Namespace) -> int:
     if options.tar == _STREAM and sys.stdin.isatty():
         raise InvalidArgument(_STREAM, "name a tar to import, or redirect standard input from one")
     source = sys.stdin.buffer if options.tar == _STREAM else options.tar
-    with progress(quiet=options.quiet) as report:
+    with store.shared(), progress(quiet=options.quiet) as report:
         image = store.images.import_tar(
             source,
             options.name,
@@ -99,15 +104,27 @@ def import_tar(store: LayerStore, options: argparse.Namespace) -> int:
     return 0
 
 
+def flatten(store: LayerStore, options: argparse.Namespace) -> int:
+    """Make an image of one layer from one of many."""
+    with progress(quiet=options.quiet) as report:
+        image = store.images.flatten(
+            options.image, options.name, sparse=options.sparse, progress=report
+        )
+    print(image.id)
+    return 0
+
+
 def export(store: LayerStore, options: argparse.Namespace) -> int:
     """Write a whole root file system as a tar."""
     if options.output is None and sys.stdout.isatty():
         raise InvalidArgument(_STREAM, "a tar is not for a terminal: use -o, or redirect it")
-    target = sys.stdout.buffer if options.output in (None, _STREAM) else options.output
-    try:
-        what = find(store, options.name)
-    except MountDoesNotExist:
-        what = store.images.get(options.name)  # type: ignore[assignment]
-    with progress(quiet=options.quiet) as report:
+    with contextlib.ExitStack() as stack:
+        to_stream = options.output in (None, _STREAM)
+        target = stack.enter_context(streamed(store)) if to_stream else options.output
+        try:
+            what = find(store, options.name)
+        except MountDoesNotExist:
+            what = store.images.get(options.name)  # type: ignore[assignment]
+        report = stack.enter_context(progress(quiet=options.quiet))
         export_tar(store, what, cast("str", target), progress=report, sparse=options.sparse)
     return 0

@@ -12,15 +12,19 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from layerstore.command.output.documents import print_json
 from layerstore.command.output.rows import Listing
 from layerstore.command.output.tables import human_duration, human_size, short, table
 from layerstore.command.output.templates import Template
-from layerstore.command.verbs.listings import print_json
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.root.trash import trash_path
 from layerstore.drivers.tree.size import tree_size
+from layerstore.drivers.userns.standing import standing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerstore.actors.messages import MountMetadata
     from layerstore.api.store import LayerStore
 
 USAGE = Listing(
@@ -74,7 +78,7 @@ def _usage(store: LayerStore) -> dict[str, Any]:
         while chain is not None and chain not in used:
             used.add(chain)
             chain = layers[chain].parent
-    sizes = {mount.name: store.get_rw_layer(mount.name).size() for mount in mounted}
+    sizes = _sizes(store, mounted)
     found = store.images.list()
     in_use = [image for image in found if used.issuperset(image.layers) and image.layers]
     of_images = {chain for image in found for chain in image.layers if chain in layers}
@@ -106,6 +110,16 @@ def _usage(store: LayerStore) -> dict[str, Any]:
     }
 
 
+def _sizes(store: LayerStore, mounted: Sequence[MountMetadata]) -> dict[str, int]:
+    """Return the bytes of read-write layers: of those that quotas don't count, files are walked."""
+    counted = store.usage()
+    sizes = {}
+    for mount in mounted:
+        size = counted.get(mount.name)
+        sizes[mount.name] = store.get_rw_layer(mount.name).size() if size is None else size
+    return sizes
+
+
 def _trash(store: LayerStore) -> tuple[int, int]:
     """Return how many removed things are still on the disk, and their bytes."""
     path = trash_path(store.root)
@@ -122,12 +136,13 @@ def info(store: LayerStore, options: argparse.Namespace) -> int:
         "Storage Driver": store.driver_name,
         "Chosen because": store.driver_reason,
         **dict(store.driver_status()),
+        "User namespace": str(standing()),
         **_owner(store),
         "Durability": "durable" if store.core.durable else "relaxed",
         "Confinement": str(store.confinement()),
-        "Images": len(store.images.list()),
-        "Layers": len(store.map()),
-        "Mounts": len(store.mounts()),
+        "Images": store.images.count(),
+        "Layers": store.count_layers(),
+        "Mounts": store.count_rw_layers(),
         "Faults": [str(fault) for fault in store.faults],
     }
     if options.json or options.format == "json":

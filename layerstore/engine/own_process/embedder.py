@@ -252,7 +252,7 @@ class EmbeddedCore(AttachedCore):
                 engine.close()
                 engine.join()
                 engine.process.end(_GRACE)
-            self._look_after()
+            self._dismiss()
 
     def _close_store(self, deadline: float, *, keep_mounts: bool, keep_trash: bool) -> None:
         for _ in range(_ATTEMPTS):

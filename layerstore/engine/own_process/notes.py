@@ -118,7 +118,8 @@ class Notes:
         """Read the notes of the engine before this one, if there was one. Raises OSError."""
         self._fd = fd
         # One that isn't appended to, for the place at the beginning.
-        self._whole = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+        self._place = OwnedDescriptor(os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC))
+        self._whole = self._place.fileno()
         read = self._read()
         self.retained = self._as_noted(read)
         self._written = 0

@@ -261,7 +261,7 @@ class AttachedCore(Core):
                 self._unmount(time.monotonic() + timeout)
         finally:
             self.link.close()
-            self._look_after()
+            self._dismiss()
 
     def _unmount(self, deadline: float) -> None:
         failures: list[DriverError] = []

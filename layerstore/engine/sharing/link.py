@@ -272,11 +272,9 @@ class Link:
         word = frame[0] if isinstance(frame, list) and frame else None
         match word:
             case "taken":
-                future, asked = self._asked.get(convert(frame, Taken).number, (None, None))
-                if future is not None and future.promise is None and asked is not None:
-                    promise: Notifying[Any] = Notifying()
-                    self._asked[convert(frame, Taken).number] = (promise, asked)
-                    future.set(promise)
+                future, _ = self._asked.get(convert(frame, Taken).number, (None, None))
+                if future is not None:
+                    future.take()
             case "answer" | "mounted" | "error":
                 answer = answer_frame(word, frame)
                 self._answered(answer.number, lambda asked: self._meant(asked, answer))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import queue
 import resource
 import select
 import socket
@@ -58,6 +59,10 @@ class Listener(Conversations):
         self._describe = describe
         self._root = engine.root
         self._lent = door is not None
+        self._farewell: queue.SimpleQueue[None] | None = None
+        """What rings once everybody is gone, for whoever waits for that."""
+        self._gone = False
+        """Whether the socket is taken away already."""
         self._shut_until = 0.0
         """When the door is opened again, if it is shut, in seconds of the monotonic clock."""
         self._sock = place.listen(self._root) if door is None else place.take_over(self._root, door)
@@ -69,11 +74,21 @@ class Listener(Conversations):
         self._poll.register(self._sock, select.EPOLLIN)
         self.begin()
 
+    def see_off(self) -> None:
+        """Let nobody else in, and wait until those are gone who came, or it is closed."""
+        self._farewell = queue.SimpleQueue()
+        # In this order: whoever closes it later than this sees that somebody waits.
+        if self._bell is not None:
+            self._wake()
+            self._farewell.get()
+
     def close(self) -> None:
         """Cut everybody off, take the socket away and end the thread. Idempotent."""
         if self._bell is not None and os.getpid() == self._pid:
             super().close()
-            self._leave()
+            if not self._gone:
+                self._leave()
+            self._see_whether_alone()
 
     def _leave(self) -> None:
         place.unlisten(self._root, self._sock, lent=self._lent)
@@ -81,9 +96,28 @@ class Listener(Conversations):
     # The thread
 
     def _look_around(self) -> None:
+        if self._farewell is not None:
+            self._shut()
+            return
         if self._patience is not None and time.monotonic() >= self._shut_until:
             self._patience = None
             self._poll.register(self._sock, select.EPOLLIN)
+
+    def _shut(self) -> None:
+        """Take the socket away, and say so once nobody is here any more."""
+        if not self._gone:
+            self._gone = True
+            self._patience = None
+            self._leave()
+        self._see_whether_alone()
+
+    def _ended(self, connection: Connection) -> None:
+        super()._ended(connection)
+        self._see_whether_alone()
+
+    def _see_whether_alone(self) -> None:
+        if self._farewell is not None and not self._connections:
+            self._farewell.put(None)
 
     def _other(self, descriptor: int) -> None:
         """Take those who wait for a connection."""

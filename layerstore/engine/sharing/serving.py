@@ -21,7 +21,7 @@ from layerstore.drivers.model.image_config import parse_config
 from layerstore.drivers.model.reference import parse_reference, repository_of
 from layerstore.drivers.system.frames import BadFrame
 from layerstore.drivers.system.mountinfo import mount_paths
-from layerstore.drivers.work import Descriptors, InspectRoot
+from layerstore.drivers.work import READING, Descriptors, InspectRoot
 from layerstore.engine.core import Engine
 from layerstore.engine.sharing.wire import SHARED, call_back, checked_fields
 
@@ -149,10 +149,11 @@ class Served:
             before = self.holding.unsettled.pop(theirs, None)
             fresh = before.number if before is not None else self._engine.new_reference()
             values[str(kind.abandoned_by)] = fresh
-        if "reference" in values and kind.abandoned_by != "reference":
-            held = self.holding.held.get(values["reference"])
-            # A number that nobody has is refused by the actor, in the words of its own.
-            values["reference"] = held.number if held else self._engine.new_reference()
+        for name in ("reference", "source_reference"):
+            if name in values and kind.abandoned_by != name:
+                held = self.holding.held.get(values[name])
+                # A number that nobody has is refused by the actor, in the words of its own.
+                values[name] = held.number if held else self._engine.new_reference()
 
     def answered(self, number: int, error: LayerStoreError | None) -> Message | None:
         """Take note that a request is over, in any thread; before its answer is sent.
@@ -219,7 +220,7 @@ def _as_asked(actor: str) -> Any:
 def _check_descriptors(kind: type[Message], values: dict[str, Any], count: int) -> None:
     """Raise BadFrame where another number of descriptors came than the message wants."""
     wanted = 0
-    if kind is m.ReadLayer or values.get("what") == "read":
+    if kind is m.ReadLayer or values.get("what") in READING:
         wanted = 1
     elif kind is m.Register or values.get("what") == "apply":
         source = values["source"]

@@ -44,7 +44,7 @@ from layerstore.drivers.sandbox.init import mount_points
 from layerstore.drivers.system.frames import MAX_FRAME, BadFrame, convert, pack_frame
 from layerstore.drivers.work import CheckJob, Init, InspectRoot
 
-PROTOCOL = 1
+PROTOCOL = 8
 """Another number for each change of what travels, messages and answers among it."""
 MAX_ANSWER = MAX_FRAME
 MAX_QUESTION = 16 << 20
@@ -281,5 +281,8 @@ def pack_question(number: int, question: object) -> list[bytes]:
 
 
 def travelling() -> Mapping[str, tuple[str, ...]]:
-    """Return what may be asked, with the names of its fields, for whoever compares protocols."""
-    return {name: _shape(message).__struct_fields__ for name, message in SHARED.items()}
+    """Return what may be asked and answered, with its fields, for whoever compares protocols."""
+    asked = {name: _shape(message).__struct_fields__ for name, message in SHARED.items()}
+    answers = [message.shared.brings for message in SHARED.values() if message.shared is not None]
+    _, parts = msgspec.json.schema_components(answers)
+    return asked | {name: tuple(part.get("properties", ())) for name, part in parts.items()}

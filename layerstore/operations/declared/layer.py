@@ -50,6 +50,6 @@ def metadata(layer: Layer) -> Request[dict[str, str]]:
     return Request("layers", message)
 
 
-def release(layer: Layer) -> Request[list[LayerMetadata]]:
+def release(layer: Layer, *, keep: bool = False) -> Request[list[LayerMetadata]]:
     """Give the reference back; see LayerStore.release."""
-    return store.release(layer)
+    return store.release(layer, keep=keep)

@@ -6,12 +6,12 @@ from typing import Any
 
 from layerstore.actors import messages as m
 from layerstore.actors.messages import LayerMetadata
-from layerstore.asking.requests import HandIn, Number, Reading, Request
+from layerstore.asking.requests import HandIn, New, Number, Reading, Request
 from layerstore.asking.source import Source
 from layerstore.drivers.model.tree import Change
 from layerstore.drivers.work import MountWork, TarSource
 from layerstore.operations.declared import store
-from layerstore.operations.declared.terms import RWLayer, timed
+from layerstore.operations.declared.terms import RWLayer, text_of, timed
 
 
 def mount(layer: RWLayer, mount_label: str = "") -> Request[str]:
@@ -46,6 +46,40 @@ def size(layer: RWLayer, number: Number) -> Request[int]:
     `timeout` is in seconds; raises CallTimeout. moby: RWLayer.Size.
     """
     return _work(layer, number, "size")
+
+
+@timed
+def fork(layer: RWLayer, new: New[RWLayer], name: str) -> Request[RWLayer]:
+    """Make a read-write layer with the content that this one has now, and hold it.
+
+    It is on the same parent, with the same storage options and an init layer of its own, and
+    has the same volumes and record of an image. This one may be mounted and written to
+    meanwhile: each file is then copied in a state that it had, and no two need be of the same
+    moment. Whoever wants that has the writers paused. Nothing is committed; file systems that
+    can (btrfs, xfs) share the content until it is written to. `timeout` is in seconds.
+
+    Raises InvalidName, MountNameConflict, LayerNotRetained, CallTimeout, WorkerDied, StoreBusy,
+    StorageFull, NotPermitted, DriverError, StoreRestarted. After any of them, or an interrupt,
+    the name is free and nothing of the new layer is left.
+    """
+    message = m.ForkRWLayer(
+        reference=new.reference,
+        name=text_of(name),
+        source=layer.name,
+        source_reference=layer.reference,
+    )
+    return Request("mounts", message, new.take)
+
+
+def reset(layer: RWLayer) -> Request[None]:
+    """Have it show its parent's content again (and its init layer's), as when it was made.
+
+    Quick, however much was changed: what that takes is deleted behind everybody's back. Name,
+    ID, storage options and volumes stay. Waits for those who read or write it by this store.
+    Raises StillMounted where it is mounted, and DriverError. After an error, an interrupt or a
+    crash it is as it was, or reset.
+    """
+    return Request("mounts", m.ResetRWLayer(reference=layer.reference, name=layer.name))
 
 
 @timed
@@ -91,6 +125,26 @@ def tar_stream(
             what="read",
             sparse=sparse,
             skip_whiteout_names=skip_whiteout_names,
+            descriptors=descriptors,
+        ),
+    )
+
+
+def whole_tar_stream(layer: RWLayer, number: Number, sparse: bool = False) -> Reading:
+    """Stream all that it shows, its parent's files and its own, as a tar without whiteouts.
+
+    Its init layer's are among it. It needn't be mounted; where it is, writers should be quiet
+    meanwhile. Names that are whiteouts', and `sparse`, are as for `tar_stream`.
+    """
+    reference, name = layer.reference, layer.name
+    return Reading(
+        "mounts",
+        lambda descriptors: m.WorkOnMount(
+            reference=reference,
+            request=number,
+            name=name,
+            what="read whole",
+            sparse=sparse,
             descriptors=descriptors,
         ),
     )

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from layerstore.actors import messages as m
 from layerstore.actors.messages import LayerMetadata, MountMetadata
-from layerstore.asking.requests import Compression, HandIn, Request
+from layerstore.asking.requests import Compression, HandIn, New, Request
 from layerstore.asking.source import Source
-from layerstore.drivers.model.ids import ChainID, blob_digest, chain_id, diff_id
-from layerstore.drivers.work import Init, TarSource
-from layerstore.operations.declared.terms import Layer, New, RWLayer, text_of, timed
+from layerstore.drivers.errors import InvalidArgument
+from layerstore.drivers.model.ids import ChainID, blob_digest, chain_id, diff_id, id_start
+from layerstore.drivers.userns.id_map import IdMap
+from layerstore.drivers.work import USERNS, Init, TarSource
+from layerstore.operations.declared.terms import Layer, RWLayer, text_of, timed
 
 # Read-only layers
 
@@ -68,17 +70,34 @@ def get(new: New[Layer], chain: str) -> Request[Layer]:
     return Request("layers", message, new.take)
 
 
-def release(layer: Layer) -> Request[list[LayerMetadata]]:
+def release(layer: Layer, *, keep: bool = False) -> Request[list[LayerMetadata]]:
     """Give a reference back, and remove what nothing keeps any more. moby: Store.Release.
 
+    With `keep` it is as if it had never been retained: a layer that nothing else keeps stays in
+    the store, until somebody releases it without that, or prunes.
     Returns the metadata of every layer that was removed, the top one first; nothing for a layer
     that was gone already. Raises LayerNotRetained for a reference that was given back before,
     and DriverError where a removal fails. If that was the layer's own, the reference is held
     again; if it was that of one beneath, which nobody has, it is tried again at the next
     release of a layer that is gone, and when the store is closed.
     """
-    message = m.ReleaseLayer(reference=layer.reference, chain_id=layer.chain_id)
+    message = m.ReleaseLayer(reference=layer.reference, chain_id=layer.chain_id, keep=keep)
     return Request("layers", message)
+
+
+def find_layer(start: str) -> Request[LayerMetadata]:
+    """Return the facts of the layer whose chain ID begins so, with or without its `sha256:`.
+
+    However many there are, no other is looked at. Raises LayerDoesNotExist, AmbiguousName where
+    several IDs begin so, InvalidName for what is no start of an ID.
+    """
+    digits = id_start(text_of(start).removeprefix("sha256:"))
+    return Request("layers", m.FindLayer(start=digits))
+
+
+def count_layers() -> Request[int]:
+    """Return how many layers there are, with those being made or removed; none is listed."""
+    return Request("layers", m.CountEntries())
 
 
 def map() -> Request[dict[ChainID, LayerMetadata]]:
@@ -98,14 +117,19 @@ def create_rw_layer(
     mount_label: str = "",
     storage_opt: Mapping[str, str] | None = None,
     init: Init | None = None,
+    id_map: str | IdMap | None = None,
 ) -> Request[RWLayer]:
     """Make a read-write layer on `parent`'s chain ID and hold it. moby: Store.CreateRWLayer.
 
     `init` is called with the path of an init layer, mounted between the parent and the new
     layer: what it makes there is seen in the layer but isn't among its changes. It runs in a
-    worker's thread and must not use the store. `timeout` is in seconds.
+    worker's thread and must not use the store. `id_map` has the layer's users be others than
+    this machine's: `auto` are 65536 that no other layer has (`auto:size=N`: N of them), or an
+    IdMap or its text, `INSIDE:OUTSIDE:COUNT[,...]`. What is mounted shows them; files on the
+    disk, and its changes, have those that are inside. `timeout` is in seconds.
 
-    Raises InvalidName, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
+    Raises InvalidName, InvalidArgument, also where the kernel or the file system has no such
+    mounts, IdsExhausted, MountNameConflict, LayerDoesNotExist, CallerError where `init` raises,
     CallTimeout, StoreBusy, StorageFull, NotPermitted, DriverError, StoreRestarted. After any of
     them, or an interrupt, the name is free and nothing of the layer is left, as soon as what is
     under way (`init`, which nothing can stop) has ended.
@@ -115,10 +139,19 @@ def create_rw_layer(
         name=text_of(name),
         parent=chain_id(parent) if parent else None,
         mount_label=mount_label,
-        storage_opt=dict(storage_opt or {}),
+        storage_opt=_options(storage_opt, id_map),
         init=init,
     )
     return Request("mounts", message, new.take)
+
+
+def _options(storage_opt: Mapping[str, str] | None, id_map: str | IdMap | None) -> dict[str, str]:
+    options = dict(storage_opt or {})
+    if id_map is not None:
+        if USERNS in options:
+            raise InvalidArgument(f"{USERNS}={options[USERNS]}", "the map of IDs is given already")
+        options[USERNS] = str(id_map)
+    return options
 
 
 def get_rw_layer(new: New[RWLayer], name: str) -> Request[RWLayer]:
@@ -142,9 +175,34 @@ def release_rw_layer(layer: RWLayer) -> Request[list[LayerMetadata]]:
     return Request("mounts", m.ReleaseRWLayer(reference=layer.reference, name=layer.name))
 
 
+def find_rw_layer(start: str) -> Request[MountMetadata]:
+    """Return the facts of the read-write layer whose ID begins so.
+
+    However many there are, no other is looked at. Raises MountDoesNotExist, AmbiguousName where
+    several IDs begin so, InvalidName for what is no start of an ID.
+    """
+    return Request("mounts", m.FindMount(start=id_start(text_of(start))))
+
+
+def count_rw_layers() -> Request[int]:
+    """Return how many read-write layers there are, with those being made or removed."""
+    return Request("mounts", m.CountEntries())
+
+
 def mounts() -> Request[list[MountMetadata]]:
     """Return every read-write layer, ordered by name, with those being made or removed."""
     return Request("mounts", m.ListMounts())
+
+
+@timed
+def usage() -> Request[dict[str, int | None]]:
+    """Return the bytes that each read-write layer has for itself, by name, ordered.
+
+    As the file system's quotas count them, so that nothing is walked; None for a layer that
+    nobody counts. What isn't on the disk yet may be missing. `timeout` is in seconds; raises
+    CallTimeout, DriverError.
+    """
+    return Request("mounts", m.CountUsage())
 
 
 # The whole store

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
-
-from msgspec import Struct
+from typing import TypeVar
 
 from layerstore.operations.handles import LayerHandle, RWLayerHandle
 
@@ -13,15 +11,7 @@ Layer = TypeVar("Layer", bound=LayerHandle)
 """A face's class of read-only layers."""
 RWLayer = TypeVar("RWLayer", bound=RWLayerHandle)
 """A face's class of read-write layers."""
-Made = TypeVar("Made")
 Asking = TypeVar("Asking", bound=Callable[..., object])
-
-
-class New(Struct, Generic[Made], frozen=True):
-    """A reference that is to be held, and how a face makes an object of what it gets."""
-
-    reference: int
-    take: Callable[[Any], Made]
 
 
 def timed(operation: Asking) -> Asking:

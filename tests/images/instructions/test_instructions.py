@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.dockerd import private_dockerd
 from layerstore import InvalidArgument, LayerStore
-from layerstore.images.changes import changed_config
-from layerstore.images.commit import committed_config
+from layerstore.images.making.changes import changed_config
+from layerstore.images.making.commit import committed_config
 from tests.docker.api import Docker
 from tests.docker.root import need_dockerd
 from tests.images.instructions.dockers import BASES, Asked, Config, table, told

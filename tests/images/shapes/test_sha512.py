@@ -51,7 +51,7 @@ def test_blobs_may_be_named_by_sha512(
 ) -> None:
     plain = oci_layout([LAYER], NAMED, compress=compress, suffix=suffix)
     image = load(store, by_sha512(plain))
-    assert image.names == ("app:1",)
+    assert image.tags == ("app:1",)
     assert image.id == load(store, plain).id
 
 

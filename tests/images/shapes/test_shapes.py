@@ -12,7 +12,8 @@ import pytest
 
 from layerstore import Image, InvalidImage, LayerStore
 from tests.conftest import OpenStore
-from tests.images.shapes.shapes import CONFIG, IMAGE, LAYERS, NAME, SHAPES, in_tar, layout
+from tests.images.shapes.podman import Podman
+from tests.images.shapes.shapes import CONFIG, FULL, IMAGE, LAYERS, NAME, SHAPES, in_tar, layout
 from tests.support.archives import as_directory, config_of, digest_of, docker_archive
 from tests.support.tars import layer_tar
 from tests.support.trees import Facts, read_tree
@@ -25,13 +26,17 @@ REF = "org.opencontainers.image.ref.name"
 
 
 @pytest.fixture(scope="module")
-def expected(base_directory: Path) -> Callable[[str], dict[str, Facts]]:
+def expected(
+    base_directory: Path, request: pytest.FixtureRequest
+) -> Callable[[str], dict[str, Facts]]:
     """The tree of the image's layers, by graph driver: registered one by one, without archives."""
     known: dict[str, dict[str, Facts]] = {}
 
     def tree(driver: str) -> dict[str, Facts]:
         if driver not in known:
-            with LayerStore(base_directory / f"shapes-{driver}", driver=driver) as store:
+            btrfs = driver == "btrfs"
+            above = request.getfixturevalue("btrfs_directory") if btrfs else base_directory
+            with LayerStore(above / f"shapes-{driver}", driver=driver) as store:
                 chain = None
                 for tar in LAYERS:
                     chain = store.register(tar, chain).chain_id
@@ -54,7 +59,7 @@ def shown(store: LayerStore, chain: str) -> dict[str, Facts]:
 def check(
     store: LayerStore, image: Image, names: list[str], expected: Callable[[str], dict[str, Facts]]
 ) -> None:
-    assert (image.id, list(image.names)) == (IMAGE, names)
+    assert (image.id, list(image.tags)) == (IMAGE, names)
     assert store.images.config(image.id)["rootfs"]["diff_ids"] == [digest_of(t) for t in LAYERS]
     assert shown(store, image.chain_id or "") == expected(store.driver_name)
     assert all(layer.descriptor is None for layer in store.map().values())
@@ -107,7 +112,7 @@ def test_what_skopeo_reads_of_a_saved_image_is_the_same(
         run("skopeo", "copy", f"{kind}:{tmp_path}/saved:{name}", f"{kind}:{again}:{NAME}")
         with open_store(root_dir / kind) as other:
             (image,) = other.images.load(again)
-            assert (image.id, image.names) == (IMAGE, (NAME,))
+            assert (image.id, image.tags) == (IMAGE, (NAME,))
 
 
 @pytest.mark.needs("skopeo")
@@ -134,6 +139,26 @@ def test_an_image_is_the_same_as_buildah_pushes_it(
         (image,) = store.images.load(made)
         check(store, image, [NAME], expected)
         store.images.remove(NAME)
+
+
+@pytest.mark.thorough
+@pytest.mark.needs("podman")
+def test_an_image_is_the_same_as_podman_saves_it(
+    store: LayerStore, expected: Callable[[str], dict[str, Facts]], tmp_path: Path
+) -> None:
+    store.images.load(as_directory(layout({REF: NAME}), tmp_path / "source"))
+    store.images.save([NAME], tmp_path / "ours")
+    store.images.remove(NAME)
+    podman = Podman(tmp_path / "podman")
+    podman("load", "--quiet", "--input", tmp_path / "ours")
+    assert podman.images() == {IMAGE: [FULL]}
+    for kind in ("docker-archive", "oci-archive", "oci-dir", "docker-dir"):
+        made = tmp_path / kind
+        podman("save", "--quiet", "--format", kind, "--output", made, FULL)
+        nameless = kind == "docker-dir"
+        (image,) = store.images.load(f"dir:{made}" if nameless else made)
+        check(store, image, [] if nameless else [NAME], expected)
+        store.images.remove(image.id)
 
 
 @pytest.mark.needs("umoci")

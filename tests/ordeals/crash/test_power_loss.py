@@ -10,12 +10,17 @@ import pytest
 from tests.ordeals.crash.rig import power, seam
 from tests.ordeals.crash.rig.harness import AT_LEAST, Case, Harness, Try, spread
 from tests.support.figures import Tell
+from tests.support.homes import OVERLAYS
 from tests.support.options import Points
 
 CASES = [
     Case(scenario, driver, durability="durable")
-    for driver in ("overlay2", "vfs")
-    for scenario in ("layers", "mounts", "images", "reopening", "repairing", "forcing")
+    for driver in (*OVERLAYS, "vfs")
+    for scenario in ("layers", "mounts", "images", "reopening", "repairing", "forcing", "together")
+    if driver != "fuse-overlayfs" or scenario in ("layers", "mounts")  # only mounts are its own
+] + [
+    *(Case("forks", driver, durability="durable") for driver in ("overlay2", "vfs")),
+    *(Case(scenario, "btrfs", durability="durable") for scenario in ("layers", "forks")),
 ]
 ADVERSARIES = {
     "nothing that was not synced": power.nothing,

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from layerstore import Layer, LayerStore, RWLayer, WorkerDied
 from layerstore.drivers.system.mountinfo import mount_points
+from layerstore.drivers.system.syscalls import umount
 from tests.ordeals.histories.model import Files, Model, digest_of
 from tests.support.homes import directories_of
 from tests.support.tars import Content
@@ -114,14 +115,20 @@ class HistoryBase(RuleBasedStateMachine):
 
     # Doing and comparing
 
-    def heavy(self, call: Callable[[], T]) -> T:
-        """Do what needs a child; one that was killed fails it without effect, then it goes on."""
+    def heavy(self, call: Callable[[], T], *, uses: Sequence[str] = ()) -> T:
+        """Do what needs a child; one that was killed fails it without effect, then it goes on.
+
+        But what it `uses`, a chain from its base, it has given back, those of it that were there.
+        """
         while True:
             try:
                 return call()
             except WorkerDied:
                 self.dead_children -= 1
                 assert self.dead_children >= 0, "a child died that nobody has killed"
+                for chain in reversed(uses):
+                    if chain in self.model.layers:
+                        self.model.given_up(chain)
                 self.agrees()
 
     def read(self, path: str) -> Files:
@@ -200,7 +207,11 @@ class HistoryBase(RuleBasedStateMachine):
                 rw = self.store.get_rw_layer(name)
                 for _ in range(mount.mount_count):
                     rw.unmount()
+        there = {mount.mount_id for mount in self.store.mounts()}
         self.store.close()
-        left = [p.path for p in mount_points() if p.path.startswith(f"{self.root}/")]
-        assert left == []
+        left = {p.path for p in mount_points() if p.path.startswith(f"{self.root}/")}
+        # Only the content of layers in memory outlives a store that is closed.
+        assert left <= {f"{self.root}/overlay2/{mount_id}/memory" for mount_id in there}
+        for path in left:
+            umount(path)
         shutil.rmtree(self.root)

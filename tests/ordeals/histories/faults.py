@@ -21,6 +21,7 @@ from tests.ordeals.histories.base import PICK, HistoryBase
 from tests.ordeals.histories.images import ImageRules
 from tests.ordeals.histories.layers import LayerRules
 from tests.ordeals.histories.mounts import MountRules
+from tests.support.homes import OVERLAYS
 from tests.support.processes import ends, kill
 from tests.support.tars import layer_tar
 
@@ -86,7 +87,7 @@ class FaultRules(HistoryBase):
         old.close(keep_mounts=keep)
         with pytest.raises(StoreClosed):
             old.map()
-        self.model.reopen(keep_mounts=keep, mountable=self.driver == "overlay2")
+        self.model.reopen(keep_mounts=keep, mountable=self.driver in OVERLAYS)
         self.layers, self.rws, self.released, self.released_rws = [], [], [], []
         self.dead_children = 0
         self.store = self.opened(durability)

@@ -46,7 +46,9 @@ class ImageRules(HistoryBase):
     @rule(stack=STACKS, names=st.sets(st.sampled_from(_TAGS), max_size=2))
     def load(self, stack: list[bytes], names: set[str]) -> None:
         members = docker_archive(stack, sorted(names))
-        (image,) = self.heavy(lambda: self.store.images.load(io.BytesIO(as_tar(members))))
+        (image,) = self.heavy(
+            lambda: self.store.images.load(io.BytesIO(as_tar(members))), uses=_chains(stack)
+        )
         chains = self.layers_loaded(stack)
         self.model.images[image.id] = ModelImage(image.id, chains, image.created)
         self.model.names.update(dict.fromkeys(names, image.id))
@@ -63,7 +65,9 @@ class ImageRules(HistoryBase):
         if all(there):
             return  # nobody looks at layers that are there already
         with pytest.raises((IntegrityError, InvalidImage)):
-            self.heavy(lambda: self.store.images.load(io.BytesIO(as_tar(members))))
+            self.heavy(
+                lambda: self.store.images.load(io.BytesIO(as_tar(members))), uses=_chains(stack)
+            )
         for chain in reversed(self.layers_loaded(stack[:-1])):
             self.model.release(chain)
 

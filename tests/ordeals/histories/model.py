@@ -97,6 +97,11 @@ class ModelMount:
     kept: bool = False
     """It was found mounted when the store was opened, so closing leaves it mounted."""
 
+    def forked(self, name: str) -> ModelMount:
+        """Return one more with the same content."""
+        below, files = dict(self.below), dict(self.files)
+        return ModelMount(name, self.parent, self.has_init, below, files, self.image)
+
     @property
     def size(self) -> int:
         own = [path for path in self.files if self.files[path] != self.below.get(path)]

@@ -18,9 +18,11 @@ from layerstore import (
     MountNameConflict,
     NotMounted,
     RWLayer,
+    StillMounted,
 )
 from tests.ordeals.histories.base import NAMES, NO_CHAIN, PICK, HistoryBase
 from tests.ordeals.histories.model import ModelMount, applied, differences
+from tests.support.homes import OVERLAYS
 from tests.support.tars import Content, layer_tar
 
 
@@ -38,15 +40,22 @@ class MountRules(HistoryBase):
         rw = self.rws[pick % len(self.rws)]
         return rw, self.model.mounts[rw.name]
 
-    @rule(name=st.sampled_from(NAMES), pick=PICK, with_init=st.booleans())
-    def create(self, name: str, pick: int, with_init: bool) -> None:
+    @rule(
+        name=st.sampled_from(NAMES),
+        pick=PICK,
+        with_init=st.booleans(),
+        scratch=st.sampled_from(("", "", "disk", "memory")),
+    )
+    def create(self, name: str, pick: int, with_init: bool, scratch: str) -> None:
         parent = self.some_parent(pick)
         init = good_init if with_init else None
         if name in self.model.mounts:
             with pytest.raises(MountNameConflict):
                 self.store.create_rw_layer(name, parent, init=init)
             return
-        self.rws.append(self.store.create_rw_layer(name, parent, init=init))
+        asked = {"scratch": scratch} if scratch and self.driver == "overlay2" else None
+        rw = self.store.create_rw_layer(name, parent, init=init, storage_opt=asked)
+        self.rws.append(rw)
         below = self.model.files_of(parent) | ({"from-init": b"init"} if with_init else {})
         self.model.mounts[name] = ModelMount(name, parent, with_init, below, dict(below))
 
@@ -98,6 +107,28 @@ class MountRules(HistoryBase):
             with pytest.raises(MountDoesNotExist):
                 rw.mount()
             assert rw.release() == []
+
+    @precondition(lambda self: self.rws)
+    @rule(pick=PICK, name=st.sampled_from(NAMES))
+    def fork(self, pick: int, name: str) -> None:
+        rw, mount = self.some_rw(pick)
+        if name in self.model.mounts:
+            with pytest.raises(MountNameConflict):
+                rw.fork(name)
+            return
+        self.rws.append(self.heavy(lambda: rw.fork(name)))
+        self.model.mounts[name] = mount.forked(name)
+
+    @precondition(lambda self: self.rws)
+    @rule(pick=PICK)
+    def reset(self, pick: int) -> None:
+        rw, mount = self.some_rw(pick)
+        if mount.mount_count:
+            with pytest.raises(StillMounted):
+                rw.reset()
+            return
+        rw.reset()
+        mount.files = dict(mount.below)
 
     @precondition(lambda self: self.rws)
     @rule(pick=PICK)
@@ -167,7 +198,7 @@ class MountRules(HistoryBase):
         size = self.heavy(lambda: rw.apply_diff(tar))
         mount.files = applied(mount.files, tar)
         # As in moby: overlay2 tells the size of the layer, vfs that of the tar's files.
-        assert size == (mount.size if self.driver == "overlay2" else len(content))
+        assert size == (mount.size if self.driver in OVERLAYS else len(content))
 
     @precondition(lambda self: self.rws)
     @rule(pick=PICK)

@@ -16,10 +16,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.ordeals.histories.faults import Histories
 from tests.support.figures import Tell
+from tests.support.homes import OVERLAYS
 from tests.support.options import AmountOf
 
 _STEPS_PER_HISTORY = 80
-_DRIVERS = ("overlay2", "vfs")
+_DRIVERS = (*OVERLAYS, "vfs")
 
 pytestmark = [pytest.mark.root, pytest.mark.long, pytest.mark.timeout(3600)]
 

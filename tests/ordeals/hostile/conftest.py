@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from layerstore.drivers.system.proc_children import children_of
 from layerstore.drivers.system.syscalls import mount
 from tests.ordeals.hostile.arena import Arena
+from tests.support.homes import OVERLAYS
 
 _STRICTATIME = 1 << 24
 
@@ -36,9 +37,25 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         subprocess.run(["umount", "-R", str(place)], check=True)
 
 
+_TURNS = {"overlay2": 1, "vfs": 3, "btrfs": 12, "fuse-overlayfs": 12}
+"""Of how many attacks each tries one: what it does with a layer is mostly what others do."""
+
+
+@pytest.fixture(scope="session")
+def watched_btrfs(make_file_system: Callable[[str, int], Path]) -> Path:
+    """The same on btrfs."""
+    place = make_file_system("btrfs", 2048)
+    subprocess.run(["mount", "-o", "remount,strictatime", str(place)], check=True)
+    return place
+
+
 @pytest.fixture(
     scope="module",
-    params=[(driver, confine) for driver in ("overlay2", "vfs") for confine in ("required", "off")],
+    params=[
+        pytest.param((driver, confine), marks=pytest.mark.seldom(_TURNS[driver]))
+        for driver in (*OVERLAYS, "btrfs", "vfs")
+        for confine in ("required", "off")
+    ],
     ids=lambda param: f"{param[0]}-{'confined' if param[1] == 'required' else 'free'}",
 )
 def arena(request: pytest.FixtureRequest, watched: Path) -> Iterator[Arena]:
@@ -47,5 +64,7 @@ def arena(request: pytest.FixtureRequest, watched: Path) -> Iterator[Arena]:
     It is kept for all attacks, since opening one takes longer than most of them.
     """
     driver, confine = request.param
+    if driver == "btrfs":
+        watched = request.getfixturevalue("watched_btrfs")
     with Arena(watched / f"{driver}-{confine}", driver, confine) as made:
         yield made

@@ -12,6 +12,7 @@ import pytest
 
 from layerstore import LayerStore, LimitExceeded, Limits
 from tests.ordeals.hostile.attacks import raw
+from tests.support.homes import OVERLAYS
 from tests.support.options import AmountOf
 
 pytestmark = pytest.mark.root
@@ -45,7 +46,7 @@ class Entries(io.RawIOBase):
         return len(piece)
 
 
-@pytest.fixture(params=["overlay2", "vfs"])
+@pytest.fixture(params=[*OVERLAYS, "vfs"])
 def driver(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
@@ -72,6 +73,16 @@ def test_who_was_attached_to_a_dead_engine_holds_nothing() -> None:
     assert again.layers.held == {1: "c"}
     assert again.mounts.held == again.mounts.made == {}
     assert again.mounts.unanswered == set()  # what it had been told of stays
+
+
+def test_notes_that_nobody_has_any_more_keep_no_descriptor() -> None:
+    gc.collect()
+    before = set(os.listdir("/proc/self/fd"))
+    file = make_notes()
+    Notes(file.fileno()).retained.layers.held[1] = ChainID("c")
+    file.close()
+    gc.collect()
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_note_that_was_cut_in_two_is_none() -> None:

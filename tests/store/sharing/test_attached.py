@@ -81,6 +81,9 @@ def test_read_write_layers_are_made_mounted_changed_and_removed(
         assert rw.metadata()
         assert attached.get_mount_id("web") == store.get_mount_id("web") == rw.mount_id
         assert attached.mounts() == store.mounts()
+        assert attached.find_rw_layer(rw.mount_id[:20]) == store.find_rw_layer(rw.mount_id[:20])
+        assert attached.find_layer(base.chain_id[:20]) == store.find_layer(base.chain_id[:20])
+        assert (attached.count_layers(), attached.count_rw_layers()) == (1, 1)
     assert store.mounts() == []
 
 
@@ -91,6 +94,8 @@ def test_errors_are_the_same(attached: LayerStore) -> None:
         attached.register(TAR, NO_CHAIN)
     with pytest.raises(MountDoesNotExist):
         attached.get_rw_layer("web")
+    with pytest.raises(LayerDoesNotExist, match="abcd"):
+        attached.find_layer("abcd")
     with pytest.raises(IntegrityError):
         attached.register(TAR, expected_diff_id=NO_CHAIN)
     with pytest.raises(CallerError, match="reading the tar's source"):

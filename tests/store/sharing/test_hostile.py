@@ -163,7 +163,7 @@ def test_numbers_of_others_are_of_no_use(owned: LayerStore) -> None:
     try:
         with connect(owned) as sock:
             for number in (layer.reference, layer.reference + 1, -1, 1 << 62):
-                fields = {"reference": number, "chain_id": layer.chain_id}
+                fields = {"reference": number, "chain_id": layer.chain_id, "keep": False}
                 send_frame(sock, ask("ReleaseLayer", fields))
                 answer, _ = receive_frame(sock)
                 assert answer == ["error", 1, [LayerNotRetained.__name__, layer.chain_id]]

@@ -76,7 +76,7 @@ def test_references_are_the_processs_by_whatever_line(owned: LayerStore) -> None
         with more_line(sock, 1) as line:
             send_frame(line, ask("GetLayer", get))
             receive_frame(line)
-            send_frame(sock, ask("ReleaseLayer", get))
+            send_frame(sock, ask("ReleaseLayer", {**get, "keep": False}))
             assert receive_frame(sock)[0] == ["answer", 1, []]
             send_frame(line, ask("GetLayer", get))
             receive_frame(line)

@@ -63,8 +63,8 @@ def test_metrics_are_the_owners(owner: LayerStore, run: Run) -> None:
     assert samples["layerstore_up", None] == samples["layerstore_requests_total", "Register"] == 1
 
 
-def test_metrics_of_a_store_that_nobody_has_open_are_there_too(run: Run) -> None:
-    assert run("metrics").splitlines()[1].split() == ["layers", "0"]
+def test_metrics_of_a_store_that_nobody_has_open_are_there_too(begun: Run) -> None:
+    assert begun("metrics").splitlines()[1].split() == ["layers", "0"]
 
 
 @pytest.mark.parametrize("words", [["waiting"], ["top", "--once"]], ids=" ".join)

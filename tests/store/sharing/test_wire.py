@@ -21,8 +21,8 @@ from layerstore.engine.sharing.wire import (
     travelling,
 )
 
-_TRAVELS = {1: 3582708010}
-"""Protocol -> checksum of what is asked by it; a change wants another number."""
+_TRAVELS = {8: 3153179100}
+"""Protocol -> checksum of what is asked and answered by it; a change wants another number."""
 
 
 def test_another_message_or_field_is_another_protocol() -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from layerstore.command.parsing.dockers.table import GROUPS, OPTIONS, OTHER_NAMES, VERBS
+from layerstore.command.parsing.grammar import WRONG_USAGE
 
-_WRONG_USAGE = 2
 _TRUTHS = {
     **dict.fromkeys(("1", "t", "T", "true", "True", "TRUE"), True),
     **dict.fromkeys(("0", "f", "F", "false", "False", "FALSE"), False),
@@ -59,7 +59,7 @@ def _in_our_words(parser: argparse.ArgumentParser, words: list[str]) -> list[str
 
 
 def _answer(parser: argparse.ArgumentParser, what: str, answer: str) -> NoReturn:
-    parser.exit(_WRONG_USAGE, f"{parser.prog}: {what} isn't here: {answer}\n")
+    parser.exit(WRONG_USAGE, f"{parser.prog}: {what} isn't here: {answer}\n")
 
 
 class _NotHere(argparse.Action):

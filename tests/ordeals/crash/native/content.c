@@ -2,14 +2,14 @@
 #include "seam.h"
 
 #include <dirent.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-
-#define FICLONE_NUMBER 0x40049409
 
 /* Opening */
 
@@ -141,14 +141,46 @@ EXPORT ssize_t sendfile64(int out, int in, off64_t *in_at, size_t count) {
     free(copied);
     return done;
 }
+
+/* The kind of an ioctl that changes the disk, and what it names beneath the descriptor, if it does. */
+static const char *kind_of_ioctl(unsigned long request, void *argument, const char **name) {
+    struct btrfs_ioctl_vol_args *named = argument;
+    struct btrfs_ioctl_vol_args_v2 *more = argument;
+    switch (request) {
+    case FICLONE: return "clone";
+    case BTRFS_IOC_SUBVOL_CREATE: *name = named->name; return "subvolume";
+    case BTRFS_IOC_SNAP_CREATE_V2: *name = more->name; return "snapshot";
+    case BTRFS_IOC_SNAP_DESTROY: *name = named->name; return "destroy";
+    case BTRFS_IOC_SNAP_DESTROY_V2:
+        if (more->flags & BTRFS_SUBVOL_SPEC_BY_ID) return "destroy-by-id";
+        *name = more->name;
+        return "destroy";
+    case BTRFS_IOC_SUBVOL_SETFLAGS: return "setflags";
+    case FS_IOC_FSSETXATTR: return "project";
+    case BTRFS_IOC_QUOTA_CTL:
+    case BTRFS_IOC_QGROUP_CREATE:
+    case BTRFS_IOC_QGROUP_ASSIGN:
+    case BTRFS_IOC_QGROUP_LIMIT: return "quota";
+    case BTRFS_IOC_SYNC: return "syncfs";
+    default: return NULL;
+    }
+}
 EXPORT int ioctl(int fd, unsigned long request, ...) {
     va_list rest;
     va_start(rest, request);
     void *argument = va_arg(rest, void *);
     va_end(rest);
-    if (!control || request != FICLONE_NUMBER) return CALL(ioctl, fd, request, argument);
+    const char *name = NULL;
+    const char *kind = control ? kind_of_ioctl(request, argument, &name) : NULL;
+    if (!kind) return CALL(ioctl, fd, request, argument);
     ON_DESCRIPTOR(fd);
-    if (!enter(&call, "clone")) return -1;
+    if (request != FICLONE) {
+        if (name) absolute(fd, name, call.path);
+        if (request == BTRFS_IOC_SNAP_CREATE_V2)
+            of_descriptor((int)((struct btrfs_ioctl_vol_args_v2 *)argument)->fd, call.other);
+        SIMPLE(kind, 0, 0, NULL, 0, ioctl, fd, request, argument);
+    }
+    if (!enter(&call, kind)) return -1;
     int result = CALL(ioctl, fd, request, argument);
     struct stat64 status;
     char *copied = NULL;

@@ -40,6 +40,11 @@ NAMED_TWICE(rename, "rename", AT_FDCWD, old, AT_FDCWD, new, (const char *old, co
             new)
 NAMED_TWICE(renameat, "rename", at, old, at2, new,
             (int at, const char *old, int at2, const char *new), at, old, at2, new)
+EXPORT int renameat2(int at, const char *old, int at2, const char *new, unsigned flags) {
+    if (!control) return CALL(renameat2, at, old, at2, new, flags);
+    ON_PATHS(at, old, at2, new);
+    SIMPLE("rename", flags, 0, NULL, 0, renameat2, at, old, at2, new, flags);
+}
 NAMED_TWICE(link, "link", AT_FDCWD, old, AT_FDCWD, new, (const char *old, const char *new), old,
             new)
 NAMED_TWICE(linkat, "link", at, old, at2, new,

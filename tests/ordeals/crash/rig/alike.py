@@ -2,7 +2,7 @@
 
 Owns what makes calls alike: they are of one kind, at one place, during requests of one name. Names
 that are made up are one place, and so is all that lies in a layer, where a file more is one more
-turn of the same loop. Of those that are alike the first and the last are tried; and what two
+turn of the same loop. Of those that are alike the first or the last is tried; and what two
 scenarios begin with in the same way, an open of an empty root above all, is tried in one of them.
 """
 
@@ -18,7 +18,7 @@ from tests.ordeals.crash.rig import seam
 from tests.ordeals.crash.rig.harness import Try
 
 _MADE_UP = re.compile(r"(?<=#)[0-9a-f]+|[0-9a-f]{16,}|(?<=/l/)[A-Z0-9]{26}|(?<=-)\w{8}(?=/|$)")
-_IN_A_LAYER = re.compile(r"((?:/diff|/dir/[^/]+|/trash/[^/]+)/).+")
+_IN_A_LAYER = re.compile(r"((?:/diff|/(?:dir|subvolumes)/[^/]+|/trash/[^/]+)/).+")
 
 
 class Alike(NamedTuple):
@@ -81,12 +81,22 @@ def hit(attempt: Try) -> tuple[str, str]:
 
 
 def worth_a_try(calls: Sequence[Call], others: Iterable[Sequence[Call]]) -> list[Call]:
-    """Return the calls to try, where the other scenarios are tried as well."""
+    """Return the calls to try, where the other scenarios are tried as well: one of each kind.
+
+    By turns that is the first and the last one.
+    """
     begun = max((_common(calls, other) for other in others), default=0)
     own = [call for call in calls if call.request > begun]
-    first = {call.alike: call.number for call in reversed(own)}
-    last = {call.alike: call.number for call in own}
-    return [call for call in own if call.number in (first[call.alike], last[call.alike])]
+    first = {call.alike: call for call in reversed(own)}
+    last = {call.alike: call for call in own}
+    chosen = [(first, last)[turn % 2][alike] for turn, alike in enumerate(last)]
+    return sorted(chosen, key=lambda call: call.number)
+
+
+def not_shown_by(others: Sequence[Call], calls: Sequence[Call]) -> list[Call]:
+    """Return the calls that are like none of others."""
+    shown = {call.alike for call in others}
+    return [call for call in calls if call.alike not in shown]
 
 
 def _common(calls: Sequence[Call], others: Sequence[Call]) -> int:

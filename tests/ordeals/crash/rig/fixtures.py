@@ -16,7 +16,7 @@ _BYTES = 4 << 30
 
 
 @pytest.fixture(scope="module")
-def harness(base_directory: Path) -> Iterator[Harness]:
+def harness(base_directory: Path, request: pytest.FixtureRequest) -> Iterator[Harness]:
     """What tries scenarios, in memory: what a disk holds back until it is synced is a model's."""
     library = seam.build(base_directory)  # this process keeps it loaded
     place = base_directory / "crash"
@@ -24,6 +24,8 @@ def harness(base_directory: Path) -> Iterator[Harness]:
     mount("none", str(place), "tmpfs", 0, f"size={_BYTES}")
     try:
         harness = Harness(place, library)
+        if any(case.driver == "btrfs" for case in getattr(request.module, "CASES", ())):
+            harness.put("btrfs", request.getfixturevalue("btrfs_directory"))
         yield harness
         harness.close()
     finally:

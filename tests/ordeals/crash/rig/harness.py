@@ -150,17 +150,22 @@ class Harness:
         """Start the zygotes with the seam in `library`; tries are made in `place`."""
         self.library = library
         self._library = ctypes.CDLL(str(library))
+        self._places: dict[str, Path] = {}
         self._place = place
         self._zygotes: SimpleQueue[Zygote] = SimpleQueue()
         self._all = [Zygote(library) for _ in range(_AT_ONCE)]
         for zygote in self._all:
             self._zygotes.put(zygote)
 
+    def put(self, driver: str, place: Path) -> None:
+        """Have the tries with a driver made in a place of its own."""
+        self._places[driver] = place
+
     def attempt(self, case: Case, action: Callable[[Try], T]) -> T:
         """Do something with a new try, and remove it."""
         zygote = self._zygotes.get()
         try:
-            attempt = Try(self._place, zygote, case, self._library)
+            attempt = self._try(zygote, case)
             try:
                 return action(attempt)
             finally:
@@ -173,12 +178,16 @@ class Harness:
         """Give a try whose processes strace watches, and end them."""
         calls = "trace=file,desc,mount,umount2,fsync,fdatasync,syncfs"
         zygote = Zygote(self.library, "strace", "-f", "-qq", "-y", "-e", calls, "-o", str(output))
-        attempt = Try(self._place, zygote, case, self._library)
+        attempt = self._try(zygote, case)
         try:
             yield attempt
         finally:
             zygote.close()
             attempt.remove()
+
+    def _try(self, zygote: Zygote, case: Case) -> Try:
+        place = self._places.get(case.driver, self._place)
+        return Try(place, zygote, case, self._library)
 
     def count(self, case: Case, reach: int = seam.CHANGES) -> int:
         """How many calls an undisturbed run makes."""

@@ -1,7 +1,9 @@
 """What a power loss may leave on a disk, made from the log of all that was written and synced.
 
 Owns a model of a file system that promises no more than POSIX: fsync of a file puts its content and
-attributes on the disk, fsync of a directory its names, syncfs everything; a rename is one step.
+attributes on the disk, fsync of a directory its names, syncfs everything; a rename is one step. Of
+btrfs it knows subvolumes, too: a snapshot has all that its source has by then, and is on the disk
+once that is synced, though btrfs puts it there at once. btrfs-subvolume(8).
 What was not synced may be there or not, and an adversary chooses. Changes seen through an overlay
 mount are not the store's and are left out.
 """
@@ -18,9 +20,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from layerstore.drivers.tree import btrfs_ioctls
 from tests.ordeals.crash.rig.seam import Event
 
 _ROOT = 0
+_EXCHANGE = 2
+"""RENAME_EXCHANGE. renameat2(2)."""
 _KERNELS = re.compile(r"/merged/|/work/work")
 """What is seen through an overlay mount, or made by one."""
 
@@ -37,6 +42,7 @@ class Node:
     entries: dict[str, int] = field(default_factory=dict)
     owner: tuple[int, int] = (0, 0)
     attributes: dict[str, bytes] = field(default_factory=dict)
+    is_subvolume: bool = False
 
 
 @dataclass(slots=True)
@@ -97,9 +103,7 @@ class Recording:
         self._pending.append(change)
 
     def _new(self, event: Event, node: Node) -> None:
-        number = next(self._numbers)
-        self._made[number], self._now[number] = node, _copy(node)
-        self._enter(event, event.path, number)
+        self._enter(event, event.path, self._entered(node))
 
     def _enter(self, event: Event, path: str, number: int | None) -> None:
         if number is None and self._find(path) is None:
@@ -115,13 +119,37 @@ class Recording:
         number = self._find(event.path)
         old, old_name = self._place(event.path)
         new, new_name = self._place(event.other)
+        other = self._find(event.other) if event.a & _EXCHANGE else None
 
         def rename(nodes: dict[int, Node]) -> None:
             if nodes[old].entries.get(old_name) == number:
-                _set(nodes[old], old_name, None)
+                _set(nodes[old], old_name, other)
             _set(nodes[new], new_name, number)
 
         self._change(event, (old, new), rename)
+
+    def _snapshot(self, event: Event) -> None:
+        source = self._find(event.other)
+        assert source is not None, event.other
+        self._enter(event, event.path, self._same_as(source, {}))
+
+    def _same_as(self, number: int, known: dict[int, int]) -> int:
+        """Make nodes like those that can be reached from one now; a subvolume in it is empty."""
+        if number in known:
+            return known[number]
+        node = _copy(self._now[number])
+        for name, child in node.entries.items():
+            if self._now[child].is_subvolume:
+                node.entries[name] = self._entered(Node(stat.S_IFDIR, 0o755))
+            else:
+                node.entries[name] = self._same_as(child, known)
+        known[number] = self._entered(node)
+        return known[number]
+
+    def _entered(self, node: Node) -> int:
+        number = next(self._numbers)
+        self._made[number], self._now[number] = node, _copy(node)
+        return number
 
     def _sync(self, event: Event, number: int | None) -> None:
         """Make durable what touches an inode, or everything."""
@@ -141,7 +169,11 @@ class Recording:
                 self._new(event, Node(stat.S_IFMT(event.a), mode, device=event.b))
             case "create" if self._find(event.path) is None:
                 self._new(event, Node(stat.S_IFREG, event.b & 0o7777))
-            case "unlink" | "rmdir":
+            case "subvolume":
+                self._new(event, Node(stat.S_IFDIR, 0o755, is_subvolume=True))
+            case "snapshot":
+                self._snapshot(event)
+            case "unlink" | "rmdir" | "destroy":
                 self._enter(event, event.path, None)
             case "link":
                 self._enter(event, event.other, self._find(event.path))
@@ -149,8 +181,8 @@ class Recording:
                 self._rename(event)
             case "syncfs":
                 self._sync(event, None)
-            case "mount" | "umount":
-                pass
+            case "mount" | "umount" | "quota" | "project" | "setflags" | "destroy-by-id":
+                pass  # the last only empties what is in the trash
             case _:
                 self._take_of_inode(event)
 
@@ -223,7 +255,7 @@ def write_out(nodes: dict[int, Node], place: Path) -> None:
             return
         first[number] = path
         if node.kind == stat.S_IFDIR:
-            path.mkdir()
+            _make_directory(path, is_subvolume=node.is_subvolume)
             for name, child in node.entries.items():
                 write(child, path / name)
         elif node.kind == stat.S_IFLNK:
@@ -241,6 +273,17 @@ def write_out(nodes: dict[int, Node], place: Path) -> None:
     write(_ROOT, place)
 
 
+def _make_directory(path: Path, *, is_subvolume: bool) -> None:
+    if not is_subvolume:
+        path.mkdir()
+        return
+    above = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        btrfs_ioctls.create(above, os.fsencode(path.name))
+    finally:
+        os.close(above)
+
+
 def _copy(node: Node) -> Node:
     return Node(
         node.kind,
@@ -251,6 +294,7 @@ def _copy(node: Node) -> Node:
         dict(node.entries),
         node.owner,
         dict(node.attributes),
+        node.is_subvolume,
     )
 
 

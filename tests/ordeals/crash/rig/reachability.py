@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 
 from layerstore import LayerStore
-from tests.support.homes import directories_of, home_of
+from tests.support.homes import OVERLAYS, directories_of, home_of
 
 _LAYER_FILES = {"diff", "size", "cache-id", "parent", "descriptor.json", "tar-split.json.gz"}
-_OWN = {"lock", "socket", "trash", "views", "containers", "images", "tmp"}
+_OWN = {"lock", "socket", "trash", "views", "containers", "images", "tmp", "used"}
 
 
 def problems(store: LayerStore, *, drained: bool = True) -> list[str]:
@@ -110,14 +110,14 @@ class _Look:
     def driver(self) -> None:
         found = directories_of(self._store)
         self._same(self._store.driver_name, set(self._ids), found)
-        if self._store.driver_name != "overlay2":
+        if self._store.driver_name not in OVERLAYS:
             return
-        home = home_of(self._root, "overlay2")
+        home = home_of(self._root, self._store.driver_name)
         links: dict[str, str] = {}
         for layer_id in set(self._ids) & found:
             link = home / layer_id / "link"
             links[layer_id] = link.read_text() if link.exists() else "none"
-        self._same("overlay2/l", set(links.values()), set(os.listdir(home / "l")))
+        self._same(f"{home.name}/l", set(links.values()), set(os.listdir(home / "l")))
         for layer_id, link_name in links.items():
             self._expect_layer(home, layer_id, link_name, links)
 
@@ -177,12 +177,21 @@ class _Look:
             points = {line.split(" ")[4] for line in table}
         found = {point for point in points if point.startswith(f"{self._root}/")}
         listed = {
-            f"{self._root}/overlay2/{facts.mount_id}/merged"
+            f"{self._root}/{self._store.driver_name}/{facts.mount_id}/merged"
             for facts in self._mounts.values()
-            if facts.mount_count and facts.parent and self._store.driver_name == "overlay2"
+            if facts.mount_count and facts.parent and self._store.driver_name in OVERLAYS
+        }
+        listed |= {
+            f"{self._root}/overlay2/{facts.mount_id}/memory"
+            for facts in self._mounts.values()
+            if self._is_in_memory(facts.mount_id)
         }
         self.missing += [f"{point} is mounted but not listed" for point in found - listed]
         self.missing += [f"{point} is listed but not mounted" for point in listed - found]
+
+    def _is_in_memory(self, layer_id: str) -> bool:
+        kept = self._root / "overlay2" / layer_id / "layerstore-options.json"
+        return kept.exists() and json.loads(kept.read_bytes()).get("scratch") == "memory"
 
     def leftovers(self) -> None:
         for place in (self._layerdb / "tmp", self._root / "layerstore/trash"):

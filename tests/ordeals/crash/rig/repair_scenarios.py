@@ -16,6 +16,7 @@ from tests.ordeals.crash.rig.scenarios import (
     load_image,
     make_init,
 )
+from tests.support.homes import OVERLAYS
 from tests.upkeep.damage import ANY, OVERLAY, Damage, Place, find_place
 
 _LOSSLESS = ("orphan", "transaction", "cut-off removal", "dangling name", "unfinished")
@@ -32,7 +33,7 @@ def _furnish(run: Run) -> Place:
 
 
 def _damages(driver: str) -> list[Damage]:
-    names = (*_LOSSLESS, *(_LOSSLESS_OVERLAY if driver == "overlay2" else ()))
+    names = (*_LOSSLESS, *(_LOSSLESS_OVERLAY if driver in OVERLAYS else ()))
     return [(ANY | OVERLAY)[name][1] for name in names]
 
 

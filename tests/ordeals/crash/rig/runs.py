@@ -19,7 +19,7 @@ from layerstore import (
     LayerStoreError,
     StoreClosed,
 )
-from layerstore.drivers.system.durable import sync_file_system
+from layerstore.drivers.system.durable import syncing_file_system
 from tests.ordeals.crash.rig import seam
 from tests.ordeals.crash.rig.reachability import problems
 from tests.ordeals.crash.rig.state import State, listed, note
@@ -84,7 +84,8 @@ class AnsweredRun:
         """Damage the disk by hand, and for good."""
         with seam.exempt(self.control):
             hand()
-            sync_file_system(self.root)
+            with syncing_file_system(self.root) as sync:
+                sync()
         self.state = replace(self.state, damaged=repair)
         self._answered()
 

@@ -115,27 +115,32 @@ def layers(run: Run) -> None:
     run.close()
 
 
-def _create(run: Run, name: str, parent: str | None, **options: Any) -> RWLayer:
+def create(run: Run, name: str, parent: str | None, **options: Any) -> RWLayer:
+    """Make a read-write layer."""
     after = replace(run.state, mounts={**run.state.mounts, name: parent})
     return run.do("create", lambda store: store.create_rw_layer(name, parent, **options), after)
 
 
-def _mount(run: Run, rw: RWLayer) -> str:
+def mount(run: Run, rw: RWLayer) -> str:
+    """Mount one."""
     after = replace(run.state, mounted=run.state.mounted | {rw.name})
     return run.do("mount", lambda _: rw.mount(), after)
 
 
-def _unmount(run: Run, rw: RWLayer) -> None:
+def unmount(run: Run, rw: RWLayer) -> None:
+    """Unmount one."""
     after = replace(run.state, mounted=run.state.mounted - {rw.name})
     run.do("unmount", lambda _: rw.unmount(), after)
 
 
-def _write(run: Run, name: str, path: str) -> None:
+def write(run: Run, name: str, path: str) -> None:
+    """Write a file in a mount."""
     run.write(f"{path}/hello", "hello")
     run.state = replace(run.state, files={**run.state.files, name: {"hello": "hello"}})
 
 
-def _remove(run: Run, rw: RWLayer) -> None:
+def remove(run: Run, rw: RWLayer) -> None:
+    """Remove one."""
     mounts = {name: parent for name, parent in run.state.mounts.items() if name != rw.name}
     files = {name: found for name, found in run.state.files.items() if name != rw.name}
     unmounted = replace(run.state, mounted=run.state.mounted - {rw.name})
@@ -152,23 +157,25 @@ def make_init(path: str) -> None:
 def mounts(run: Run) -> None:
     """Create, mount, write, commit and remove read-write layers, with and without an init layer."""
     run.open(run.state)
-    bare = _create(run, "bare", None)
+    bare = create(run, "bare", None)
     base = _register(run, BASE, None, BASE_ID)
-    web = _create(run, "web", BASE_ID, init=make_init)
-    _write(run, "web", _mount(run, web))
-    _unmount(run, web)
-    layer = _commit(run, web)
+    web = create(run, "web", BASE_ID, init=make_init)
+    write(run, "web", mount(run, web))
+    unmount(run, web)
+    layer = commit(run, web)
     committed = layer.chain_id
     run.do("release", lambda _: layer.release(), run.state.minus(committed))
-    _mount(run, web)
-    _remove(run, web)
-    _remove(run, bare)
+    mount(run, web)
+    remove(run, web)
+    remove(run, bare)
     run.do("release", lambda _: base.release(), run.state.minus(BASE_ID))
     run.do("drain", lambda store: store.drain())
     run.close()
 
 
-def _commit(run: Run, rw: RWLayer) -> Layer:
+def commit(run: Run, rw: RWLayer) -> Layer:
+    """Make a layer of the changes of one."""
+
     def commit(store: LayerStore) -> Layer:
         with rw.tar_stream() as stream:
             return store.register(stream, rw.parent)
@@ -190,8 +197,8 @@ def images(run: Run) -> None:
     run.open(run.state)
     image = load_image(run)
     rw = create_of_image(run)
-    _write(run, "web", _mount(run, rw))
-    _unmount(run, rw)
+    write(run, "web", mount(run, rw))
+    unmount(run, rw)
     made = _commit_to_image(run, rw, image.id)
     named = replace(run.state, names={**run.state.names, OTHER: made.id})
     run.do("tag", lambda store: store.images.tag(COMMITTED, OTHER), named)
@@ -204,7 +211,7 @@ def images(run: Run) -> None:
         struck,
         struck.minus(made.chain_id or ""),
     )
-    _remove(run, rw)
+    remove(run, rw)
     _remove_last_image(run, image.id)
     run.close()
 
@@ -276,19 +283,19 @@ def reopening(run: Run) -> None:
     """Close and open again, with what is mounted kept and not."""
     run.open(run.state)
     _register(run, BASE, None, BASE_ID)
-    rw = _create(run, "web", BASE_ID)
-    _mount(run, rw)
+    rw = create(run, "web", BASE_ID)
+    mount(run, rw)
     run.close(keep_mounts=True)
     if run.driver == "vfs":  # a directory is mounted only as long as somebody says so
         run.state = replace(run.state, mounted=frozenset())
     store = run.open(run.state)
     store.get(BASE_ID)  # so that it outlives its mounts until the store is closed
-    _remove(run, store.get_rw_layer("web"))
-    _mount(run, _create(run, "other", BASE_ID))
+    remove(run, store.get_rw_layer("web"))
+    mount(run, create(run, "other", BASE_ID))
     run.close()
     store = run.open(run.state)
     base = store.get(BASE_ID)
-    _remove(run, store.get_rw_layer("other"))
+    remove(run, store.get_rw_layer("other"))
     run.do("release", lambda _: base.release(), run.state.minus(BASE_ID))
     run.close()
 

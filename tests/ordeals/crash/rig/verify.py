@@ -14,6 +14,7 @@ from layerstore import Layer, LayerStore, RWLayer
 from layerstore.drivers.model.ids import chain_of, diff_id
 from tests.ordeals.crash.rig.reachability import problems, remains
 from tests.ordeals.crash.rig.state import Answers, State, listed, read_answers
+from tests.support.homes import OVERLAYS
 
 
 def verify(
@@ -28,7 +29,7 @@ def verify(
     told = read_answers(answers, before)
     with LayerStore(root, driver=driver, workers=0, prespawn=False) as store:
         assert store.faults == [], [str(fault) for fault in store.faults]
-        state = _matching(told, listed(store), mounts_survive=driver == "overlay2" and not power)
+        state = _matching(told, listed(store), mounts_survive=driver in OVERLAYS and not power)
         if state.damaged:
             store.repair(force=state.damaged == "force")
         store.drain()

@@ -9,19 +9,29 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import gc
+import importlib
 import json
 import math
 import os
+import pkgutil
 import sys
 import traceback
 from typing import Any
 
+import layerstore.actors
+import layerstore.drivers
+import layerstore.engine
+import layerstore.images
 from tests.ordeals.crash.rig import seam
+from tests.ordeals.crash.rig.forks import FORKS
 from tests.ordeals.crash.rig.repair_scenarios import REPAIRS
 from tests.ordeals.crash.rig.runs import AnsweredRun, FailingRun
 from tests.ordeals.crash.rig.scenarios import SCENARIOS
+from tests.ordeals.crash.rig.scratch import SCRATCH
+from tests.ordeals.crash.rig.together import TOGETHER
 from tests.ordeals.crash.rig.verify import verify
 
+_PACKAGES = (layerstore.actors, layerstore.drivers, layerstore.engine, layerstore.images)
 _TOO_LONG = 30.0
 """Seconds after which a try says where it hangs, and fails."""
 
@@ -33,7 +43,7 @@ def _run(request: dict[str, Any]) -> None:
     common = [request[key] for key in ("root", "driver", "inputs", "answers", "control", "options")]
     run = FailingRun(*common) if request["failing"] else AnsweredRun(*common)
     ctypes.CDLL(None).seam_begin()
-    (SCENARIOS | REPAIRS)[request["scenario"]](run)
+    (SCENARIOS | REPAIRS | TOGETHER | SCRATCH | FORKS)[request["scenario"]](run)
     if isinstance(run, FailingRun):
         os.write(2, run.failed.encode())
         seam.disarm(request["control"])
@@ -75,6 +85,10 @@ def _child(request: dict[str, Any], told: int) -> None:
 
 def main() -> None:
     """Serve requests until there are no more."""
+    for package in _PACKAGES:
+        # What is imported only when it is needed would be so by each fork.
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     gc.freeze()  # what is there now stays, and every fork shares it
     for line in sys.stdin:
         reader, writer = os.pipe()

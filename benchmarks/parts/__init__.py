@@ -1,0 +1,1 @@
+"""What single parts cost: each is run by its name, as `python -m benchmarks.parts.holes`."""

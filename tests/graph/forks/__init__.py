@@ -1,0 +1,1 @@
+"""Read-write layers once more, and as they were made."""

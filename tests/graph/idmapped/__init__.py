@@ -1,0 +1,1 @@
+"""Mounts that show other owners: what is stored of what is done in them."""

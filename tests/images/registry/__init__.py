@@ -1,0 +1,1 @@
+"""Registries: pulling from them, pushing to them, and what is known of them."""

@@ -1,0 +1,1 @@
+"""Running commands: what they see, may do and leave."""

@@ -1,0 +1,1 @@
+"""User namespaces: maps, and what they make of IDs."""

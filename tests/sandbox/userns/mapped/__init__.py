@@ -1,0 +1,1 @@
+"""Sandboxes with users of their own, from a store to the command."""

@@ -1,0 +1,1 @@
+"""Everything as an ordinary user of this machine, which the tests make."""

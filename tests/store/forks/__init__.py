@@ -1,0 +1,1 @@
+"""Forks and resets of read-write layers, by every face."""

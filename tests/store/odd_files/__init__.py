@@ -1,0 +1,1 @@
+"""Files that layers seldom have: holes, and names that are whiteouts."""
