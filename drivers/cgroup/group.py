@@ -14,8 +14,8 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 from layerstore.drivers.cgroup.control import bound, write
 from layerstore.drivers.cgroup.hierarchies import Hierarchy, hierarchies, words_of
@@ -29,7 +29,7 @@ from layerstore.drivers.cgroup.place import (
     remove_above,
     this_keeper,
 )
-from layerstore.drivers.cgroup.usage import Usage, oom_kills_of, usage_of
+from layerstore.drivers.cgroup.usage import Usage, oom_kills_of, totals_of, usage_of
 from layerstore.drivers.errors import DriverError
 
 T = TypeVar("T")
@@ -44,13 +44,12 @@ _WITHOUT_UNIFIED = frozenset({"cpuacct", "freezer"})
 """What v2 does with no controller."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """One run's, in as many trees as there are; nowhere, where none could be made."""
 
     unified: str | None = None
     """Its directory in cgroup v2."""
-    legacy: Mapping[str, str] = field(default_factory=dict)
+    legacy: Mapping[str, str] = MappingProxyType({})
     """Its directories in v1, by controller."""
 
     def __bool__(self) -> bool:
@@ -78,6 +77,10 @@ class Group:
     def usage(self) -> Usage:
         """Return what it uses and has used. Raises DriverError where it is gone."""
         return self._told(usage_of)
+
+    def totals(self) -> Usage:
+        """Return of these figures what an outcome tells, see `totals_of`. Raises DriverError."""
+        return self._told(totals_of)
 
     def oom_kills(self) -> int | None:
         """Return one of these figures, for a fraction of what all take. Raises DriverError."""
@@ -158,26 +161,35 @@ class Group:
 
         What the kernel can't end within some seconds is left to the next run in the same place.
         """
-        try:
-            self._kill()
-        except (OSError, DriverError) as error:
-            if error.errno not in GONE:
-                raise
+        if not self._remove():
+            try:
+                self._kill()
+            except (OSError, DriverError) as error:
+                if error.errno not in GONE:
+                    raise
+            self._remove()
+
+    def _remove(self) -> bool:
+        """Remove it, unless somebody is in it; whether it is gone."""
+        is_gone = True
         for place in self.directories:
             try:
                 os.rmdir(place)
             except OSError as error:
                 if error.errno not in (*GONE, errno.EBUSY):
                     raise
+                is_gone &= error.errno != errno.EBUSY
             remove_above(os.path.dirname(os.path.dirname(place)))
+        return is_gone
 
     def _kill(self) -> None:
-        if not any(words_of(f"{place}/cgroup.procs") for place in self.directories):
+        inside = [word for place in self.directories for word in words_of(f"{place}/cgroup.procs")]
+        if not inside:
             return
         if self.unified and os.path.exists(f"{self.unified}/cgroup.kill"):
             write(f"{self.unified}/cgroup.kill", "1")
         else:
-            for pid in words_of(f"{self.directories[0]}/cgroup.procs"):
+            for pid in dict.fromkeys(inside):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             if "freezer" in self.legacy:

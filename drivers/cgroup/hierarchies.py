@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerstore.drivers.system.mountinfo import MountPoint, mount_points
+from layerstore.drivers.system.readable import content_of
 
-_PIECE = 1 << 16
 _V1_NAMES = {"blkio": "io"}
 """Controllers that are called otherwise in v2."""
 _UNIFIED = ""
@@ -22,8 +22,7 @@ _FILE_SYSTEMS = ("cgroup2", "cgroup")
 _remembered: list[MountPoint] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchy:
+class Hierarchy(NamedTuple):
     """One tree of groups, as it is mounted."""
 
     top: str
@@ -64,11 +63,10 @@ def remember_mounts() -> None:
 def _groups_of(process: int | str) -> dict[str, str]:
     """Return the path of its group by v1's controllers, or "" for v2."""
     found = {}
-    with open(f"/proc/{process}/cgroup", "rb") as file:
-        for line in file:
-            _, names, path = os.fsdecode(line).rstrip("\n").split(":", 2)
-            for name in names.split(","):
-                found[name] = path
+    for line in content_of(f"/proc/{process}/cgroup").split(b"\n")[:-1]:
+        _, names, path = os.fsdecode(line).split(":", 2)
+        for name in names.split(","):
+            found[name] = path
     return found
 
 
@@ -91,16 +89,9 @@ def _beneath(point: MountPoint, group: str) -> str | None:
 def words_of(path: str) -> list[str]:
     """Return the words of a control file; none where there is no such file. Raises OSError."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return content_of(path).decode("ascii").split()
     except FileNotFoundError:
         return []
-    content = b""
-    try:
-        while piece := os.read(fd, _PIECE):
-            content += piece
-    finally:
-        os.close(fd)
-    return content.decode("ascii").split()
 
 
 def numbers_of(path: str) -> dict[str, int]:

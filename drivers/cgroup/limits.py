@@ -7,8 +7,8 @@ kernel's cgroup-v2.rst for what they become.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from layerstore.drivers.errors import InvalidArgument
 from layerstore.drivers.model.sizes import parse_size
@@ -30,8 +30,7 @@ _MOST_PIDS = 4 << 20
 _LARGEST = 1 << 62
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceLimit:
+class DeviceLimit(NamedTuple):
     """Bounds of what is read from and written to one block device; None is no bound."""
 
     device: str = ""
@@ -45,11 +44,10 @@ class DeviceLimit:
     write_iops: int | None = None
 
 
-RATES = tuple(field.name for field in fields(DeviceLimit) if field.name != "device")
+RATES = tuple(name for name in DeviceLimit._fields if name != "device")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceLimits:
+class ResourceLimits(NamedTuple):
     """Bounds of one run; None is no bound."""
 
     memory: int | None = None
@@ -74,11 +72,10 @@ class ResourceLimits:
         return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
 
     @staticmethod
-    def from_plain(found: Mapping[str, object]) -> ResourceLimits:
-        """Read what dataclasses.asdict made, by way of JSON."""
-        plain = dict(found)
-        plain["io"] = tuple(DeviceLimit(**one) for one in plain["io"])  # type: ignore[attr-defined]
-        return ResourceLimits(**plain)  # type: ignore[arg-type]
+    def from_plain(fields: Sequence[Any]) -> ResourceLimits:
+        """Read what JSON has made of it."""
+        found = ResourceLimits(*fields)
+        return found._replace(io=tuple(DeviceLimit(*one) for one in found.io))
 
 
 def resource_limits(

@@ -110,7 +110,7 @@ def make_beneath(
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(above, 0o755)
-            given = set(words_of(f"{base}/cgroup.subtree_control"))
+            given = set(words_of(f"{base}/cgroup.subtree_control")) if useful else set()
             _give(base, set(wanted) - given)
             _give(above, {*wanted, *(given & set(useful))})
             os.mkdir(f"{above}/{name}", 0o755)
@@ -139,6 +139,8 @@ def remove_above(base: str) -> None:
 
 def _give(group: str, controllers: set[str]) -> None:
     """Have a group give controllers to those beneath it. Raises DriverError."""
+    if not controllers:
+        return
     missing = controllers - set(words_of(f"{group}/cgroup.subtree_control"))
     lacking = missing - set(words_of(f"{group}/cgroup.controllers"))
     if lacking:

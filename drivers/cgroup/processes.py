@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from layerstore.drivers.system.readable import content_of
+
 
 class Process(NamedTuple):
     """What tells a process from all others, and whose child it is."""
@@ -21,8 +23,7 @@ class Process(NamedTuple):
 def process_of(pid: int | str) -> Process | None:
     """Return what there is to a number; None where there is no such process, or it has ended."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            content = file.read()
+        content = content_of(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name before it is the process's to choose, brackets and all.

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerstore.drivers.cgroup.hierarchies import number_of, numbers_of, words_of
 
 _UNLIMITED = 1 << 62
 """v1 says so by a number that is as large as a page allows."""
+_PEAK, _LEGACY_PEAK = "memory.peak", "memory.max_usage_in_bytes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(NamedTuple):
     """Of all processes of a run together; None is what this machine doesn't count."""
 
     memory: int | None = None
@@ -59,6 +59,22 @@ def usage_of(unified: str | None, legacy: Mapping[str, str]) -> Usage:
     )
 
 
+def totals_of(unified: str | None, legacy: Mapping[str, str]) -> Usage:
+    """Return of it what a run's outcome tells: its peak of memory, its CPU time, and kills.
+
+    What it uses now takes the kernel long to sum up. Raises OSError where the group is gone.
+    """
+    if "memory" in legacy:
+        peak = number_of(f"{legacy['memory']}/{_LEGACY_PEAK}")
+    else:
+        peak = number_of(f"{unified}/{_PEAK}") if unified else None
+    return Usage(
+        peak_memory=peak,
+        cpu_seconds=_cpu_seconds(unified, legacy),
+        oom_kills=oom_kills_of(unified, legacy),
+    )
+
+
 def oom_kills_of(unified: str | None, legacy: Mapping[str, str]) -> int | None:
     """Return what Usage has of that name. Raises OSError where the group is gone."""
     if "memory" in legacy:
@@ -81,7 +97,7 @@ def _memory(group: str | None) -> dict[str, int | None]:
     return {
         "memory": max(current - idle, 0),
         "memory_limit": number_of(f"{group}/memory.max"),
-        "peak_memory": number_of(f"{group}/memory.peak"),
+        "peak_memory": number_of(f"{group}/{_PEAK}"),
         "oom_kills": _oom_kills(group),
     }
 
@@ -93,7 +109,7 @@ def _legacy_memory(group: str) -> dict[str, int | None]:
     return {
         "memory": max(current - idle, 0),
         "memory_limit": limit if limit is not None and limit < _UNLIMITED else None,
-        "peak_memory": number_of(f"{group}/memory.max_usage_in_bytes"),
+        "peak_memory": number_of(f"{group}/{_LEGACY_PEAK}"),
         "oom_kills": _legacy_oom_kills(group),
     }
 

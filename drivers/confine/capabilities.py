@@ -40,7 +40,18 @@ def bounding(kept: Collection[int]) -> Calls:
     return calls
 
 
+def keeping(kept: Collection[int]) -> Calls:
+    """Return the call of `keep`, for a process that may have what this one may. Raises OSError."""
+    mask = syscalls.permitted_capabilities() & _mask(kept)
+    calls = Calls()
+    calls.add("capset", *syscalls.capability_sets(mask))
+    return calls
+
+
 def keep(kept: Collection[int]) -> None:
     """Have no others any more; of these, those that there are. Raises OSError."""
-    mask = sum(1 << capability for capability in kept)
-    syscalls.set_capabilities(syscalls.permitted_capabilities() & mask)
+    syscalls.set_capabilities(syscalls.permitted_capabilities() & _mask(kept))
+
+
+def _mask(kept: Collection[int]) -> int:
+    return sum(1 << capability for capability in kept)

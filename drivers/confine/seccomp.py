@@ -11,9 +11,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 from layerstore.drivers.confine.prepared import Calls
@@ -98,6 +97,8 @@ talk to their host whatever the network namespace."""
 _NAMESPACES = 0x7E020000
 
 _LOAD, _EQUAL, _GREATER, _AND, _RETURN = 0x20, 0x15, 0x25, 0x54, 0x06
+_AT_LEAST, _JUMP = 0x35, 0x05
+_FEW = 3
 _ALLOW, _DENY, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24
 _SET_MODE_FILTER, _NO_SPECULATION_PENALTY = 1, 4
@@ -158,7 +159,7 @@ def _forbidding(denied: Mapping[str, tuple[int | None, int | None]], clone: int 
 
 def platform_machine() -> str:
     """Return the kernel's name of the machine; a 32-bit process counts as none of the list."""
-    return platform.machine() if ctypes.sizeof(ctypes.c_void_p) == 8 else ""
+    return os.uname().machine if ctypes.sizeof(ctypes.c_void_p) == 8 else ""
 
 
 def _filter(
@@ -175,10 +176,8 @@ def _filter(
         (_GREATER, 0, 1, _NEWEST),
         _deny(errno.ENOSYS),
     ]
-    for numbers in denied.values():
-        number = numbers[column]
-        if number is not None:
-            code += [(_EQUAL, 0, 1, number), _deny(errno.EPERM)]
+    numbers = (numbers[column] for numbers in denied.values())
+    code += _denying(sorted(number for number in numbers if number is not None))
     if clone is not None:
         # A C library that gets ENOSYS takes clone(2), whose flags a filter can look at.
         code += [(_EQUAL, 0, 1, _CLONE3), _deny(errno.ENOSYS)]
@@ -199,6 +198,19 @@ def _filter(
     if ours and clone is not None:
         code += _without(_PRCTL[column], _FIRST, _HIDES)
     return [*code, (_RETURN, 0, 0, _ALLOW)]
+
+
+def _denying(numbers: Sequence[int]) -> list[Instruction]:
+    """Deny the calls with these numbers, which are in order, by looking in one half after another.
+
+    The kernel goes through a filter that it is given with every number that there is.
+    """
+    if len(numbers) <= _FEW:
+        return [one for number in numbers for one in ((_EQUAL, 0, 1, number), _deny(errno.EPERM))]
+    middle = len(numbers) // 2
+    lower, upper = _denying(numbers[:middle]), _denying(numbers[middle:])
+    branch = (_AT_LEAST, len(lower) + 1, 0, numbers[middle])
+    return [branch, *lower, (_JUMP, 0, 0, len(upper)), *upper]
 
 
 def _without(number: int, argument: int, values: Collection[int]) -> list[Instruction]:

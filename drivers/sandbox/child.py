@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
 from typing import NoReturn
 
 from layerstore.drivers.cgroup.group import Group, make_group, sweep
@@ -45,7 +44,7 @@ def main(spec_fd: int, result_fd: int, alive_fd: int, *, sweeps: bool = True) ->
         try:
             with _network(spec, result, alive_fd) as network:
                 outcome = _run(spec, result, alive_fd, network, sweeps=sweeps)
-            reply: object = asdict(replace(outcome, network_lost=network.lost))
+            reply: object = outcome._replace(network_lost=network.lost)._asdict()
         except Exception as error:  # noqa: BLE001 - every error goes to the parent
             reply = {"error": to_wire(error, "run")}
         with contextlib.suppress(BrokenPipeError):  # whoever started it is gone

@@ -60,7 +60,7 @@ def become_command(
         raise DriverError.from_os_error("prepare", error.filename or spec.root, error) from error
     if spec.hold:
         _make_directory(spec.workdir)
-        become_powerless(raw_packets=spec.private_network is None)
+        become_powerless(raw_packets=spec.private_network is None, new_users=bool(spec.id_map))
         end_with(parent)
         hold(report)
     try:
@@ -74,7 +74,7 @@ def become_command(
             raise DriverError.from_os_error("open a terminal in", "/dev/pts", error) from error
     _make_directory(spec.workdir)
     # By a packet made by hand it would get to this machine's loopback; see network.shut.
-    become(user, raw_packets=spec.private_network is None)
+    become(user, raw_packets=spec.private_network is None, new_users=bool(spec.id_map))
     end_with(parent)
     environment = environment_of(spec, user)
     try:
@@ -100,7 +100,8 @@ def close_all_but(*kept: int) -> None:
     """Close every descriptor that isn't a standard stream or one of these."""
     edges = [2, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
     for low, high in itertools.pairwise(edges):
-        os.closerange(low + 1, high)
+        if low + 1 < high:
+            os.closerange(low + 1, high)
 
 
 def _take_terminal(report: socket.socket, user: User) -> None:

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from layerstore.drivers.sandbox.spec import PASSED_ON
 from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.readable import content_of
 
 _NAME = b"layerstore"
 
@@ -66,8 +67,7 @@ def forget_arguments() -> None:
 
     They name directories of this machine. What is in them was read when the interpreter began.
     """
-    with open("/proc/self/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
+    fields = content_of("/proc/self/stat").rpartition(b")")[2].split()
     start, end = (int(field) for field in fields[45:47])
     ctypes.memset(start, 0, end - start)
     ctypes.memmove(start, _NAME, min(len(_NAME), end - start))
@@ -75,9 +75,9 @@ def forget_arguments() -> None:
 
 def _let_go(report: socket.socket) -> None:
     """Close what is the command's alone; who waits for the report hears that it is executed."""
-    report.close()
     for fd in (0, 1, 2):
         os.close(fd)
+    report.close()
 
 
 def _reap_all(child: int | None) -> None:

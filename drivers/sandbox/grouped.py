@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from dataclasses import replace
 
 from layerstore.drivers.cgroup.group import Group, enter
 from layerstore.drivers.cgroup.processes import process_of
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.sandbox.spec import Outcome, Started
 from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.readable import stream_socket
 
 
 def join(entrances: list[int]) -> None:
@@ -36,7 +36,7 @@ def tell_started(alive: int, pid: int, pidfd: int) -> None:
     if found is None:
         return
     told = Started(pid=pid, start_time=found.start_time).encode()
-    with socket.socket(fileno=os.dup(alive)) as to, contextlib.suppress(BrokenPipeError):
+    with stream_socket(os.dup(alive)) as to, contextlib.suppress(BrokenPipeError):
         socket.send_fds(to, [told], [pidfd])
 
 
@@ -44,9 +44,8 @@ def with_usage(outcome: Outcome, group: Group) -> Outcome:
     """Return an outcome with what the kernel has counted, where it counts. Raises DriverError."""
     if not group:
         return outcome
-    used = group.usage()
-    return replace(
-        outcome,
+    used = group.totals()
+    return outcome._replace(
         oom_killed=bool(used.oom_kills),
         peak_memory=used.peak_memory or outcome.peak_memory,
         cpu_seconds=outcome.cpu_seconds if used.cpu_seconds is None else used.cpu_seconds,

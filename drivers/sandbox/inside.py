@@ -30,6 +30,7 @@ class Tree:
         """Open it. Raises OSError."""
         self.root = os.open(path, _DIRECTORY | os.O_CLOEXEC)
         self._held = [self.root]
+        self._above: str | None = None
 
     def place(self, fd: int | None = None) -> str:
         """Return a path of an open descriptor, for calls that take paths only."""
@@ -37,8 +38,9 @@ class Tree:
 
     def inside(self, fd: int) -> str:
         """Return the path in the root file system that an open descriptor has, without links."""
-        root = os.readlink(self.place()).rstrip("/")  # where it lies on this machine's, that is /
-        return os.readlink(self.place(fd)).removeprefix(root) or "/"
+        if self._above is None:
+            self._above = os.readlink(self.place()).rstrip("/")  # of this machine's, that is /
+        return os.readlink(self.place(fd)).removeprefix(self._above) or "/"
 
     def directory(self, path: str, *, resolve: int = IN_ROOT) -> int:
         """Open a directory, making it and those above it (mode 0755) where they are missing."""

@@ -17,7 +17,7 @@ import signal
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.sandbox.network.files import files_of
@@ -36,8 +36,7 @@ _GO = b"1"
 _python = ctypes.PyDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What the process that becomes a command with a map finds open."""
 
     root: int

@@ -9,8 +9,10 @@ Sources: pivot_root(2), mount_namespaces(7); OCI runtime specification, "Default
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterable
 
 from layerstore.drivers.sandbox.inside import HARMLESS, PLAIN, Tree, restrict
 from layerstore.drivers.sandbox.namespaces import Held
@@ -31,12 +33,13 @@ _DEVICE_LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
-_MASKED = (
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-    "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
-    "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+_MASKED_DIRECTORIES_OF_PROC = (b"acpi", b"asound", b"scsi")
+_MASKED_FILES_OF_PROC = (
+    b"interrupts", b"kcore", b"keys", b"latency_stats", b"sched_debug", b"timer_list",
+    b"timer_stats",
 )  # fmt: skip
-_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_MASKED_DIRECTORIES_OF_SYS = (b"devices/virtual/powercap", b"firmware")
+_READ_ONLY_IN_PROC = (b"bus", b"fs", b"irq", b"sys", b"sysrq-trigger")
 _HARMLESS_READ_ONLY = (
     sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV | sc.MOUNT_ATTR_NOEXEC | sc.MOUNT_ATTR_RDONLY
 )
@@ -65,7 +68,7 @@ def enter(spec: RunSpec, held: Held | None = None) -> None:
         tree = Tree(f"/proc/self/fd/{held.root}")
         texts = held.files
     try:
-        _mount_system(tree, console=spec.terminal)
+        _mount_system(tree, spec)
         files = NetworkFiles(tree, texts)
         taken = mount_volumes(tree, spec.volumes, held.volumes if held is not None else None)
         files.mount(taken, read_only=spec.read_only)
@@ -90,56 +93,68 @@ def make_mount_points(root: str) -> None:
         tree.close()
 
 
-def _mount_system(tree: Tree, *, console: bool) -> None:
-    for path, fstype, flags, data in (
-        ("/proc", "proc", HARMLESS, ""),
-        ("/sys", "sysfs", HARMLESS | sc.MS_RDONLY, ""),
-        ("/dev", "tmpfs", sc.MS_NOSUID | sc.MS_NODEV | sc.MS_NOEXEC, "mode=755,size=64k"),
-    ):
-        target = tree.place(tree.directory(path, resolve=PLAIN))
-        try:
-            sc.mount(fstype, target, fstype, flags, data)
-        except PermissionError:
-            if fstype != "sysfs":
-                raise
-            _show_sys(tree, path)
-    dev = tree.directory("/dev", resolve=PLAIN)  # where nobody else has been yet
+def _mount_system(tree: Tree, spec: RunSpec) -> None:
+    """Mount what the kernel tells, and /dev.
+
+    In what was just mounted, where nobody else has been and no link leads out, names count from
+    there: the process stands in it meanwhile, which spares most of the looking.
+    """
+    proc = _lay(tree, "/proc", "proc", HARMLESS)
+    try:
+        sys = _lay(tree, "/sys", "sysfs", HARMLESS | sc.MS_RDONLY)
+    except PermissionError:
+        sys = _show_sys(tree)
+    dev = _lay(tree, "/dev", "tmpfs", HARMLESS, "mode=755,size=64k")
+    os.fchdir(dev)
     for name, fstype, flags, data in (
         ("pts", "devpts", sc.MS_NOSUID | sc.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
         ("shm", "tmpfs", HARMLESS, "mode=1777,size=64m"),
         ("mqueue", "mqueue", HARMLESS, ""),
     ):
-        os.mkdir(name, 0o755, dir_fd=dev)
-        sc.mount(fstype, f"{tree.place(dev)}/{name}", fstype, flags, data)
-    _make_devices(tree, dev)
-    if console:
+        os.mkdir(name, 0o755)
+        sc.mount(fstype, name, fstype, flags, data)
+    _make_devices(tree)
+    null = tree.place(tree.existing("/dev/null", resolve=PLAIN))
+    if not spec.hold:  # which lets go of its streams
+        _change_null(null)
+    if spec.terminal:
         tree.file("/dev/console")
     for name, leads_to in _DEVICE_LINKS.items():
-        os.symlink(leads_to, name, dir_fd=dev)
-    for path in _MASKED:
-        _cover(tree, path, masked=True)
-    for path in _READ_ONLY:
-        _cover(tree, path, masked=False)
+        os.symlink(leads_to, name)
+    os.fchdir(proc)
+    hidden = os.fsencode(null)
+    _mask(_MASKED_DIRECTORIES_OF_PROC, hidden, directories=True)
+    _mask(_MASKED_FILES_OF_PROC, hidden, directories=False)
+    _make_read_only(_READ_ONLY_IN_PROC)
+    os.fchdir(sys)
+    _mask(_MASKED_DIRECTORIES_OF_SYS, hidden, directories=True)
 
 
-def _show_sys(tree: Tree, path: str) -> None:
+def _lay(tree: Tree, path: str, fstype: str, flags: int, data: str = "") -> int:
+    """Mount a file system on a directory, and open its root."""
+    sc.mount(fstype, tree.place(tree.directory(path, resolve=PLAIN)), fstype, flags, data)
+    return tree.directory(path, resolve=PLAIN)
+
+
+def _show_sys(tree: Tree) -> int:
     """Show this machine's /sys: in a user namespace nobody mounts one of the machine's network.
 
     All that is mounted in it comes along, as the kernel takes nothing less there, and is read-only.
     Source for that: podman, on rootless containers with the host's network.
     """
-    target = tree.place(tree.directory(path, resolve=PLAIN))
+    target = tree.place(tree.directory("/sys", resolve=PLAIN))
     sc.mount("/sys", target, "", sc.MS_BIND | sc.MS_REC, "")
-    shown = tree.place(tree.existing(path, resolve=PLAIN))
-    sc.set_mount_attributes(shown, _HARMLESS_READ_ONLY)
+    shown = tree.directory("/sys", resolve=PLAIN)
+    sc.set_mount_attributes(tree.place(shown), _HARMLESS_READ_ONLY)
+    return shown
 
 
-def _make_devices(tree: Tree, dev: int) -> None:
+def _make_devices(tree: Tree) -> None:
     """Make nodes of the run's own, so that nobody changes modes and owners of this machine's.
 
     The directory that they are seen in takes no others: it is mounted nodev. In a user namespace
     nobody makes nodes: there they are this machine's, on mounts that are read-only, so that nothing
-    of them is changed. Source for that: runc, bindMountDeviceNode.
+    of them is changed. Source for that: runc, bindMountDeviceNode. This process stands in /dev.
     """
     with tree.aside(sc.MS_NOSUID | sc.MS_NOEXEC, "mode=755,size=64k") as ours:
         for name, numbers in _DEVICES.items():
@@ -150,10 +165,8 @@ def _make_devices(tree: Tree, dev: int) -> None:
                 _show_device(tree, place)
             else:
                 os.chmod(name, 0o666, dir_fd=ours)
-                tree.new_file(place, name, dev)
-                target = f"{tree.place(dev)}/{name}"
-                sc.mount(f"{tree.place(ours)}/{name}", target, "", sc.MS_BIND, "")
-    _change_null(tree.place(tree.existing("/dev/null", resolve=PLAIN)))
+                os.mknod(name, stat.S_IFREG | 0o644)
+                sc.mount(f"{tree.place(ours)}/{name}", name, "", sc.MS_BIND, "")
 
 
 def _show_device(tree: Tree, path: str) -> None:
@@ -176,18 +189,34 @@ def _change_null(null: str) -> None:
     os.close(theirs)
 
 
-def _cover(tree: Tree, path: str, *, masked: bool) -> None:
-    """Hide what the kernel tells at a path, or make it read-only; it need not be there."""
-    try:
-        fd = tree.existing(path, resolve=PLAIN)
-    except FileNotFoundError:
-        return
-    place = tree.place(fd)
-    if not masked:
-        sc.mount(place, place, "", sc.MS_BIND, "")
-        restrict(tree.place(tree.existing(path, resolve=PLAIN)), HARMLESS | sc.MS_RDONLY)
-    elif stat.S_ISDIR(os.fstat(fd).st_mode):
-        sc.mount("tmpfs", place, "tmpfs", HARMLESS | sc.MS_RDONLY, "size=0")
-    else:
-        null = tree.place(tree.existing("/dev/null", resolve=PLAIN))
-        sc.mount(null, place, "", sc.MS_BIND, "")
+def _mask(names: Iterable[bytes], null: bytes, *, directories: bool) -> None:
+    """Hide what the kernel tells by these names, where this process stands; they needn't be there.
+
+    On a directory goes an empty one, on anything else the null device. What they are in the kernels
+    that are known saves trying the other.
+    """
+    for name in names:
+        why = 0
+        for is_directory in (directories, not directories):
+            if is_directory:
+                why = sc.mounted(b"tmpfs", name, b"tmpfs", HARMLESS | sc.MS_RDONLY, b"size=0")
+            else:
+                why = sc.mounted(null, name, b"", sc.MS_BIND, b"")
+            if why != errno.ENOTDIR:
+                break
+        _refuse_all_but_missing(name, why)
+
+
+def _make_read_only(names: Iterable[bytes]) -> None:
+    """Make what the kernel tells by these names read-only; they needn't be there."""
+    flags = sc.MS_REMOUNT | sc.MS_BIND | HARMLESS | sc.MS_RDONLY
+    for name in names:
+        why = sc.mounted(name, name, b"", sc.MS_BIND, b"")
+        if why == 0:
+            why = sc.mounted(b"none", name, b"", flags, b"")
+        _refuse_all_but_missing(name, why)
+
+
+def _refuse_all_but_missing(name: bytes, why: int) -> None:
+    if why not in (0, errno.ENOENT):
+        raise OSError(why, os.strerror(why), os.fsdecode(name))

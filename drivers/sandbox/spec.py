@@ -9,7 +9,8 @@ import json
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from layerstore.drivers.cgroup.limits import ResourceLimits
 from layerstore.drivers.sandbox.network.plan import PrivateNetwork
@@ -21,8 +22,7 @@ PASSED_ON = (
 """Signals that whoever waits for a command passes on to it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
+class Volume(NamedTuple):
     """A directory or file of this machine to be seen in the root file system."""
 
     source: str
@@ -35,14 +35,13 @@ class Volume:
     files from being there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpec:
+class RunSpec(NamedTuple):
     """One command with everything around it."""
 
+    argv: tuple[str, ...]
     root: str = ""
     """Absolute path of the root file system, which is there once that is mounted."""
-    argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = MappingProxyType({})
     workdir: str = "/"
     """Made where it is missing."""
     user: str = ""
@@ -62,14 +61,14 @@ class RunSpec:
     """The command gets a terminal of its own, joined to stdin and stdout."""
     time_limit: float | None = None
     """Seconds after which it is killed; None is no limit."""
-    limits: ResourceLimits = field(default_factory=ResourceLimits)
+    limits: ResourceLimits = ResourceLimits()
     """What all of its processes may use together."""
     id_map: str = ""
     """Which users of this machine its own are, as IdMap has it: then it has a user namespace."""
 
     def encode(self) -> bytes:
         """Return the form for the way."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(self._replace(env=dict(self.env))).encode()
 
     @staticmethod
     def read(fd: int) -> RunSpec:
@@ -79,17 +78,17 @@ class RunSpec:
     @staticmethod
     def decode(data: bytes) -> RunSpec:
         """Read what encode has made."""
-        fields = json.loads(data)
-        fields["argv"] = tuple(fields["argv"])
-        fields["volumes"] = tuple(Volume(**volume) for volume in fields["volumes"])
-        fields["limits"] = ResourceLimits.from_plain(fields["limits"])
-        if fields["private_network"] is not None:
-            fields["private_network"] = PrivateNetwork.from_plain(fields["private_network"])
-        return RunSpec(**fields)
+        found = RunSpec(*json.loads(data))
+        network = found.private_network
+        return found._replace(
+            argv=tuple(found.argv),
+            volumes=tuple(Volume(*volume) for volume in found.volumes),
+            private_network=PrivateNetwork.from_plain(network) if network is not None else None,
+            limits=ResourceLimits.from_plain(found.limits),
+        )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a command ended."""
 
     status: int
@@ -106,8 +105,7 @@ class Outcome:
     """How the program that its packets pass ended, where it did before the command."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(NamedTuple):
     """What whoever started a command may know of it while it runs."""
 
     pid: int
@@ -117,9 +115,9 @@ class Started:
 
     def encode(self) -> bytes:
         """Return the form for the way."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(self).encode()
 
     @staticmethod
     def decode(data: bytes) -> Started:
         """Read what encode has made."""
-        return Started(**json.loads(data))
+        return Started(*json.loads(data))

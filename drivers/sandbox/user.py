@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from layerstore.drivers.confine import capabilities, seccomp
 from layerstore.drivers.confine.prepared import Calls
@@ -24,7 +23,6 @@ _MAX_FILE = 4 << 20
 _MAX_GROUPS = 1024
 _MAX_DIGITS = 100
 _LARGEST_ID = 0xFFFFFFFE
-_MEANT_FOR_A_NUMBER = re.compile(r"\s*[-+]?\d+\s*\Z")
 KEPT_CAPABILITIES = {
     "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7,
     "SETPCAP": 8, "NET_BIND_SERVICE": 10, "NET_RAW": 13, "SYS_CHROOT": 18, "MKNOD": 27,
@@ -36,8 +34,7 @@ class NoSuchUser(Exception):
     """The user or group isn't in the root file system, or is no number that there can be."""
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """Numbers of a user and its groups, and its home directory."""
 
     uid: int
@@ -71,24 +68,32 @@ def find_user(text: str) -> User:
 
 def _entry(path: str, count: int, asked: str) -> list[str] | None:
     """Return the line of what is asked for: by its number if that is one, else by its name."""
-    if _MEANT_FOR_A_NUMBER.match(asked):
-        number = _number(asked)
-        return next((e for e in _lines(path, count) if _is(e[2], number)), None)
-    return next((e for e in _lines(path, count) if e[0] == asked), None)
+    number = _number(asked) if _is_meant_for_a_number(asked) else None
+    for entry in _lines(path, count):
+        if entry[0] == asked if number is None else _number_or_none(entry[2]) == number:
+            return entry
+    return None
 
 
-def _is(text: str, number: int) -> bool:
-    try:
-        return _number(text) == number
-    except NoSuchUser:
-        return False
+def _is_meant_for_a_number(text: str) -> bool:
+    without_space = text.strip()
+    digits = without_space[1:] if without_space[:1] in ("-", "+") else without_space
+    return digits.isdecimal()
 
 
 def _number(text: str) -> int:
-    is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
-    if not is_number or int(text) > _LARGEST_ID:
+    number = _number_or_none(text)
+    if number is None:
         raise NoSuchUser(text)
-    return int(text)
+    return number
+
+
+def _number_or_none(text: str) -> int | None:
+    """Return an ID, or None for what is no number that there can be."""
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
+        number = int(text)
+        return number if number <= _LARGEST_ID else None
+    return None
 
 
 def _lines(path: str, count: int) -> Iterator[list[str]]:
@@ -140,16 +145,35 @@ def _may_set_groups() -> bool:
 
 
 _bounding: dict[bool, Calls] = {}
-"""Calls that are ready, by whether raw packets are made."""
+"""Calls of `_bound` that are ready, by whether raw packets are made."""
+_giving_up: dict[tuple[bool, bool], Calls] = {}
+"""Calls of `_give_up` that are ready, by that, and by whether any capability is kept."""
+_bounded: list[int] = []
+"""Which capabilities alone the bounding set of this process has, where that was done before."""
 
 
 def prepare() -> None:
     """Get ready what is the same for all, for those that this process forks."""
-    with contextlib.suppress(OSError):  # an instruction set that there is no list for
-        seccomp.forbidding_in_container()
     with contextlib.suppress(OSError):  # no /proc/sys, without which it is found out by trying
         for raw_packets in (True, False):
             _bounding[raw_packets] = capabilities.bounding(_kept(raw_packets=raw_packets))
+    for raw_packets in (True, False):
+        for kept in (_kept(raw_packets=raw_packets), set[int]()):
+            calls = capabilities.keeping(kept)
+            calls.add("prctl", syscalls.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            with contextlib.suppress(OSError):  # an instruction set that there is no list for
+                calls.then(seccomp.forbidding_in_container())
+            _giving_up[raw_packets, bool(kept)] = calls
+
+
+def bound_forks() -> None:
+    """Have programs that forks of this process execute get no more than a container's capabilities.
+
+    This one executes none. Raises OSError.
+    """
+    kept = _kept(raw_packets=True)
+    capabilities.bound(kept)
+    _bounded[:] = sorted(kept)
 
 
 def _kept(*, raw_packets: bool) -> set[int]:
@@ -158,17 +182,15 @@ def _kept(*, raw_packets: bool) -> set[int]:
     }
 
 
-def become(user: User, *, raw_packets: bool) -> None:
+def become(user: User, *, raw_packets: bool, new_users: bool) -> None:
     """Be a user without more privileges than a container's, for good.
 
-    Without `raw_packets` it makes none. Raises OSError, and InvalidName for one that there isn't in
-    a user namespace.
+    Without `raw_packets` it makes none. With `new_users` this process has come into another user
+    namespace. Raises OSError, and InvalidName for one that there isn't in a user namespace.
     """
-    kept = _kept(raw_packets=raw_packets)
-    _bound(kept, raw_packets=raw_packets)
+    _bound(raw_packets=raw_packets, new_users=new_users)
     try:
-        if _may_set_groups():
-            os.setgroups(user.groups)
+        _set_groups(user.groups)
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
     except OSError as error:
@@ -176,30 +198,47 @@ def become(user: User, *, raw_packets: bool) -> None:
             raise
         grammar = "the user namespace that this runs in has no such user and group"
         raise InvalidName(f"{user.uid}:{user.gid}", grammar) from error
-    capabilities.keep(kept)
-    _get_no_more()
+    # Whoever isn't root has none by now.
+    kept = _kept(raw_packets=raw_packets) if user.uid == 0 else set[int]()
+    _give_up(kept, raw_packets=raw_packets, new_users=new_users)
 
 
-def become_powerless(*, raw_packets: bool) -> None:
+def become_powerless(*, raw_packets: bool, new_users: bool) -> None:
     """Be root without any privilege, for good; who joins gets no more than a container's.
 
-    Raises OSError.
+    The arguments are those of `become`. Raises OSError.
     """
-    _bound(_kept(raw_packets=raw_packets), raw_packets=raw_packets)
-    if _may_set_groups():
-        os.setgroups(())
-    capabilities.keep(())
-    _get_no_more()
+    _bound(raw_packets=raw_packets, new_users=new_users)
+    _set_groups(())
+    _give_up(set(), raw_packets=raw_packets, new_users=new_users)
 
 
-def _bound(kept: set[int], *, raw_packets: bool) -> None:
-    if raw_packets in _bounding:
+def _set_groups(groups: Sequence[int]) -> None:
+    """Have these supplementary groups, unless this user namespace lets nobody have others."""
+    try:
+        os.setgroups(groups)
+    except PermissionError:
+        if _may_set_groups():
+            raise
+
+
+def _bound(*, raw_packets: bool, new_users: bool) -> None:
+    if not new_users and _bounded:  # else the set is the whole one again, see user_namespaces(7)
+        if not raw_packets:
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, KEPT_CAPABILITIES["NET_RAW"])
+    elif raw_packets in _bounding:
         _bounding[raw_packets].make()
     else:
-        capabilities.bound(kept)
+        capabilities.bound(_kept(raw_packets=raw_packets))
 
 
-def _get_no_more() -> None:
+def _give_up(kept: set[int], *, raw_packets: bool, new_users: bool) -> None:
+    """Keep only these capabilities, and get no more by whatever is executed."""
+    ready = _giving_up.get((raw_packets, bool(kept)))
+    if ready is not None and not new_users:  # there this process may do more than was known
+        ready.make()
+        return
+    capabilities.keep(kept)
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     try:
         seccomp.forbid_in_container()

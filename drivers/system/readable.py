@@ -1,15 +1,18 @@
-"""Waiting until a descriptor can be read, and receiving descriptors.
+"""Reading: waiting until that can be done, small files at once, and descriptors of others.
 
-select(2) takes none of more than 1,023. Source for the other: unix(7), SCM_RIGHTS.
+select(2) takes none of more than 1,023. Source for the last: unix(7), SCM_RIGHTS.
 """
 
 from __future__ import annotations
 
 import array
 import math
+import os
 import select
 import socket
 from typing import Protocol
+
+_PIECE = 1 << 16
 
 
 class HasDescriptor(Protocol):
@@ -27,6 +30,32 @@ def is_readable(source: int | HasDescriptor, timeout: float | None = None) -> bo
     poll = select.poll()
     poll.register(source, select.POLLIN)
     return bool(poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
+
+
+def content_of(path: str) -> bytes:
+    """Return what a file has, by three or four calls, which is what counts for one of the kernel's.
+
+    Raises OSError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    content = b""
+    try:
+        while piece := os.read(fd, _PIECE):
+            content += piece
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(fd)
+    return content
+
+
+def stream_socket(fd: int) -> socket.socket:
+    """Return the socket of a descriptor that is known to be a Unix one of a stream.
+
+    Without being told, Python asks the kernel three times.
+    """
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
 
 
 def receive_descriptors(

@@ -120,9 +120,14 @@ _OPEN_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
 
 def mount(source: str, target: str, fstype: str, flags: int, data: str) -> None:
     """mount(2). `data` holds at most a page less one byte of options."""
-    arguments = [os.fsencode(text) for text in (source, target, fstype)]
-    if _libc.mount(*arguments, flags, os.fsencode(data)):
+    what, where, kind, options = map(os.fsencode, (source, target, fstype, data))
+    if mounted(what, where, kind, flags, options):
         raise _failure(target)
+
+
+def mounted(source: bytes, target: bytes, fstype: bytes, flags: int, data: bytes) -> int:
+    """mount(2), of which failing is nothing out of the ordinary; returns the errno, or 0."""
+    return ctypes.get_errno() if _libc.mount(source, target, fstype, flags, data) else 0
 
 
 def umount(target: str, flags: int = 0) -> None:
@@ -186,11 +191,16 @@ def permitted_capabilities() -> int:
 
 def set_capabilities(mask: int) -> None:
     """Make `mask` the permitted and the effective set; nothing is inheritable. capset(2)."""
+    if _libc.capset(*capability_sets(mask)):
+        raise _failure(None)
+
+
+def capability_sets(mask: int) -> tuple[object, object]:
+    """Return what capset(2) is called with, for that."""
     header, sets = _CapabilityHeader(_CAPABILITY_VERSION, 0), _CapabilitySets()
     for half, part in zip(sets, (mask & 0xFFFFFFFF, mask >> 32), strict=True):
         half.effective = half.permitted = part
-    if _libc.capset(ctypes.byref(header), ctypes.byref(sets)):
-        raise _failure(None)
+    return ctypes.pointer(header), ctypes.pointer(sets)
 
 
 def syncfs(fd: int) -> None:

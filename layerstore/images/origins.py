@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypedDict, Unpack
 
 from layerstore.actors import messages as m
 from layerstore.drivers.errors import LayerDoesNotExist, MountDoesNotExist
@@ -21,14 +22,41 @@ from layerstore.images.image import Image
 from layerstore.operations.blocking import BlockingStore, RWLayer
 
 
+class LayerOptions(TypedDict, total=False):
+    """What a read-write layer is made with; see LayerStore.create_rw_layer."""
+
+    mount_label: str
+    storage_opt: Mapping[str, str] | None
+    init: Init | None
+    id_map: str | IdMap | None
+
+
 class Origins:
     """The origins of a store's read-write layers."""
 
-    __slots__ = ("_core", "_records")
+    __slots__ = ("_core", "_records", "_store")
 
     def __init__(self, store: BlockingStore) -> None:
+        self._store = store
         self._core = store.core
         self._records = ContainerRecords(self._core.root, durable=self._core.durable)
+
+    def create(
+        self, name: str, found: Image, called: str, **options: Unpack[LayerOptions]
+    ) -> RWLayer:
+        """Make a read-write layer on an image, which is `called` so in its record.
+
+        Raises as `Making.create` does, once the image is found.
+        """
+        if found.missing is not None:
+            raise LayerDoesNotExist(found.missing)
+        rw = self._store.create_rw_layer(name, found.chain_id, **options)
+        try:
+            self.record(rw, ContainerRecord(image_id=found.id, image=called, created=now()))
+        except BaseException:
+            rw.release()
+            raise
+        return rw
 
     def record(self, rw: RWLayer, record: ContainerRecord) -> None:
         """Record what a read-write layer was made from, on the disk and in the books."""
@@ -112,23 +140,15 @@ class Making(ABC):
 
         Raises ImageDoesNotExist, LayerDoesNotExist for a broken image, and what that raises.
         """
-        found = self.get(image)
-        if found.missing is not None:
-            raise LayerDoesNotExist(found.missing)
-        rw = self._store.create_rw_layer(
+        return self._origins.create(
             name,
-            found.chain_id,
+            self.get(image),
+            image,
             mount_label=mount_label,
             storage_opt=storage_opt,
             init=init,
             id_map=id_map,
         )
-        try:
-            self._origins.record(rw, ContainerRecord(image_id=found.id, image=image, created=now()))
-        except BaseException:
-            rw.release()
-            raise
-        return rw
 
     def record_of(self, mount_id: str) -> ContainerRecord | None:
         """Return what was recorded when a read-write layer was made from an image."""

@@ -62,7 +62,7 @@ class Exchange:
         self._most = most
         if self._left is None:
             self._left = memoryview(given or b"")
-        with selectors.DefaultSelector() as selector:
+        with selectors.PollSelector() as selector:  # of a few, for a short while
             for source, events, step in self._open_ends():
                 selector.register(source, events, step)
             self._turns(selector, timeout)

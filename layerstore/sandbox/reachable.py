@@ -113,7 +113,7 @@ class Member:
             terminal=terminal,
             time_limit=options.get("time_limit"),
         )
-        return replace(asked, root=first.root)
+        return asked._replace(root=first.root)
 
 
 class Reachable:

@@ -197,9 +197,9 @@ def _check_words(argv: Sequence[str]) -> None:
 
 
 _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
-    **dict.fromkeys(("env", "io"), ("a mapping", (Mapping,))),
-    **dict.fromkeys(("publish", "dns"), ("a sequence of strings", (Sequence,))),
-    "volumes": ("a sequence of Volumes", (Sequence,)),
+    **dict.fromkeys(("env", "io"), ("a mapping", (dict, Mapping))),
+    **dict.fromkeys(("publish", "dns"), ("a sequence of strings", (tuple, list, Sequence))),
+    "volumes": ("a sequence of Volumes", (tuple, list, Sequence)),
     **dict.fromkeys(("network", "workdir", "user", "hostname", "id_map"), ("a string", (str,))),
     **dict.fromkeys(("read_only", "init", "terminal"), ("True or False", (bool,))),
     **dict.fromkeys(("time_limit", "cpus"), ("a number", (int, float))),

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self, Unpack
 
 from layerstore.drivers.errors import (
@@ -29,6 +29,7 @@ from layerstore.drivers.sandbox.init import mount_points
 from layerstore.drivers.sandbox.network.plan import PublishedPort
 from layerstore.drivers.sandbox.spec import RunSpec, Volume
 from layerstore.drivers.system.readable import receive_descriptors
+from layerstore.drivers.work.descriptors import OwnedDescriptor
 from layerstore.sandbox.exchange import Exchange
 from layerstore.sandbox.reachable import ExecOptions, Member, Reachable
 from layerstore.sandbox.runnable import RunOptions, hostname_of, run_spec
@@ -88,7 +89,8 @@ class Running(Reachable):
         DriverError, which names a port that can't be published.
         """
         refuse_directories(stdin, stdout, stderr)
-        spec = replace(spec, root=os.path.realpath(root))
+        if joins is None:  # else it is the first one's
+            spec = spec._replace(root=os.path.realpath(root))
         self._spec, self._first = spec, joins.kept() if joins is not None else None
         self._spawner = spawner
         self._result, theirs = socket.socketpair()
@@ -97,7 +99,7 @@ class Running(Reachable):
         try:
             with theirs, watched:
                 spec = _with_ports(spec, self._result)
-                with _in_memory(spec.encode()) as given:
+                with contextlib.closing(_in_memory(spec.encode())) as given:
                     fds = [given.fileno(), theirs.fileno(), watched.fileno()]
                     task: Task = "child"
                     if self._first is not None:
@@ -323,11 +325,13 @@ def _with_ports(spec: RunSpec, there: socket.socket) -> RunSpec:
     from layerstore.drivers.sandbox.network.ports import hand_over  # noqa: PLC0415
 
     ports = hand_over(network.ports, there)
-    return replace(spec, private_network=replace(network, ports=ports))
+    return spec._replace(private_network=network._replace(ports=ports))
 
 
-def _in_memory(content: bytes) -> IO[bytes]:
-    file = os.fdopen(os.memfd_create("layerstore-run"), "w+b")
-    file.write(content)
-    file.seek(0)
-    return file
+def _in_memory(content: bytes) -> OwnedDescriptor:
+    """Return a file that has this, and is read from its beginning."""
+    owned = OwnedDescriptor(os.memfd_create("layerstore-run"))
+    written = 0
+    while written < len(content):
+        written += os.pwrite(owned.fileno(), content[written:], written)
+    return owned

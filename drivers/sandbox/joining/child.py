@@ -16,8 +16,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from layerstore.drivers.cgroup.group import NOWHERE, Group, group_of
 from layerstore.drivers.confine.streams import put_on_own_mounts
@@ -30,6 +29,7 @@ from layerstore.drivers.sandbox.relay import Relay
 from layerstore.drivers.sandbox.spec import Outcome, RunSpec
 from layerstore.drivers.sandbox.user import KEPT_CAPABILITIES
 from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.readable import content_of
 
 _KINDS = ("mnt", "pid")
 """Namespaces that every container has of its own: who joins without may be on the machine."""
@@ -50,7 +50,7 @@ def join(
             protect()
             with os.fdopen(spec_fd, "rb") as file:
                 spec = RunSpec.decode(file.read())
-            reply: object = asdict(_run(spec, result, alive_fd, pidfd))
+            reply: object = _run(spec, result, alive_fd, pidfd)._asdict()
         except Exception as error:  # noqa: BLE001 - every error goes to the parent
             reply = {"error": to_wire(error, "exec")}
         with contextlib.suppress(BrokenPipeError):  # whoever started it is gone
@@ -94,7 +94,7 @@ def _run(spec: RunSpec, result: socket.socket, alive: int, pidfd: int) -> Outcom
         let_go_of_streams()
     outcome = relay.wait()
     os.close(held)
-    return replace(outcome, oom_killed=has_killed(group, killed_before))
+    return outcome._replace(oom_killed=has_killed(group, killed_before))
 
 
 def has_killed(group: Group, before: int | None) -> bool:
@@ -104,8 +104,7 @@ def has_killed(group: Group, before: int | None) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(NamedTuple):
     """What has to be known of a container to join it."""
 
     raw_packets: bool
@@ -122,8 +121,8 @@ def container_of(pidfd: int) -> Container:
     """
     number = _number_of(pidfd)
     try:
-        with open(f"/proc/{number}/status", "rb") as file:
-            bounding = next(line.split()[1] for line in file if line.startswith(b"CapBnd:"))
+        status = content_of(f"/proc/{number}/status")
+        bounding = status.partition(b"\nCapBnd:")[2].split(maxsplit=1)[0]
         for kind in _KINDS:
             ours, theirs = (os.stat(f"/proc/{who}/ns/{kind}") for who in ("self", number))
             if os.path.samestat(ours, theirs):
@@ -143,9 +142,8 @@ def container_of(pidfd: int) -> Container:
 
 def _number_of(pidfd: int) -> int:
     """Return the process ID that a descriptor stands for. proc_pid_fdinfo(5)."""
-    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
-        found = dict(line.rstrip("\n").split(":\t", 1) for line in file)
-    number = int(found["Pid"])
+    told = content_of(f"/proc/self/fdinfo/{pidfd}")
+    number = int(told.partition(b"\nPid:")[2].split(maxsplit=1)[0])
     if number <= 0:
         raise _ended()
     return number

@@ -77,7 +77,7 @@ def become_joined(
             _take_terminal(report, user)
         except OSError as error:
             raise DriverError.from_os_error("open a terminal in", "/dev/pts", error) from error
-    become(user, raw_packets=raw_packets)
+    become(user, raw_packets=raw_packets, new_users=other_users)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # which another user's ID may have changed
     end_with(parent)
     _go_to(spec.workdir)

@@ -20,6 +20,7 @@ from layerstore.drivers.sandbox.inside import HARMLESS, PLAIN, Tree, restrict
 from layerstore.drivers.sandbox.network.plan import ADDRESS, PrivateNetwork
 from layerstore.drivers.sandbox.network.resolver import resolver_file
 from layerstore.drivers.system import syscalls as sc
+from layerstore.drivers.system.readable import content_of
 
 _HOSTS, _HOSTNAME, _RESOLVER = "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"
 _FILES = (_HOSTS, _HOSTNAME, _RESOLVER)
@@ -89,8 +90,7 @@ def files_of(
 def _here(path: str) -> bytes:
     """Return what this machine's file has; this process still sees that."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return content_of(path)
     except FileNotFoundError:
         return b""
 

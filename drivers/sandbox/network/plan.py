@@ -5,9 +5,8 @@ Owns the numbers of the network inside, slirp's usual ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 INTERFACE = "eth0"
 ADDRESS, GATEWAY, RESOLVER = "10.0.2.100", "10.0.2.2", "10.0.2.3"
@@ -19,18 +18,17 @@ MTU = 65520
 """Bytes. No wire is behind the interface, and a program that reads larger packets is faster."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedPort:
+class PublishedPort(NamedTuple):
     """A port of this machine that leads to one of the run's."""
 
+    port: int
+    """Of the run."""
     address: str = "0.0.0.0"  # noqa: S104 - docker's
     """IPv4 address of this machine; 0.0.0.0 is all of them."""
     host_port: int = 0
     """Of this machine, from 1 to 65535; 0 is any that is free."""
     last: int = 0
     """The first free one from `host_port` to this one, where it is larger."""
-    port: int
-    """Of the run."""
     protocol: str = "tcp"
     """Or `udp`."""
 
@@ -38,8 +36,7 @@ class PublishedPort:
         return f"{self.address}:{self.host_port} -> {self.port}/{self.protocol}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivateNetwork:
+class PrivateNetwork(NamedTuple):
     """What a run's own network is made with."""
 
     program: str
@@ -49,13 +46,10 @@ class PrivateNetwork:
     """Addresses of resolvers; where there are none, those of this machine count."""
 
     @staticmethod
-    def from_plain(fields: Mapping[str, Any]) -> PrivateNetwork:
-        """Read what dataclasses.asdict and JSON have made of it."""
-        return PrivateNetwork(
-            program=fields["program"],
-            ports=tuple(PublishedPort(**port) for port in fields["ports"]),
-            dns=tuple(fields["dns"]),
-        )
+    def from_plain(fields: Sequence[Any]) -> PrivateNetwork:
+        """Read what JSON has made of it."""
+        program, ports, dns = fields
+        return PrivateNetwork(program, tuple(PublishedPort(*port) for port in ports), tuple(dns))
 
 
 class Connection:

@@ -10,7 +10,6 @@ import errno
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.sandbox.network import plan
@@ -35,7 +34,7 @@ def hand_over(
     with contextlib.ExitStack() as sockets:
         taken = [_take(port, sockets) for port in wanted]
         for port in (both := [port for _, port in taken]):
-            if sum(replace(other, port=port.port) == port for other in both) > 1:
+            if sum(other._replace(port=port.port) == port for other in both) > 1:
                 raise _refused(port, port.host_port, OSError(errno.EADDRINUSE, ""))
         socket.send_fds(there, [b"h"], [sock.fileno() for sock, _ in taken])
         return tuple(port for _, port in taken)
@@ -54,7 +53,7 @@ def _take(
             if number >= port.last or error.errno != errno.EADDRINUSE:
                 raise _refused(port, number, error) from error
         else:
-            return sock, replace(port, host_port=sock.getsockname()[1], last=0)
+            return sock, port._replace(host_port=sock.getsockname()[1], last=0)
     raise AssertionError("the last one is returned or refused")
 
 

@@ -27,8 +27,9 @@ from layerstore.drivers.sandbox.joining.child import Container, become_second
 from layerstore.drivers.sandbox.namespaces import Namespaces, clone
 from layerstore.drivers.sandbox.network.plan import Connection
 from layerstore.drivers.sandbox.spec import RunSpec
+from layerstore.drivers.sandbox.user import bound_forks
 from layerstore.drivers.system import syscalls
-from layerstore.drivers.system.readable import receive_descriptors
+from layerstore.drivers.system.readable import receive_descriptors, stream_socket
 
 HOLD = b"hold"
 """What is asked for: the first process of a container. Else it is a command that joins one."""
@@ -105,6 +106,7 @@ def _be_forker(keeper: int, control: socket.socket, own_processes: int | None) -
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == keeper:
             close_all_but(control.fileno(), *(() if own_processes is None else (own_processes,)))
+            bound_forks()
             _serve(control, own_processes)
             status = 0
     except BaseException:  # noqa: BLE001 - the keeper does without; why is told
@@ -155,13 +157,13 @@ class _Command:
                 os.dup2(fd, number, inheritable=True)
             close_all_but(self._report, self.parent, *self.entrances, *more)
             restore_limit()
-            return socket.socket(fileno=self._report)
+            return stream_socket(self._report)
         except BaseException:  # noqa: BLE001 - in the fork
             os._exit(127)
 
     def tell(self, error: Exception) -> None:
         """Tell in its place what keeps it from going on; it ends by itself."""
-        with socket.socket(fileno=os.dup(self._report)) as report:
+        with stream_socket(os.dup(self._report)) as report:
             report.sendall(b"e" + json.dumps(to_wire(error, "run")).encode())
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from layerstore.drivers.cgroup.group import Group, make_group, sweep
 from layerstore.drivers.sandbox.grouped import tell_started, with_usage
@@ -81,7 +80,7 @@ class Second(Kept):
         pass
 
     def _finished(self, outcome: Outcome) -> Outcome:
-        return replace(outcome, oom_killed=has_killed(self._group, self._killed_before))
+        return outcome._replace(oom_killed=has_killed(self._group, self._killed_before))
 
     def _let_go_of_group(self) -> None:
         pass  # it is the container's

@@ -14,7 +14,6 @@ import signal
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Protocol
 
 from layerstore.drivers.cgroup.group import NOWHERE, Group
@@ -22,6 +21,7 @@ from layerstore.drivers.confine.streams import put_on_own_mounts
 from layerstore.drivers.errors import from_wire, to_wire
 from layerstore.drivers.sandbox.relay import Relay
 from layerstore.drivers.sandbox.spec import PASSED_ON, Outcome, RunSpec
+from layerstore.drivers.system.readable import stream_socket
 
 _MAX_REPORT = 1 << 16
 _MOST_SIGNALS = 64
@@ -64,7 +64,7 @@ class Kept(ABC):
         self.told = told
         """Where signals come from; its end is told there, too."""
         self._spec = spec
-        self._result = socket.socket(fileno=fds[0])
+        self._result = stream_socket(fds[0])
         self._alive = fds[1]
         self._held = contextlib.ExitStack()
         self._held.callback(os.close, self._alive)
@@ -85,7 +85,8 @@ class Kept(ABC):
         """Ask for its process, with which it has to `begin`. Raises LayerStoreError, OSError."""
         with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
             on_failure.callback(self._held.close)
-            put_on_own_mounts(streams, keep=True)
+            if not self._spec.hold:  # which lets go of them before anybody can look
+                put_on_own_mounts(streams, keep=True)
             self._group = self._its_group()
             on_failure.callback(self._let_go_of_group)
             entrances = self._group.entrances()
@@ -214,7 +215,7 @@ class Kept(ABC):
                 outcome = Outcome(status=128 + self._early)
             elif self._report:
                 raise from_wire(json.loads(self._report[1:]))
-            reply: object = asdict(outcome)
+            reply: object = outcome._asdict()
         except Exception as error:  # noqa: BLE001 - every error goes to whoever wants the outcome
             reply = {"error": to_wire(error, "run")}
         with contextlib.suppress(BrokenPipeError):

@@ -38,7 +38,7 @@ from layerstore.drivers.sandbox.warm.forker import Forker, raise_limit, restore_
 from layerstore.drivers.sandbox.warm.keepable import Holder, Second, can_be_kept
 from layerstore.drivers.sandbox.warm.kept import Kept
 from layerstore.drivers.system import syscalls
-from layerstore.drivers.system.readable import receive_descriptors
+from layerstore.drivers.system.readable import receive_descriptors, stream_socket
 
 _Task = Callable[..., None]
 
@@ -141,7 +141,7 @@ class _Loop:
             self._selector.unregister(self._control)
             return
         name = request.decode()
-        one = _Request(name.removeprefix(KEEP), socket.socket(fileno=fds[0]), fds[1:4], fds[4:])
+        one = _Request(name.removeprefix(KEEP), stream_socket(fds[0]), fds[1:4], fds[4:])
         if not (name.startswith(KEEP) and self._keep(one)):
             self._beside(one)
 

@@ -12,7 +12,6 @@ import os
 import posixpath
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self, Unpack
 
 from layerstore.drivers.errors import DriverError, InvalidArgument, LayerStoreError, NotRunning
@@ -103,7 +102,7 @@ class Sandbox:
         self._failure, self._told = None, False
         self._container = Running(
             self.root,
-            replace(run_spec([_HOLDER], **options), hold=True),
+            run_spec([_HOLDER], **options)._replace(hold=True),
             stdin=null,
             stdout=null,
             stderr=null,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from layerstore.api.sandboxes.box import Sandbox
@@ -17,7 +18,8 @@ from layerstore.drivers.model.reference import parse_tag
 from layerstore.drivers.records.sandboxes import SandboxRecords
 from layerstore.drivers.sandbox.init import mount_points
 from layerstore.images.making.registering import verdict_of_stream
-from layerstore.sandbox.process import image_process
+from layerstore.images.origins import Origins
+from layerstore.sandbox.process import ImageProcess, image_process
 from layerstore.sandbox.runnable import RunOptions, check_network_of_mapped, run_spec
 from layerstore.sandbox.warm import Keeping, Warm
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _LONGEST_FAMILY = 200
 """Characters of a name that its forks' names begin with."""
+_IMAGES_KNOWN = 100
+"""Whose configurations needn't be read for each sandbox: what has an ID never changes."""
 _ANY = ("sandbox",)
 """Stands for a command: an image needs to have none for others to be run in it."""
 
@@ -42,6 +46,8 @@ class SandboxHost:
         """
         self.store = store
         self.images = images
+        self._origins = Origins(store)
+        self._process_of = lru_cache(_IMAGES_KNOWN)(self._read_process)
         self._root = root
         self._boxes: dict[str, Sandbox] = {}
         self._closed = False
@@ -61,7 +67,8 @@ class SandboxHost:
         self, image: str, name: str, storage_opt: Mapping[str, str] | None, options: RunOptions
     ) -> Sandbox:
         """Make a sandbox on an image; see LayerStore.sandbox."""
-        process = image_process(self.images.config(image), _ANY)
+        found = self.images.get(image)
+        process = self._process_of(found.id)
         options = options.copy()
         id_map = options.pop("id_map", "")  # the layer's, which `auto` finds
         run_spec(_ANY, **options)  # raises before anything is made
@@ -71,8 +78,13 @@ class SandboxHost:
             chosen = name or f"sandbox-{os.urandom(6).hex()}"
             if not name:
                 self._note(chosen, on_failure)
-            rw = self.images.create(
-                chosen, image, init=mount_points, storage_opt=storage_opt, id_map=id_map or None
+            rw = self._origins.create(
+                chosen,
+                found,
+                image,
+                init=mount_points,
+                storage_opt=storage_opt,
+                id_map=id_map or None,
             )
             on_failure.callback(rw.release)
             if name:  # that others may have, too: only this layer is its process's
@@ -82,6 +94,9 @@ class SandboxHost:
             self._add(box)
             on_failure.pop_all()
             return box
+
+    def _read_process(self, image_id: str) -> ImageProcess:
+        return image_process(self.images.config(image_id), _ANY)
 
     def fork(self, source: Sandbox, on_failure: contextlib.ExitStack) -> RWLayer:
         """Make a fork of a sandbox's layer, which is nobody's until it is settled."""

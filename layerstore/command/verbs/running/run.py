@@ -10,7 +10,6 @@ import argparse
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerstore.command.opening import opened
@@ -80,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
             process = image_process(config, command, entrypoint=options.entrypoint)
             spec = _spec(process, volumes, env, name, options)
             path, more, id_map = _make(store, name, image, process.volumes, volumes, storage)
-            spec = replace(spec, volumes=(*volumes, *more), id_map=id_map)
+            spec = spec._replace(volumes=(*volumes, *more), id_map=id_map)
         finished = None
         try:
             if signals.early is None:

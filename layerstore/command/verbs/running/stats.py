@@ -10,7 +10,6 @@ import argparse
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from layerstore.command.output.documents import print_json
@@ -91,7 +90,7 @@ def _cpu_part(name: str, before: Looks, now: Looks) -> float | None:
 
 
 def _facts(name: str, before: Looks, now: Looks) -> dict[str, Any]:
-    return {"name": name, "cpus": _cpu_part(name, before, now), **asdict(now[name][1])}
+    return {"name": name, "cpus": _cpu_part(name, before, now), **now[name][1]._asdict()}
 
 
 def _row(name: str, before: Looks, now: Looks) -> dict[str, str]:
