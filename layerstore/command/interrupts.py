@@ -10,11 +10,14 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MOMENT = 0.001
+"""Seconds."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -41,8 +44,32 @@ def interrupts() -> Iterator[None]:
         raise Interrupted(number)
 
     ending = [n for n in _ENDING if signal.getsignal(n) != signal.SIG_IGN]
-    with handled(ending, end):
+    with handled(ending, end), _none_lost(end):
         yield
+
+
+@contextlib.contextmanager
+def _none_lost(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Have a signal come again whose exception went where none gets any further, in a `with` block.
+
+    That is where an object is thrown away, as imports do with their locks. sys.unraisablehook.
+    """
+    before = sys.unraisablehook
+
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        if not isinstance(lost.exc_value, Interrupted):
+            before(lost)
+            return
+        number = lost.exc_value.number
+        signal.signal(number, handler)
+        # By another thread, a moment later: in here it would be lost once more.
+        threading.Timer(_MOMENT, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager

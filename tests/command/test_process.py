@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
+from layerstore.command.interrupts import Interrupted, interrupts
 from tests.command.fixtures import Run
 from tests.command.terminal import drawn
 from tests.support.archives import NAME, as_tar, docker_archive
@@ -154,6 +156,23 @@ def test_an_interrupted_load_leaves_nothing(arguments: list[str], run: Run) -> N
     assert json.loads(run("images", "--json")) == []
     root = Path(arguments[1])
     assert list((root / "layerstore/tmp").iterdir()) == []
+
+
+def test_a_signal_that_comes_where_no_exception_gets_out_is_not_lost() -> None:
+    class Thrown:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):  # handlers run at the latest when a loop begins anew
+                pass
+
+    def interrupted() -> None:
+        with interrupts():
+            Thrown()
+            threading.Event().wait(60)
+
+    with pytest.raises(Interrupted) as caught:
+        interrupted()
+    assert caught.value.number == signal.SIGTERM
 
 
 def test_escape_sequences_in_names_do_not_reach_a_terminal(
