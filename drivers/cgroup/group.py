@@ -38,10 +38,10 @@ _SECONDS = 10.0
 _LONG = 600.0
 """Seconds."""
 _MOST_EVENTS = 4096
-_COUNTING = frozenset({"memory", "pids", "io"})
+_COUNTING = frozenset({"memory", "io"})
 """Controllers of v1 that count, too."""
-_WITHOUT_UNIFIED = frozenset({"cpuacct", "freezer"})
-"""What v2 does with no controller."""
+_WITHOUT_UNIFIED = frozenset({"cpuacct", "freezer", "pids"})
+"""What v2 does, or counts, with no controller."""
 
 
 class Group(NamedTuple):
