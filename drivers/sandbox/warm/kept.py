@@ -221,4 +221,6 @@ class Kept(ABC):
         with contextlib.suppress(BrokenPipeError):
             self._result.sendall(json.dumps(reply).encode())
         self._held.close()
+        self._undo.pop_all()  # nothing of it refers to itself any more
+        self._failure = None
         self._loop.over(self)

@@ -66,6 +66,7 @@ def main(control_fd: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     gc.collect()
     gc.freeze()  # what is never garbage needn't be copied when a fork looks for some
+    gc.enable()
     with socket.socket(fileno=control_fd) as control, selectors.EpollSelector() as selector:
         own = _own_processes() if hindrance is None else None
         _Loop(control, selector, tasks, own).serve()

@@ -5,12 +5,14 @@ Whoever waits for it may hear of both at once, and is here made to look at the s
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
 import signal
 import socket
 import subprocess
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -85,9 +87,10 @@ def trapping() -> int:
     return process.pid
 
 
-def test_a_keeper_passes_on_a_signal_that_it_hears_of_first(
+def ended_by_a_signal(
     ends: tuple[socket.socket, socket.socket],
-) -> None:
+) -> tuple[bytes, weakref.ref[Kept]]:
+    """Keep a command that hears of a signal first; returns its outcome, and what kept it."""
     answers, (ours, told) = Answers(), ends
     result, theirs = socket.socketpair()
     alive, held = os.pipe()
@@ -101,8 +104,27 @@ def test_a_keeper_passes_on_a_signal_that_it_hears_of_first(
         answers.by_fd[kept.relay.pidfd]()
         outcome = [result.recv(1 << 16) for _ in range(2)][-1]
         os.close(held)
-    assert json.loads(outcome)["status"] == 3
     assert not answers.by_fd
+    return outcome, weakref.ref(kept)
+
+
+def test_a_keeper_passes_on_a_signal_that_it_hears_of_first(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    outcome, _ = ended_by_a_signal(ends)
+    assert json.loads(outcome)["status"] == 3
+
+
+def test_of_a_command_that_has_ended_nothing_is_kept(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    """Nor left for whoever collects garbage."""
+    gc.disable()
+    try:
+        _, kept = ended_by_a_signal(ends)
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
