@@ -29,14 +29,12 @@ class LastUse:
     def note(self, image: ImageID) -> None:
         """Take note that an image is used now."""
         path = f"{self._home}/{hex_of(image)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            os.makedirs(self._home, mode=0o700, exist_ok=True)
-            fd = os.open(path, flags, 0o600)
             try:
-                os.utime(fd)
-            finally:
-                os.close(fd)
+                _touch(path)
+            except FileNotFoundError:  # the first of all
+                os.makedirs(self._home, mode=0o700, exist_ok=True)
+                _touch(path)
         except OSError as error:
             _log.warning("%s", DriverError.from_os_error("note a use in", path, error))
 
@@ -58,3 +56,11 @@ class LastUse:
             for name in os.listdir(self._home):
                 if not is_there(name):
                     os.unlink(f"{self._home}/{name}")
+
+
+def _touch(path: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.utime(fd)
+    finally:
+        os.close(fd)

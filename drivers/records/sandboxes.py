@@ -70,8 +70,11 @@ class SandboxRecords:
         path = f"{self._path(self._own)}/{check_mount_name(name)}"
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with open(os.open(path, flags, 0o600), "wb") as file:
-                file.write(mount_id.encode())
+            fd = os.open(path, flags, 0o600)
+            try:
+                os.write(fd, mount_id.encode())  # all of it, as it is short
+            finally:
+                os.close(fd)
         except OSError as error:
             raise DriverError.from_os_error("make", path, error) from error
 
