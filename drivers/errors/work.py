@@ -128,7 +128,12 @@ class CommandNotRun(LayerStoreError):
 
 def end_of_process(code: int) -> str:
     """Say how a process has ended, whose exit code is less than 0 where a signal has killed it."""
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time one
+        return f"killed by signal {-code}"
 
 
 class WorkerDied(LayerStoreError):

@@ -32,9 +32,9 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def kill(pid: int) -> None:
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
     """Kill a process that a test has started."""
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, number)
 
 
 def stop(pid: int) -> None:
@@ -43,10 +43,10 @@ def stop(pid: int) -> None:
     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
 
 
-def kill_children() -> None:
+def kill_children(number: int = signal.SIGKILL) -> None:
     """Kill all children of this process, so that the next jobs wait for new ones."""
     for pid in children_of(os.getpid()):
-        kill(pid)
+        kill(pid, number)
         assert ends(pid, 60)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,16 @@ class Interrupted:
         return chunk
 
 
-def test_a_child_killed_during_an_apply_leaves_nothing_half_made(store: LayerStore) -> None:
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGKILL, "SIGKILL"), (signal.SIGRTMIN + 3, f"signal {signal.SIGRTMIN + 3}")],
+)
+def test_a_child_killed_during_an_apply_leaves_nothing_half_made(
+    store: LayerStore, number: int, told: str
+) -> None:
     with pytest.raises(WorkerDied) as caught:
-        store.register(Interrupted(TAR, kill_children))
-    assert caught.value.status == "killed by SIGKILL"
+        store.register(Interrupted(TAR, partial(kill_children, number)))
+    assert caught.value.status == f"killed by {told}"
     store.drain()
     assert store.map() == {}
     assert directories_of(store) == set()
