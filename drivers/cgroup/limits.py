@@ -74,8 +74,9 @@ class ResourceLimits(NamedTuple):
     @staticmethod
     def from_plain(fields: Sequence[Any]) -> ResourceLimits:
         """Read what JSON has made of it."""
-        found = ResourceLimits(*fields)
-        return found._replace(io=tuple(DeviceLimit(*one) for one in found.io))
+        memory, swap, cpus, pids, io = fields
+        devices = tuple(DeviceLimit(*one) for one in io)
+        return ResourceLimits(memory, swap, cpus, pids, devices)
 
 
 def resource_limits(

@@ -6,6 +6,7 @@ modules would be somebody else's. What goes wrong is told over a socket, which e
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import itertools
@@ -19,6 +20,7 @@ import termios
 from collections.abc import Mapping
 from typing import NoReturn
 
+from layerstore.drivers.confine.prepared import Calls
 from layerstore.drivers.errors import CommandNotRun, DriverError, InvalidName, LayerStoreError
 from layerstore.drivers.sandbox.first import be_first_process, hold
 from layerstore.drivers.sandbox.namespaces import Held
@@ -167,10 +169,22 @@ def environment_of(spec: RunSpec, user: User) -> Mapping[str, str]:
 
 def reset_signals() -> None:
     """Have signals do to the command what they do by default."""
+    _by_default.make()
+
+
+def _defaults() -> Calls:
+    """Return calls that make the signals do so and block none; of what is ready see `prepared`.
+
+    sigaction(2) and sigprocmask(2), whose structures of zeros say that.
+    """
+    calls, nothing = Calls(), ctypes.create_string_buffer(256)
     for number in (*PASSED_ON, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGWINCH):
-        if signal.getsignal(number) != signal.SIG_DFL:  # most do, in what the warm process forks
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        calls.add("sigaction", int(number), nothing, None)
+    calls.add("sigprocmask", int(signal.SIG_SETMASK), nothing, None)
+    return calls
+
+
+_by_default = _defaults()
 
 
 def execute(argv: tuple[str, ...], environment: Mapping[str, str]) -> NoReturn:

@@ -19,6 +19,7 @@ from layerstore.drivers.system import syscalls
 from layerstore.drivers.system.readable import content_of
 
 _NAME = b"layerstore"
+_ALL = signal.valid_signals()
 
 
 def be_first_process(report: socket.socket, *, terminal: bool) -> None:
@@ -55,7 +56,7 @@ def hold(report: socket.socket) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     forget_arguments()
     _let_go(report)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
     while True:
         signal.sigwait({signal.SIGCHLD})
         _reap_all(None)

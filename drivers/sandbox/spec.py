@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from layerstore.drivers.cgroup.limits import ResourceLimits
 from layerstore.drivers.sandbox.network.plan import PrivateNetwork
@@ -78,14 +78,24 @@ class RunSpec(NamedTuple):
     @staticmethod
     def decode(data: bytes) -> RunSpec:
         """Read what encode has made."""
-        found = RunSpec(*json.loads(data))
-        network = found.private_network
-        return found._replace(
-            argv=tuple(found.argv),
-            volumes=tuple(Volume(*volume) for volume in found.volumes),
-            private_network=PrivateNetwork.from_plain(network) if network is not None else None,
-            limits=ResourceLimits.from_plain(found.limits),
-        )
+        fields, _ = _json.raw_decode(data.decode("ascii"))
+        for place, made in _NESTED:
+            fields[place] = made(fields[place])
+        return RunSpec(*fields)
+
+
+def _volumes(plain: Sequence[Sequence[Any]]) -> tuple[Volume, ...]:
+    return tuple(Volume(*fields) for fields in plain)
+
+
+_json = json.JSONDecoder()
+_NESTED: list[tuple[int, Callable[[Any], object]]] = [
+    (RunSpec._fields.index("argv"), tuple),
+    (RunSpec._fields.index("volumes"), _volumes),
+    (RunSpec._fields.index("private_network"), PrivateNetwork.from_plain),
+    (RunSpec._fields.index("limits"), ResourceLimits.from_plain),
+]
+"""Where JSON has a list, and what that stands for."""
 
 
 class Outcome(NamedTuple):

@@ -13,6 +13,7 @@ import socket
 from typing import Protocol
 
 _PIECE = 1 << 16
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 
 
 class HasDescriptor(Protocol):
@@ -68,7 +69,7 @@ def receive_descriptors(
     """
     found = array.array("i")
     room = socket.CMSG_LEN(most * found.itemsize)
-    data, ancillary, told, _ = sock.recvmsg(size, room, flags | socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, told, _ = sock.recvmsg(size, room, flags | _CLOEXEC)
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             found.frombytes(content[: len(content) - len(content) % found.itemsize])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from layerstore.drivers.cgroup.usage import Usage
 
 _MAX_MESSAGE = 1 << 12
+_PEEK = int(socket.MSG_PEEK)
 
 
 class ExecOptions(TypedDict, total=False):
@@ -184,7 +185,7 @@ def _peek(alive: socket.socket) -> tuple[bytes, int]:
     So any number of threads may look.
     """
     try:
-        told, fds, _ = receive_descriptors(alive, _MAX_MESSAGE, 1, socket.MSG_PEEK)
+        told, fds, _ = receive_descriptors(alive, _MAX_MESSAGE, 1, _PEEK)
     except OSError as error:
         if error.errno not in (errno.EBADF, errno.ECONNRESET):  # killed, or ended at once
             raise

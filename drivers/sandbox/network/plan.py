@@ -46,8 +46,10 @@ class PrivateNetwork(NamedTuple):
     """Addresses of resolvers; where there are none, those of this machine count."""
 
     @staticmethod
-    def from_plain(fields: Sequence[Any]) -> PrivateNetwork:
-        """Read what JSON has made of it."""
+    def from_plain(fields: Sequence[Any] | None) -> PrivateNetwork | None:
+        """Read what JSON has made of one, or of none."""
+        if fields is None:
+            return None
         program, ports, dns = fields
         return PrivateNetwork(program, tuple(PublishedPort(*port) for port in ports), tuple(dns))
 
