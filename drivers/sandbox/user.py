@@ -148,8 +148,9 @@ _bounding: dict[bool, Calls] = {}
 """Calls of `_bound` that are ready, by whether raw packets are made."""
 _giving_up: dict[tuple[bool, bool], Calls] = {}
 """Calls of `_give_up` that are ready, by that, and by whether any capability is kept."""
-_bounded: list[int] = []
-"""Which capabilities alone the bounding set of this process has, where that was done before."""
+_bounded: set[int] = set()
+"""Which capabilities alone the bounding set has, where this process was forked by one that has seen
+to that; else empty."""
 
 
 def prepare() -> None:
@@ -173,7 +174,7 @@ def bound_forks() -> None:
     """
     kept = _kept(raw_packets=True)
     capabilities.bound(kept)
-    _bounded[:] = sorted(kept)
+    _bounded.update(kept)
 
 
 def _kept(*, raw_packets: bool) -> set[int]:
@@ -223,9 +224,9 @@ def _set_groups(groups: Sequence[int]) -> None:
 
 
 def _bound(*, raw_packets: bool, new_users: bool) -> None:
-    if not new_users and _bounded:  # else the set is the whole one again, see user_namespaces(7)
-        if not raw_packets:
-            syscalls.prctl(syscalls.PR_CAPBSET_DROP, KEPT_CAPABILITIES["NET_RAW"])
+    if _bounded and not new_users:  # which have the whole set again, see user_namespaces(7)
+        for capability in _bounded - _kept(raw_packets=raw_packets):
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
     elif raw_packets in _bounding:
         _bounding[raw_packets].make()
     else:
