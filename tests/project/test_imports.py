@@ -21,6 +21,14 @@ try:
 finally:
     print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
+_TELLING_OF_A_CHILD = """
+import importlib, json, sys, types
+package = types.ModuleType("layerstore")
+package.__path__ = sys.argv[2:]
+sys.modules["layerstore"] = package
+importlib.import_module(f"layerstore.drivers.sandbox.{sys.argv[1]}")
+print(json.dumps(sorted(sys.modules)))
+"""
 _FOR_TARS = {
     "layerstore.archive.oci",
     "layerstore.drivers.tar.unpack.apply",
@@ -103,6 +111,19 @@ def test_a_command_that_attaches_imports_nothing_for_a_root_of_its_own(root_dir:
         printed, imported = called("--root", str(root_dir), "ls")
     assert printed.startswith("ID")
     assert imported & (_FOR_TARS | _FOR_OTHERS | _FOR_OWNERS) == set()
+
+
+@pytest.mark.parametrize("module", ["child", "joining.child", "warm.process"])
+def test_who_forks_commands_has_little_in_memory(module: str) -> None:
+    """All of it is copied, or set up to be, for each of them."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _TELLING_OF_A_CHILD, module, *layerstore.__path__],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"dataclasses", "inspect", "msgspec", "platform", "subprocess", "tempfile"}
+    assert heavy & set(json.loads(done.stdout)) == set()
 
 
 def test_a_help_imports_no_store() -> None:
