@@ -219,12 +219,13 @@ def make_group(limits: ResourceLimits, root: str, number: int | None = None) -> 
     if number is not None:
         name = f"{name}-{number}"
     trees = hierarchies()
+    base = base_of(trees[""]) if "" in trees else None
     unified: str | None = None
     legacy: dict[str, str] = {}
     try:
-        _make_legacy(trees, wanted, name, legacy)
+        optional = _COUNTING if base is not None else _COUNTING | _WITHOUT_UNIFIED
+        _make_legacy(trees, wanted, optional, name, legacy)
         of_unified = wanted - legacy.keys()
-        base = base_of(trees[""]) if "" in trees else None
         if base is not None:
             unified = make_beneath(base, name, of_unified, USEFUL - legacy.keys())
         elif of_unified:
@@ -239,10 +240,13 @@ def make_group(limits: ResourceLimits, root: str, number: int | None = None) -> 
 
 
 def _make_legacy(
-    trees: Mapping[str, Hierarchy], wanted: frozenset[str], name: str, made: dict[str, str]
+    trees: Mapping[str, Hierarchy],
+    wanted: frozenset[str],
+    optional: frozenset[str],
+    name: str,
+    made: dict[str, str],
 ) -> None:
     """Make it in v1's trees, some of which may be mounted together."""
-    optional = _COUNTING | (frozenset() if "" in trees else _WITHOUT_UNIFIED)
     by_base: dict[str, str] = {}
     for controller, tree in trees.items():
         if tree.unified or controller not in wanted | optional:

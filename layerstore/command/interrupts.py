@@ -38,38 +38,64 @@ def interrupts() -> Iterator[None]:
         yield
         return
 
-    def end(number: int, _frame: FrameType | None) -> None:
-        for other in ending:
+    once = _Once([n for n in _ENDING if signal.getsignal(n) != signal.SIG_IGN])
+    with handled(once.numbers, once.end), once.none_lost():
+        yield
+
+
+class _Once:
+    """Interrupted, raised once: until it gets out of where it was raised.
+
+    It doesn't where an object is just thrown away, as imports do with their locks: there Python
+    tells sys.unraisablehook, and goes on. Then another thread sends the signal again and again, as
+    in the hook it would be lost once more; where it is raised already that means nothing.
+    """
+
+    def __init__(self, numbers: list[signal.Signals]) -> None:
+        self.numbers = numbers
+        self._is_raised = False
+        self._is_over = threading.Event()
+
+    def end(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._is_raised:
+            return
+        self._is_raised = True
+        for other in self.numbers:
             signal.signal(other, signal.SIG_IGN)
         raise Interrupted(number)
 
-    ending = [n for n in _ENDING if signal.getsignal(n) != signal.SIG_IGN]
-    with handled(ending, end), _none_lost(end):
-        yield
+    @contextlib.contextmanager
+    def none_lost(self) -> Iterator[None]:
+        """Have it raised again where it was lost, for a `with` block."""
+        before, sender = sys.unraisablehook, list[threading.Thread]()
 
+        def again(lost: sys.UnraisableHookArgs) -> None:
+            if not isinstance(lost.exc_value, Interrupted):
+                before(lost)
+                return
+            try:
+                for number in self.numbers:
+                    signal.signal(number, self.end)
+                if not sender:
+                    thread = threading.Thread(target=self._send, args=(lost.exc_value.number,))
+                    thread.start()
+                    sender.append(thread)
+            finally:
+                self._is_raised = False  # at the very end: before that `end` raises nothing here
 
-@contextlib.contextmanager
-def _none_lost(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Have a signal come again whose exception went where none gets any further, in a `with` block.
+        sys.unraisablehook = again
+        try:
+            yield
+        finally:
+            sys.unraisablehook = before
+            self._is_over.set()
+            for thread in sender:
+                thread.join()
 
-    That is where an object is thrown away, as imports do with their locks. sys.unraisablehook.
-    """
-    before = sys.unraisablehook
-
-    def again(lost: sys.UnraisableHookArgs) -> None:
-        if not isinstance(lost.exc_value, Interrupted):
-            before(lost)
-            return
-        number = lost.exc_value.number
-        signal.signal(number, handler)
-        # By another thread, a moment later: in here it would be lost once more.
-        threading.Timer(_MOMENT, os.kill, (os.getpid(), number)).start()
-
-    sys.unraisablehook = again
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
+    def _send(self, number: int) -> None:
+        while not self._is_over.wait(_MOMENT):
+            os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager

@@ -158,7 +158,17 @@ def test_an_interrupted_load_leaves_nothing(arguments: list[str], run: Run) -> N
     assert list((root / "layerstore/tmp").iterdir()) == []
 
 
-def test_a_signal_that_comes_where_no_exception_gets_out_is_not_lost() -> None:
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_signal_that_comes_where_no_exception_gets_out_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, twice: bool
+) -> None:
+    """Nor is another one that comes while that is seen to."""
+    start = threading.Thread.start
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        start(thread)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     class Thrown:
         def __del__(self) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -167,7 +177,10 @@ def test_a_signal_that_comes_where_no_exception_gets_out_is_not_lost() -> None:
 
     def interrupted() -> None:
         with interrupts():
-            Thrown()
+            with monkeypatch.context() as patch:
+                if twice:
+                    patch.setattr(threading.Thread, "start", interrupted_start)
+                Thrown()
             threading.Event().wait(60)
 
     with pytest.raises(Interrupted) as caught:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from layerstore import DriverError
+from layerstore.drivers.cgroup import group
 from layerstore.drivers.cgroup.control import bound
 from layerstore.drivers.cgroup.hierarchies import Hierarchy
-from layerstore.drivers.cgroup.limits import resource_limits
+from layerstore.drivers.cgroup.limits import ResourceLimits, resource_limits
 from layerstore.drivers.cgroup.place import OURS, base_of, keeper_of, make_beneath, this_keeper
 from layerstore.drivers.cgroup.usage import usage_of
 
@@ -49,6 +50,25 @@ def test_the_nearest_group_that_is_delegated_is_divided(top: Path) -> None:
     assert base_of(tree(top, own)) == str(service)
     os.setxattr(own, "user.delegate", b"1")
     assert base_of(tree(top, own)) == str(own)
+
+
+def test_processes_are_counted_in_v1_where_v2_is_not_this_user_s(
+    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    trees = {"": tree(top, top), "pids": Hierarchy(str(pids), str(pids), unified=False)}
+    monkeypatch.setattr(group, "hierarchies", lambda: trees)
+    made = group.make_group(ResourceLimits(), str(tmp_path))
+    assert made.unified is not None
+    assert made.legacy == {}
+    made.end()
+    (top / "cgroup.procs").unlink()
+    made = group.make_group(ResourceLimits(), str(tmp_path))
+    assert made.unified is None
+    assert set(made.legacy) == {"pids"}
+    made.end()
+    assert list(pids.iterdir()) == []
 
 
 def test_what_is_no_group_in_between_ends_the_way_up(top: Path) -> None:
