@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from layerstore.drivers.system.readable import content_of
+from layerstore.drivers.system.readable import stat_of
 
 
 class Process(NamedTuple):
@@ -23,14 +23,12 @@ class Process(NamedTuple):
 def process_of(pid: int | str) -> Process | None:
     """Return what there is to a number; None where there is no such process, or it has ended."""
     try:
-        content = content_of(f"/proc/{pid}/stat")
+        fields = stat_of(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name before it is the process's to choose, brackets and all.
-    fields = content.rpartition(b")")[2].split()
-    if fields[0] in (b"Z", b"X"):
+    if fields[2] in (b"Z", b"X"):
         return None
-    return Process(int(content.split(b" ", 1)[0]), int(fields[19]), int(fields[1]))
+    return Process(int(fields[0]), int(fields[21]), int(fields[3]))
 
 
 def pid_namespace() -> int:

@@ -25,10 +25,6 @@ class Calls:
         wide = tuple(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
         self._calls.append((getattr(_libc, name), wide))
 
-    def then(self, others: Calls) -> None:
-        """Add all of another row."""
-        self._calls += others._calls
-
     def make(self) -> None:
         """Make all of them, until one fails with an OSError."""
         for function, arguments in self._calls:

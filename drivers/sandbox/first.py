@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from layerstore.drivers.sandbox.spec import PASSED_ON
 from layerstore.drivers.system import syscalls
-from layerstore.drivers.system.readable import content_of
+from layerstore.drivers.system.readable import stat_of
 
 _NAME = b"layerstore"
 _ALL = signal.valid_signals()
@@ -68,8 +68,7 @@ def forget_arguments() -> None:
 
     They name directories of this machine. What is in them was read when the interpreter began.
     """
-    fields = content_of("/proc/self/stat").rpartition(b")")[2].split()
-    start, end = (int(field) for field in fields[45:47])
+    start, end = (int(field) for field in stat_of("self")[47:49])
     ctypes.memset(start, 0, end - start)
     ctypes.memmove(start, _NAME, min(len(_NAME), end - start))
 

@@ -18,6 +18,7 @@ from layerstore.drivers.confine import capabilities, seccomp
 from layerstore.drivers.confine.prepared import Calls
 from layerstore.drivers.errors import DriverError, InvalidName
 from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.readable import content_of
 
 _MAX_FILE = 4 << 20
 _MAX_GROUPS = 1024
@@ -120,26 +121,15 @@ def _content(path: str) -> bytes:
         kernel_s = {os.stat(place).st_dev for place in ("/proc", "/sys")}
         if not stat.S_ISREG(facts.st_mode) or facts.st_dev in kernel_s:
             return b""
-        return _beginning(f"/proc/self/fd/{found}", min(facts.st_size, _MAX_FILE))
+        return content_of(f"/proc/self/fd/{found}", min(facts.st_size, _MAX_FILE))
     finally:
         os.close(found)
-
-
-def _beginning(path: str, size: int) -> bytes:
-    content = b""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while piece := os.read(fd, size - len(content)):
-            content += piece
-    finally:
-        os.close(fd)
-    return content
 
 
 def _may_set_groups() -> bool:
     """Whether this user namespace lets anybody have other groups; see user_namespaces(7)."""
     try:
-        return _beginning("/proc/self/setgroups", 8).strip() != b"deny"
+        return content_of("/proc/self/setgroups").strip() != b"deny"
     except FileNotFoundError:  # a kernel without user namespaces
         return True
 
@@ -158,13 +148,11 @@ def prepare() -> None:
     with contextlib.suppress(OSError):  # no /proc/sys, without which it is found out by trying
         for raw_packets in (True, False):
             _bounding[raw_packets] = capabilities.bounding(_kept(raw_packets=raw_packets))
+    with contextlib.suppress(OSError):  # an instruction set that there is no list for
+        seccomp.forbidding_in_container()
     for raw_packets in (True, False):
         for kept in (_kept(raw_packets=raw_packets), set[int]()):
-            calls = capabilities.keeping(kept)
-            calls.add("prctl", syscalls.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            with contextlib.suppress(OSError):  # an instruction set that there is no list for
-                calls.then(seccomp.forbidding_in_container())
-            _giving_up[raw_packets, bool(kept)] = calls
+            _giving_up[raw_packets, bool(kept)] = _to_give_up(kept)
 
 
 def bound_forks() -> None:
@@ -235,14 +223,17 @@ def _bound(*, raw_packets: bool, new_users: bool) -> None:
 
 def _give_up(kept: set[int], *, raw_packets: bool, new_users: bool) -> None:
     """Keep only these capabilities, and get no more by whatever is executed."""
-    ready = _giving_up.get((raw_packets, bool(kept)))
-    if ready is not None and not new_users:  # there this process may do more than was known
-        ready.make()
-        return
-    capabilities.keep(kept)
-    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    # In new ones it may do more than was known.
+    ready = None if new_users else _giving_up.get((raw_packets, bool(kept)))
+    (ready or _to_give_up(kept)).make()
     try:
         seccomp.forbid_in_container()
     except OSError as error:
         if error.errno != errno.ENOSYS:  # an instruction set that there is no list for
             raise
+
+
+def _to_give_up(kept: set[int]) -> Calls:
+    calls = capabilities.keeping(kept)
+    calls.add("prctl", syscalls.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    return calls

@@ -10,6 +10,7 @@ import math
 import os
 import select
 import socket
+import sys
 from typing import Protocol
 
 _PIECE = 1 << 16
@@ -33,22 +34,34 @@ def is_readable(source: int | HasDescriptor, timeout: float | None = None) -> bo
     return bool(poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
 
 
-def content_of(path: str) -> bytes:
-    """Return what a file has, by three or four calls, which is what counts for one of the kernel's.
+def content_of(path: str, most: int = sys.maxsize) -> bytes:
+    """Return what a file has, at most so many bytes from its beginning. Raises OSError.
 
-    Raises OSError.
+    By three or four calls, which is what counts for one of the kernel's.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    content = b""
+    pieces: list[bytes] = []
     try:
-        while piece := os.read(fd, _PIECE):
-            content += piece
+        while piece := os.read(fd, min(most, _PIECE)):
+            pieces.append(piece)
+            most -= len(piece)
     except OSError as error:
         error.filename = path
         raise
     finally:
         os.close(fd)
-    return content
+    return b"".join(pieces)
+
+
+def stat_of(process: int | str) -> list[bytes]:
+    """Return the fields of a process, each one place before its number in proc_pid_stat(5).
+
+    The name among them is the process's to choose, brackets and all. Raises OSError, also where
+    there is no such process.
+    """
+    before, _, after = content_of(f"/proc/{process}/stat").rpartition(b")")
+    number, _, name = before.partition(b" (")
+    return [number, name, *after.split()]
 
 
 def stream_socket(fd: int) -> socket.socket:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from layerstore.drivers.errors import DriverError
 from layerstore.drivers.system import syscalls
+from layerstore.drivers.system.readable import stat_of
 from layerstore.drivers.system.small_file import read_small
 
 _NAME = "namespaces"
@@ -101,8 +102,7 @@ def _is_started(directory: int, name: str, pid: int) -> bool:
 
 def _start_of(pid: int) -> bytes:
     """Return when a process was started, in ticks since the machine was."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[19]
+    return stat_of(pid)[21]
 
 
 def _join(pid: int) -> bool:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from layerstore.drivers.errors import DriverError, InternalError
 from layerstore.drivers.system.frames import send_frame
 from layerstore.drivers.system.held_signals import signals_held
+from layerstore.drivers.system.readable import stat_of
 from layerstore.drivers.work import OwnedDescriptor
 from layerstore.drivers.worker.lean import lean_command
 
@@ -119,8 +120,7 @@ def _session_of(leader: int) -> list[int]:
         if not name.isdecimal() or int(name) == leader:
             continue
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                state, _parent, _group, session, *_ = file.read().rpartition(b")")[2].split()
+            _number, _name, state, _parent, _group, session, *_ = stat_of(name)
         except OSError:
             continue  # it has ended
         if int(session) == leader and state not in b"ZX":
